@@ -1,0 +1,95 @@
+/**
+ * A client: the one IP address that connected, in one spelling.
+ *
+ * Every address that enters the house is read here, once, at the edge; raw strings stop there. IPv4 is known by its
+ * address, IPv6 by its /64, because one host owns a whole /64 and changes the rest at will (RFC 8981). A mapped
+ * address (`::ffff:192.0.2.1`) is the IPv4 client it stands for: two names for one client would miss allow-lists.
+ */
+import ipaddr from 'ipaddr.js'
+
+export type Client = {
+  /** The full address, canonical: dotted quad, or RFC 5952 for IPv6. */
+  readonly ip: string
+  readonly family: 4 | 6
+  /** What facts and decisions are kept under: the IPv4 address, or the IPv6 /64 as `2001:db8:0:1::/64`. */
+  readonly key: string
+  /** The neighbourhood: the /24 or the /48, in CIDR form. */
+  readonly network: string
+}
+
+/** Longest text that can be an address: a full IPv6 with an embedded IPv4 and a zone. Longer is refused unread. */
+const ADDRESS_MAX = 64
+
+/** The client that `text` names, or undefined when it is not one IP address. */
+export function parseClient(text: string): Client | undefined {
+  if (text.length > ADDRESS_MAX) return undefined
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ofBytes(ipaddr.IPv4.parse(text).toByteArray())
+  if (!text.includes(':')) return undefined
+  const digits = withoutDots(text.split('%', 1)[0] as string)
+  if (digits.includes('.') || !ipaddr.IPv6.isValid(digits)) return undefined
+  return ofBytes(ipaddr.process(digits).toByteArray())
+}
+
+/** A dotted tail in digits: ipaddr.js takes `::192.0.2.1` for a mapped address, and `::c000:201` for what both are. */
+function withoutDots(text: string): string {
+  const tail = text.slice(text.lastIndexOf(':') + 1)
+  if (!ipaddr.IPv4.isValidFourPartDecimal(tail)) return text
+  const [a = 0, b = 0, c = 0, d = 0] = ipaddr.IPv4.parse(tail).octets
+  return `${text.slice(0, -tail.length)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`
+}
+
+/** The client that a key stands for: the reverse of `Client.key`. */
+export function clientOfKey(key: string): Client | undefined {
+  return parseClient(key.split('/', 1)[0] as string)
+}
+
+/** The client of a DNSBL name: its labels before the zone, in the order they stand in the name (RFC 5782, 2.1 and 2.4). */
+export function parseReversed(labels: readonly string[]): Client | undefined {
+  if (labels.length === 4)
+    return labels.every((label) => /^\d+$/.test(label)) ? parseClient(labels.toReversed().join('.')) : undefined
+  if (labels.length !== 32 || !labels.every((label) => /^[0-9a-f]$/i.test(label))) return undefined
+  const digits = labels.toReversed().join('')
+  return parseClient((digits.match(/.{4}/g) as string[]).join(':'))
+}
+
+/** The labels under which a DNSBL knows this client: the reverse of `parseReversed`. */
+export function reversedLabels(client: Client): string[] {
+  if (client.family === 4) return client.ip.split('.').toReversed()
+  const bytes = ipaddr.IPv6.parse(client.ip).toByteArray()
+  return bytes.flatMap((byte) => [byte >> 4, byte & 15].map((nibble) => nibble.toString(16))).toReversed()
+}
+
+/**
+ * Why a client can never be listed, whatever it does, or undefined.
+ *
+ * Loopback, private and link-local addresses never reach a real MX from outside: evidence about them is a test, a NAT
+ * that hides the true client, or a mistake. Documentation ranges are judged like any other, so that people can try.
+ */
+export function neverListed(client: Client): string | undefined {
+  return NEVER[ipaddr.parse(client.ip).range()]
+}
+
+const NEVER: Record<string, string> = {
+  unspecified: 'the unspecified address',
+  loopback: 'a loopback address',
+  private: 'a private address (RFC 1918)',
+  carrierGradeNat: 'a carrier-grade NAT address (RFC 6598)',
+  linkLocal: 'a link-local address',
+  uniqueLocal: 'a private address (RFC 4193)',
+  multicast: 'a multicast address',
+  broadcast: 'the broadcast address',
+}
+
+function ofBytes(bytes: readonly number[]): Client {
+  if (bytes.length === 4) {
+    const ip = bytes.join('.')
+    return { ip, family: 4, key: ip, network: `${bytes.slice(0, 3).join('.')}.0/24` }
+  }
+  return { ip: spell(bytes, 16), family: 6, key: `${spell(bytes, 8)}/64`, network: `${spell(bytes, 6)}/48` }
+}
+
+/** IPv6 bytes with everything after the first `keep` zeroed, in RFC 5952 spelling. */
+function spell(bytes: readonly number[], keep: number): string {
+  const kept = bytes.map((byte, i) => (i < keep ? byte : 0))
+  return new ipaddr.IPv6(kept).toRFC5952String()
+}

@@ -1,0 +1,247 @@
+/**
+ * What was seen once, at one moment; and its one-line JSON form, which is the journal's.
+ *
+ * Three kinds of event reach the house: Evidence (a client did something at an MX), a Probe (we looked whether the real
+ * MX is up) and a Word (the operator said allow, block or release). All are plain JSON and never changed afterwards.
+ * A client's text is escaped and cut before it gets here (`printable`).
+ */
+import { z } from 'zod'
+import { type Client, parseClient } from './client.ts'
+
+/** Milliseconds since 1970, UTC. */
+export type Instant = number
+
+export const ROLES = ['primary', 'backup', 'real'] as const
+/** At which of a domain's MXs: the decoy at the lowest preference, the decoy at the highest, or the one that takes mail. */
+export type Role = (typeof ROLES)[number]
+
+/** What a kind of evidence is, where it can be seen, why it counts, and who says so. The reference page is made of this. */
+export type KindNote = { readonly roles: readonly Role[]; readonly what: string; readonly why: string; readonly source: string }
+
+const DECOYS: readonly Role[] = ['primary', 'backup']
+
+export const KINDS = {
+  contact: {
+    roles: DECOYS,
+    what: 'connected to the decoy',
+    why: 'by itself nothing: monitors, researchers and honest servers connect, too. The order of contacts is what tells',
+    source: 'RFC 5321 section 5.1: lowest preference first, the next only when it fails',
+  },
+  recipient: {
+    roles: DECOYS,
+    what: 'named a recipient in a domain that we protect',
+    why: 'a correct sender takes the backup MX only when the real MX fails; bots go there first to dodge its filters',
+    source: 'RFC 5321 section 5.1; OpenBSD spamd(8), low-priority MX address (-M)',
+  },
+  'foreign-recipient': {
+    roles: DECOYS,
+    what: 'named a recipient in a domain that we do not protect',
+    why: 'nothing: anybody can point a domain of theirs at our decoy and make honest servers call there (poisoning)',
+    source: 'docs/architecture.md, what never counts',
+  },
+  'trap-recipient': {
+    roles: DECOYS,
+    what: 'named an address that exists only to be harvested',
+    why: 'no person ever gave it out, so nobody can have asked for the mail',
+    source: 'OpenBSD spamdb(8), spamtrap addresses',
+  },
+  'recipient-flood': {
+    roles: DECOYS,
+    what: 'named more recipients in one session than mail servers do',
+    why: 'guessing addresses; RFC 5321 asks servers for room for 100, and senders stay below',
+    source: 'RFC 5321 section 4.5.3.1.8',
+  },
+  'early-talk': {
+    roles: DECOYS,
+    what: 'spoke before our greeting',
+    why: 'the client must wait for the greeting; no mail server fails to, bots that blast a script do',
+    source: 'RFC 5321 section 3.1; Postfix POSTSCREEN_README, pregreet test',
+  },
+  pipelining: {
+    roles: DECOYS,
+    what: 'sent several commands at once although we did not offer PIPELINING',
+    why: 'a mail server pipelines only when told it may',
+    source: 'RFC 2920 section 3.1; Postfix POSTSCREEN_README, command pipelining test',
+  },
+  'talk-over': {
+    roles: DECOYS,
+    what: 'spoke while a reply of ours was still on its way',
+    why: 'the client does not read what it is told; a slow reply shows it',
+    source: 'RFC 5321 section 4.1.4 and 4.2: one reply to each command, awaited before the next',
+  },
+  'bare-newline': {
+    roles: DECOYS,
+    what: 'ended a line with LF alone',
+    why: 'lines end with CRLF; some home-made clients do not know, and smuggling lives on it',
+    source: 'RFC 5321 section 2.3.8; Postfix POSTSCREEN_README, bare newline test',
+  },
+  'foreign-protocol': {
+    roles: DECOYS,
+    what: 'spoke another protocol: HTTP, TLS, SSH, SOCKS',
+    why: 'a proxy or web client abused to send mail, or a scanner; never a mail server',
+    source: 'Postfix POSTSCREEN_README, non-SMTP command test',
+  },
+  'unknown-command': {
+    roles: DECOYS,
+    what: 'sent a line that is no SMTP command',
+    why: 'scripts that have lost step with the dialogue; weighs little alone',
+    source: 'RFC 5321 section 4.1.1; OpenBSD spamd, bad command count',
+  },
+  'false-helo': {
+    roles: DECOYS,
+    what: 'called itself by our name or address, localhost, a bare address, or something that is no host name',
+    why: 'a mail server knows its own name; misconfigured honest ones exist, so it weighs little alone',
+    source: 'RFC 5321 sections 2.3.5 and 4.1.4',
+  },
+  auth: {
+    roles: DECOYS,
+    what: 'tried to log in',
+    why: 'nobody has an account on an MX; it is a password guesser',
+    source: 'RFC 4954; RFC 6409: submission has a port of its own',
+  },
+  message: {
+    roles: DECOYS,
+    what: 'went on to DATA although every recipient was refused',
+    why: 'the client does not listen to replies; mail servers stop',
+    source: 'RFC 5321 section 3.3',
+  },
+  'hang-up': {
+    roles: DECOYS,
+    what: 'left without QUIT',
+    why: 'nothing alone (callouts and networks do it, too); noted for those who study a client',
+    source: 'RFC 5321 section 4.1.1.10; Postfix POSTSCREEN_README: HANGUP is logged, never punished',
+  },
+  passed: {
+    roles: ['real'],
+    what: 'came to the real MX, which asked us, and we did not object',
+    why: 'what it does at the backup afterwards may be our own MX sending it on, so its order proves nothing for a while',
+    source: 'RFC 5321 section 5.1; measured: five of eight mail servers go on to the backup after a 4xx',
+  },
+  deferred: {
+    roles: ['real'],
+    what: 'came to the real MX, and we said: later',
+    why: 'our own deferral sends honest mail on to the backup decoy: it must never feed our own evidence',
+    source: 'as for passed',
+  },
+  refused: {
+    roles: ['real'],
+    what: 'came to the real MX, and we refused it',
+    why: 'nothing: a refusal of ours is no new guilt, and no excuse for the order either',
+    source: 'docs/architecture.md, what never counts',
+  },
+} as const satisfies Record<string, KindNote>
+
+export type Kind = keyof typeof KINDS
+export const KIND_NAMES = Object.keys(KINDS) as Kind[]
+
+export type Evidence = {
+  readonly type: 'evidence'
+  readonly at: Instant
+  /** Canonical IP of the client, as `Client.ip`. */
+  readonly client: string
+  readonly role: Role
+  readonly kind: Kind
+  /** Which of our addresses it came to, `192.0.2.66:25`. */
+  readonly where?: string | undefined
+  /** One id for all that was seen in one connection. */
+  readonly session?: string | undefined
+  /** What was said or done, printable and at most DETAIL_MAX characters. */
+  readonly detail?: string | undefined
+}
+
+/** What we found when we greeted the real MX: it took us, said 4xx, could not be reached, or we cannot tell. */
+export type Probe = {
+  readonly type: 'probe'
+  readonly at: Instant
+  readonly mx: string
+  readonly outcome: 'up' | 'later' | 'down' | 'unsure'
+}
+
+/** The operator's word. Release takes back a block or an allow and forgets the evidence that led there. */
+export type Word = {
+  readonly type: 'word'
+  readonly at: Instant
+  readonly word: 'allow' | 'block' | 'release'
+  /** A CIDR, canonical as `Prefix.cidr`. */
+  readonly target: string
+  /** When it ends; an allow or block without it stands until released. */
+  readonly until?: Instant | undefined
+  readonly because: string
+  readonly author: string
+}
+
+export type Event = Evidence | Probe | Word
+
+/** Where evidence flows: settled once the event is on disk, or given up on. Never rejects. */
+export type Witness = (event: Event) => Promise<void>
+
+/** Longest detail kept of what a client said (postscreen cuts at 100, too). */
+export const DETAIL_MAX = 100
+
+/** A client's bytes as text that can stand in a log, a terminal or a page: printable ASCII, escaped and cut. */
+export function printable(text: string): string {
+  const cut = text.length > DETAIL_MAX ? `${text.slice(0, DETAIL_MAX)}...` : text
+  return cut.replace(/[^\x20-\x7e]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
+}
+
+/** The client of a piece of evidence. Evidence is only ever made of a Client, so anything else is a bug of ours. */
+export function clientOf(evidence: Evidence): Client {
+  const client = parseClient(evidence.client)
+  if (!client) throw new Error(`evidence about "${evidence.client}", which is no address`)
+  return client
+}
+
+/** An event with its place in one box's journal: numbers rise by one, and are never used twice. */
+export type Entry = { readonly seq: number; readonly event: Event }
+
+export function toLine(entry: Entry): string {
+  return `${JSON.stringify({ seq: entry.seq, ...entry.event })}\n`
+}
+
+/** Reads one journal line; undefined for a torn or foreign one. Fields of later versions are dropped. */
+export function fromLine(line: string): Entry | undefined {
+  let raw: unknown
+  try {
+    raw = JSON.parse(line)
+  } catch {
+    return undefined
+  }
+  const read = entrySchema.safeParse(raw)
+  if (!read.success) return undefined
+  const { seq, ...event } = read.data
+  if (event.type === 'evidence' && !parseClient(event.client)) return undefined
+  return { seq, event }
+}
+
+const instant = z.int().nonnegative()
+const text = z.string().max(1000)
+const entrySchema = z.discriminatedUnion('type', [
+  z.object({
+    seq: z.int().positive(),
+    type: z.literal('evidence'),
+    at: instant,
+    client: text,
+    role: z.enum(ROLES),
+    kind: z.enum(KIND_NAMES as [Kind, ...Kind[]]),
+    where: text.optional(),
+    session: text.optional(),
+    detail: text.optional(),
+  }),
+  z.object({
+    seq: z.int().positive(),
+    type: z.literal('probe'),
+    at: instant,
+    mx: text,
+    outcome: z.enum(['up', 'later', 'down', 'unsure']),
+  }),
+  z.object({
+    seq: z.int().positive(),
+    type: z.literal('word'),
+    at: instant,
+    word: z.enum(['allow', 'block', 'release']),
+    target: text,
+    until: instant.optional(),
+    because: text,
+    author: text,
+  }),
+])

@@ -1,0 +1,111 @@
+/**
+ * What evidence adds up to, for one client and for its network: counts in hour buckets.
+ *
+ * A tally only counts up and widens a first and a last time, so tallies can arrive in any order, from any box, and the
+ * facts come out the same: shared Redis needs no locks, and a replay ends where the daemon did. Each box numbers its
+ * events; a record remembers the last number of each box it has taken in, so that what is sent twice counts once.
+ */
+import { clientOf, type Evidence, type Instant, type Kind, KINDS, type Role, ROLES } from './evidence.ts'
+
+/** `backup.early-talk`, `real.passed`, ...: the role, a dot, the kind. Rules name facts by this. */
+export type FactName = `${Role}.${Kind}`
+
+export const FACT_NAMES: readonly FactName[] = ROLES.flatMap((role) =>
+  (Object.keys(KINDS) as Kind[])
+    .filter((kind) => (KINDS[kind].roles as readonly Role[]).includes(role))
+    .map((kind): FactName => `${role}.${kind}`),
+)
+
+/** Sightings of one fact within one hour (hours since 1970). */
+export type Bucket = { readonly hour: number; readonly count: number; readonly first: Instant; readonly last: Instant }
+
+/** One record's facts; buckets in rising order of hours. */
+export type Counts = ReadonlyMap<FactName, readonly Bucket[]>
+
+/** What is known of a client: its own counts, and those of its whole network, itself included. */
+export type Facts = { readonly own: Counts; readonly network: Counts }
+
+export const NO_COUNTS: Counts = new Map()
+export const NO_FACTS: Facts = { own: NO_COUNTS, network: NO_COUNTS }
+
+/** One addition to the record of a client and to that of its network. */
+export type Tally = {
+  readonly key: string
+  readonly network: string
+  readonly fact: FactName
+  readonly at: Instant
+  /** The event's number on the box it was seen at. */
+  readonly seq: number
+}
+
+export const HOUR_MS = 3_600_000
+
+/** Facts are forgotten this long after their last sighting. No window of a rule may reach further back. */
+export const RETENTION_MS = 31 * 24 * HOUR_MS
+
+/** Most buckets that one record keeps; beyond it the oldest hours go first. */
+export const BUCKETS_MAX = 1024
+
+/** What a piece of evidence adds. */
+export function tally(evidence: Evidence, seq: number): Tally {
+  const { key, network } = clientOf(evidence)
+  return { key, network, fact: `${evidence.role}.${evidence.kind}`, at: evidence.at, seq }
+}
+
+export function hourOf(at: Instant): number {
+  return Math.floor(at / HOUR_MS)
+}
+
+/** The counts with one more sighting. The stores do the same in their own way; one test suite holds them together. */
+export function withSighting(counts: Counts, fact: FactName, at: Instant): Counts {
+  const hour = hourOf(at)
+  const buckets = counts.get(fact) ?? []
+  const old = buckets.find((bucket) => bucket.hour === hour)
+  const grown: Bucket = old
+    ? { hour, count: old.count + 1, first: Math.min(old.first, at), last: Math.max(old.last, at) }
+    : { hour, count: 1, first: at, last: at }
+  const next = [...buckets.filter((bucket) => bucket.hour !== hour), grown].sort((a, b) => a.hour - b.hour)
+  return bounded(new Map(counts).set(fact, next))
+}
+
+/**
+ * At most BUCKETS_MAX buckets: the oldest hour goes first, of one hour the fact first in the alphabet. The order is
+ * total, so that what is kept does not depend on what arrived first.
+ */
+function bounded(counts: Map<FactName, readonly Bucket[]>): Counts {
+  let total = 0
+  for (const buckets of counts.values()) total += buckets.length
+  for (; total > BUCKETS_MAX; total--) {
+    const [fact, buckets] = [...counts].reduce((a, b) => (goesFirst(a, b) ? a : b))
+    if (buckets.length === 1) counts.delete(fact)
+    else counts.set(fact, buckets.slice(1))
+  }
+  return counts
+}
+
+type Row = readonly [FactName, readonly Bucket[]]
+
+function goesFirst([a, mine]: Row, [b, others]: Row): boolean {
+  const [hour, other] = [mine[0]?.hour ?? Infinity, others[0]?.hour ?? Infinity]
+  return hour === other ? a < b : hour < other
+}
+
+/** All sightings of a fact that a record holds. */
+export function total(counts: Counts, fact: FactName): number {
+  return (counts.get(fact) ?? []).reduce((sum, bucket) => sum + bucket.count, 0)
+}
+
+/** How often a client came to each role: connections at the decoys, questions about it at the real MX. */
+export function contactsOf(counts: Counts): Record<Role, number> {
+  return {
+    primary: total(counts, 'primary.contact'),
+    backup: total(counts, 'backup.contact'),
+    real: total(counts, 'real.passed') + total(counts, 'real.deferred') + total(counts, 'real.refused'),
+  }
+}
+
+/** When the client was last seen at a decoy; 0 if never. */
+export function lastAtDecoys(counts: Counts): Instant {
+  const decoys = [...counts].filter(([fact]) => !fact.startsWith('real.'))
+  return Math.max(0, ...decoys.flatMap(([, buckets]) => buckets.map((bucket) => bucket.last)))
+}

@@ -1,0 +1,113 @@
+/**
+ * Networks to values by longest prefix: allow-lists, the operator's blocks, trusted peers.
+ *
+ * One hash for each prefix length in use, longest first: a look-up costs as many probes as there are different
+ * lengths, whatever the number of entries (net.BlockList is linear on some Node versions, see docs/architecture.md).
+ */
+import ipaddr from 'ipaddr.js'
+import { type Client, parseClient } from './client.ts'
+
+export type Prefix = {
+  /** CIDR form, canonical: `192.0.2.0/24`, `2001:db8::/64`. A single IPv4 address is its /32. */
+  readonly cidr: string
+  readonly family: 4 | 6
+  readonly length: number
+  /** The network part as a number, shifted right so that only `length` bits remain. */
+  readonly bits: bigint
+}
+
+/**
+ * Reads an address or a CIDR. A single IPv6 address stands for its /64, as clients do. Host bits that are set are a
+ * mistake that could widen a block by accident: the answer is then the sentence that says so.
+ */
+export function parsePrefix(text: string): Prefix | string {
+  const [address = '', lengthText, ...more] = text.trim().split('/')
+  const client = parseClient(address)
+  if (!client || more.length > 0) return `expected an IP address or a CIDR like 192.0.2.0/24, got "${text}"`
+  const widest = widthOf(client.family)
+  if (lengthText === undefined) return client.family === 4 ? prefixOf(client, 32) : prefixOf(client, 64)
+  const length = /^\d{1,3}$/.test(lengthText) ? Number(lengthText) : Number.NaN
+  if (!(length >= 0 && length <= widest)) return `expected a prefix length from 0 to ${widest}, got "/${lengthText}"`
+  const prefix = prefixOf(client, length)
+  const whole = numberOf(client)
+  const hostBits = BigInt(widest - length)
+  if ((whole >> hostBits) << hostBits !== whole) return `"${text}" has host bits set: did you mean ${prefix.cidr}?`
+  return prefix
+}
+
+/** The network of this length around a client. */
+export function prefixOf(client: Client, length: number): Prefix {
+  const width = widthOf(client.family)
+  const bits = numberOf(client) >> BigInt(width - length)
+  return { cidr: `${spell(bits << BigInt(width - length), client.family)}/${length}`, family: client.family, length, bits }
+}
+
+/** Does the client lie inside this prefix? */
+export function covers(prefix: Prefix, client: Client): boolean {
+  if (prefix.family !== client.family) return false
+  return numberOf(client) >> BigInt(widthOf(client.family) - prefix.length) === prefix.bits
+}
+
+export class Prefixes<Value> {
+  readonly #tables: Record<4 | 6, Table<Value>[]> = { 4: [], 6: [] }
+  #size = 0
+
+  static of<Value>(entries: Iterable<readonly [Prefix, Value]>): Prefixes<Value> {
+    const made = new Prefixes<Value>()
+    for (const [prefix, value] of entries) made.set(prefix, value)
+    return made
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  set(prefix: Prefix, value: Value): void {
+    const tables = this.#tables[prefix.family]
+    let table = tables.find((each) => each.length === prefix.length)
+    if (!table) {
+      table = { length: prefix.length, values: new Map() }
+      tables.push(table)
+      tables.sort((a, b) => b.length - a.length)
+    }
+    if (!table.values.has(prefix.bits)) this.#size++
+    table.values.set(prefix.bits, value)
+  }
+
+  delete(prefix: Prefix): void {
+    const table = this.#tables[prefix.family].find((each) => each.length === prefix.length)
+    if (table?.values.delete(prefix.bits)) this.#size--
+  }
+
+  /** The value of the longest prefix that holds this client. */
+  find(client: Client): Value | undefined {
+    const tables = this.#tables[client.family]
+    if (tables.length === 0) return undefined
+    const whole = numberOf(client)
+    const width = widthOf(client.family)
+    for (const { length, values } of tables) {
+      const value = values.get(whole >> BigInt(width - length))
+      if (value !== undefined) return value
+    }
+    return undefined
+  }
+}
+
+function widthOf(family: 4 | 6): 32 | 128 {
+  return family === 4 ? 32 : 128
+}
+
+type Table<Value> = { readonly length: number; readonly values: Map<bigint, Value> }
+
+function numberOf(client: Client): bigint {
+  let whole = 0n
+  for (const byte of ipaddr.parse(client.ip).toByteArray()) whole = (whole << 8n) | BigInt(byte)
+  return whole
+}
+
+function spell(whole: bigint, family: 4 | 6): string {
+  const bytes = Array.from({ length: family === 4 ? 4 : 16 }, (_, i, width = family === 4 ? 4 : 16) =>
+    Number((whole >> BigInt(8 * (width - 1 - i))) & 255n),
+  )
+  return family === 4 ? bytes.join('.') : new ipaddr.IPv6(bytes).toRFC5952String()
+}

@@ -1,0 +1,159 @@
+/**
+ * A recording told again: admit, tally and judge, folded over journal entries.
+ *
+ * The daemon does the same three with a store and a ledger around them; here they are maps. So a story, or a replay
+ * under other rules, ends in the verdicts that the daemon would have given. As there, a client is judged when evidence
+ * of it at a decoy counts, and a listing then stands its time out; the clock is the recording's own.
+ *
+ * `step` takes the world it is given and hands it on: go on with what it returns. A copy at every step would make a
+ * month's journal quadratic.
+ */
+import { type Client, clientOfKey, neverListed } from './client.ts'
+import { clientOf, type Entry, type Instant, type Word } from './evidence.ts'
+import { type Counts, type Facts, NO_COUNTS, tally, withSighting } from './facts.ts'
+import { admit, type Guard, newGuard, type Numbered, type Waived } from './outage.ts'
+import { covers, parsePrefix, type Prefix } from './prefixes.ts'
+import type { Rules } from './rules.ts'
+import { judge, type Listing, renew, type Verdict } from './verdict.ts'
+
+export type World = {
+  readonly rules: Rules
+  readonly guard: Guard
+  /** What is known by `Client.key`; the one that was touched last comes last. */
+  readonly clients: Map<string, Kept>
+  /** Counts by `Client.network`. */
+  readonly networks: Map<string, Counts>
+  /** What the rules said, by `Client.key`. */
+  readonly listings: Map<string, Listing>
+  /** What the operator said, by `Prefix.cidr`. */
+  readonly rulings: Map<string, Ruling>
+  /** How many hits the guard let go by, and why. */
+  readonly waived: Readonly<Partial<Record<Waived['why'], number>>>
+}
+
+type Kept = { readonly counts: Counts; readonly forgottenAt: Instant }
+type Ruling = { readonly prefix: Prefix; readonly word: Word }
+
+/** Most clients, networks and listings that a world keeps; the one touched longest ago is forgotten first. */
+export const CLIENTS_MAX = 1_000_000
+
+/** A world in which nothing has been seen. Watched: is there a witness, for whose word backup hits wait? */
+export function newWorld(rules: Rules, watched: boolean): World {
+  return {
+    rules,
+    guard: newGuard(watched),
+    clients: new Map(),
+    networks: new Map(),
+    listings: new Map(),
+    rulings: new Map(),
+    waived: {},
+  }
+}
+
+/** The world after one more entry. */
+export function step(world: World, { seq, event }: Entry): World {
+  const { guard, counted, waived } = admit(world.guard, seq, event)
+  for (const hit of counted) count(world, hit)
+  const atDecoys = counted.filter(({ evidence }) => evidence.role !== 'real').map(({ evidence }) => clientOf(evidence))
+  for (const client of new Map(atDecoys.map((each) => [each.key, each])).values()) rule(world, client, event.at)
+  const letGo = waived.reduce((sum, { why }) => ({ ...sum, [why]: (sum[why] ?? 0) + 1 }), world.waived)
+  const next = { ...world, guard, waived: letGo }
+  return event.type === 'word' ? heed(next, event) : next
+}
+
+/** What stands for a client, and the arithmetic beside it. */
+export type Finding = {
+  /** The operator's word, else the allow-list's, else that of the listing that stands. */
+  readonly word: Verdict['word']
+  readonly by: 'operator' | 'rules' | undefined
+  readonly until: Instant | undefined
+  readonly because: string | undefined
+  /** What the rules would say if they were asked now. */
+  readonly verdict: Verdict
+}
+
+export function verdictOf(world: World, client: Client, now: Instant): Finding {
+  const verdict = judge(client, factsOf(world, client), world.rules, now)
+  const allow = operatorsWord(world, client, 'allow', now)
+  if (allow) return { word: 'allow', by: 'operator', until: allow.until, because: allow.because, verdict }
+  const entry = verdict.allowedBy
+  if (entry) return { word: 'allow', by: 'rules', until: entry.until, because: entry.because, verdict }
+
+  const nothing: Finding = { word: 'clean', by: undefined, until: undefined, because: neverListed(client), verdict }
+  if (verdict.never) return nothing
+  const block = operatorsWord(world, client, 'block', now)
+  if (block) return { word: 'block', by: 'operator', until: block.until, because: block.because, verdict }
+  const listing = world.listings.get(client.key)
+  if (!listing || listing.until <= now) return nothing
+  const heaviest = verdict.reasons.toSorted((a, b) => b.weight - a.weight)[0]
+  return { word: listing.word, by: 'rules', until: listing.until, because: heaviest?.because, verdict }
+}
+
+export function factsOf(world: World, client: Client): Facts {
+  const { counts } = world.clients.get(client.key) ?? UNKNOWN
+  return { own: counts, network: world.networks.get(client.network) ?? NO_COUNTS }
+}
+
+function count(world: World, { seq, evidence }: Numbered): void {
+  const { key, network, fact, at } = tally(evidence, seq)
+  const { counts, forgottenAt } = world.clients.get(key) ?? UNKNOWN
+  if (at > forgottenAt) keep(world.clients, key, { counts: withSighting(counts, fact, at), forgottenAt })
+  keep(world.networks, network, withSighting(world.networks.get(network) ?? NO_COUNTS, fact, at))
+}
+
+const UNKNOWN: Kept = { counts: NO_COUNTS, forgottenAt: -1 }
+
+/** Sets a value as the newest of its map, and lets the oldest go when there are too many. */
+function keep<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  map.delete(key)
+  map.set(key, value)
+  if (map.size > CLIENTS_MAX) map.delete(map.keys().next().value as string)
+}
+
+function rule(world: World, client: Client, now: Instant): void {
+  const verdict = judge(client, factsOf(world, client), world.rules, now)
+  const listing = renew(world.listings.get(client.key), verdict, world.rules, now)
+  if (listing) keep(world.listings, client.key, listing)
+  else world.listings.delete(client.key)
+}
+
+/** The operator's word takes the place of what the operator said before of the same target. */
+function heed(world: World, word: Word): World {
+  const prefix = parsePrefix(word.target)
+  if (typeof prefix === 'string') return world
+  if (word.word === 'release') {
+    world.rulings.delete(prefix.cidr)
+    forget(world, prefix, word.at)
+  } else if ((word.until ?? Infinity) > word.at) world.rulings.set(prefix.cidr, { prefix, word })
+  return world
+}
+
+/**
+ * Forgets what clients inside this prefix did up to then, and frees them. What still waits for a probe is theirs,
+ * too: it was seen before the operator spoke.
+ */
+function forget(world: World, prefix: Prefix, at: Instant): void {
+  const waiting = world.guard.pending.map(({ evidence }) => clientOf(evidence).key)
+  for (const key of new Set([...world.clients.keys(), ...waiting])) {
+    if (!covers(prefix, clientOfKey(key) as Client)) continue
+    const { counts } = world.clients.get(key) ?? UNKNOWN
+    keep(world.clients, key, { counts: since(counts, at), forgottenAt: at })
+    world.listings.delete(key)
+  }
+}
+
+/** The counts without the hours that had begun by then. */
+function since(counts: Counts, at: Instant): Counts {
+  const later = [...counts].map(([fact, buckets]) => [fact, buckets.filter(({ first }) => first > at)] as const)
+  return new Map(later.filter(([, buckets]) => buckets.length > 0))
+}
+
+/** The longest of the operator's rulings with this word that stand and hold the client. */
+function operatorsWord(world: World, client: Client, word: Word['word'], now: Instant): Word | undefined {
+  let found: Ruling | undefined
+  for (const ruling of world.rulings.values()) {
+    if (ruling.word.word !== word || (ruling.word.until ?? Infinity) <= now || !covers(ruling.prefix, client)) continue
+    if (!found || ruling.prefix.length > found.prefix.length) found = ruling
+  }
+  return found?.word
+}

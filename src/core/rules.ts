@@ -1,0 +1,182 @@
+/**
+ * rules.yaml: read, checked, compiled. Only a sound document becomes Rules.
+ *
+ * The language is plain YAML that is read aloud as it stands: a rule counts one or more facts within a window, each
+ * counted hour or sighting adds a weight that fades with a half-life, up to a cap. It can call nothing, so that it can be
+ * checked before it runs.
+ */
+import { z } from 'zod'
+import { type Path, type Problem, didYouMean, duration, readDocument, show } from './document.ts'
+import type { Instant } from './evidence.ts'
+import { FACT_NAMES, type FactName, RETENTION_MS } from './facts.ts'
+import { Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
+
+export type Rule = {
+  readonly name: string
+  readonly counts: readonly FactName[]
+  /** What is counted once: every sighting, or an hour with any. */
+  readonly each: 'sighting' | 'hour'
+  /** Facts of which one must have been seen within the window, too. Empty: no such condition. */
+  readonly together: readonly FactName[]
+  /** A sighting weighs nothing if the client or its network was seen at the real MX this long before it. */
+  readonly unlessSeenMs: number | undefined
+  readonly weight: number
+  readonly halfLifeMs: number
+  readonly windowMs: number
+  readonly cap: number
+  readonly because: string
+  readonly line: number
+}
+
+export type AllowEntry = { readonly prefix: Prefix; readonly because: string; readonly until: Instant | undefined; readonly line: number }
+
+export type Standing = 'observe' | 'defer' | 'block'
+
+export type Rules = {
+  readonly file: string
+  readonly mode: 'observe' | 'enforce'
+  readonly thresholds: Readonly<Record<Standing, number>>
+  /** How long a decision stands at least once it is made. */
+  readonly standsMs: Readonly<Record<Standing, number>>
+  readonly list: readonly Rule[]
+  readonly allow: Prefixes<AllowEntry>
+  readonly protects: (domain: string) => boolean
+  readonly isTrap: (address: string) => boolean
+}
+
+/** Bounds of one document; far beyond what a person keeps in one file. */
+const RULES_MAX = 500
+const ENTRIES_MAX = 10_000
+
+export type RulesReading = { readonly ok: true; readonly rules: Rules } | { readonly ok: false; readonly problems: readonly Problem[] }
+
+export function readRules(file: string, source: string): RulesReading {
+  const read = readDocument(file, source, rulesSchema)
+  if (!read.ok) return read
+  return { ok: true, rules: compile(file, read.value, read.lineOf) }
+}
+
+const because = z.string().min(1).max(300).describe('Why: read by the operator, and by the sender in the refusal')
+
+const factName = z
+  .string()
+  .meta({ enum: FACT_NAMES })
+  .refine((name): name is FactName => (FACT_NAMES as readonly string[]).includes(name), {
+    error: (issue) => `no such fact: ${show(issue.input)}${hint(String(issue.input), FACT_NAMES)}`,
+  })
+const facts = z.union([factName.transform((name) => [name]), z.array(factName).min(1).max(FACT_NAMES.length)])
+
+const prefix = z.string().transform((text, ctx): Prefix => {
+  const read = parsePrefix(text)
+  if (typeof read !== 'string') return read
+  ctx.addIssue({ code: 'custom', message: read })
+  return z.NEVER
+})
+
+const window = duration().refine((ms) => ms > 0 && ms <= RETENTION_MS, { error: 'expected a span above 0 and at most 31d, for which facts are kept' })
+
+const domain = z.string().regex(/^\.?([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?$/i, {
+  error: (issue) => `expected a domain like example.org, or .example.org for all below it, got ${show(issue.input)}`,
+})
+
+const ruleSchema = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, { error: 'expected a short name in lower case with dashes, like talks-first' }),
+  counts: facts.describe('The fact, or list of facts, that is counted'),
+  each: z.enum(['sighting', 'hour']).default('sighting').describe('Count every sighting, or each hour with a sighting once'),
+  together: facts.default([]).describe('Only if one of these was seen within the window, too'),
+  'unless-seen': window.optional().describe('Weighs nothing if the client or its network was at the real MX this long before'),
+  weight: z.number().min(0).max(1000).describe('What each adds; 0 makes a note without weight'),
+  'half-life': duration().refine((ms) => ms > 0, { error: 'expected a span above 0' }).describe('After this time half of the weight is left'),
+  window: window.describe('Older sightings are not counted'),
+  cap: z.number().min(0).max(10_000).default(1000).describe('The most this rule can add'),
+  because,
+})
+
+const notDay = {
+  error: ({ input }: { input?: unknown }) =>
+    `expected a day like 2026-12-31, or an instant like 2026-12-31T12:00:00Z, got ${show(input)}`,
+}
+const end = z.iso
+  .datetime({ offset: true, ...notDay })
+  .or(z.iso.date(notDay))
+  .describe('From then on it is judged again')
+
+const level = z.number().positive().max(100_000)
+
+export const rulesSchema = z
+  .strictObject({
+    mode: z.enum(['observe', 'enforce']).describe('observe: decide and show, refuse nothing'),
+    domains: z.array(domain).min(1).max(ENTRIES_MAX).describe('The domains we protect'),
+    traps: z.array(z.email()).max(ENTRIES_MAX).default([]).describe('Addresses that exist only to be harvested'),
+    thresholds: z.strictObject({ observe: level, defer: level, block: level }),
+    stands: z
+      .strictObject({ observe: window, defer: window, block: window })
+      .describe('How long a decision stands at least, once made'),
+    rules: z.array(ruleSchema).max(RULES_MAX),
+    allow: z
+      .array(z.strictObject({ client: prefix, because, until: end.optional() }))
+      .max(ENTRIES_MAX)
+      .default([])
+      .describe('Never judged'),
+  })
+  .superRefine((doc, ctx) => {
+    const { observe, defer, block } = doc.thresholds
+    if (!(observe <= defer && defer <= block))
+      ctx.addIssue({ code: 'custom', path: ['thresholds'], message: `expected observe <= defer <= block, got ${observe}, ${defer}, ${block}` })
+    repeated(doc.rules.map((rule) => rule.name)).forEach((i) =>
+      ctx.addIssue({ code: 'custom', path: ['rules', i, 'name'], message: `a rule named ${doc.rules[i]?.name} stands above already` }),
+    )
+    repeated(doc.allow.map((entry) => entry.client.cidr)).forEach((i) =>
+      ctx.addIssue({ code: 'custom', path: ['allow', i, 'client'], message: `${doc.allow[i]?.client.cidr} stands above already` }),
+    )
+  })
+
+function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path: Path) => number): Rules {
+  const exact = new Set<string>()
+  const below: string[] = []
+  for (const name of doc.domains.map(normal)) {
+    if (name.startsWith('.')) below.push(name)
+    else exact.add(name)
+  }
+  const traps = new Set(doc.traps.map((address) => address.toLowerCase()))
+  const allow = doc.allow.map((entry, i): readonly [Prefix, AllowEntry] => [
+    entry.client,
+    { prefix: entry.client, because: entry.because, until: entry.until ? Date.parse(entry.until) : undefined, line: lineOf(['allow', i]) },
+  ])
+  return {
+    file,
+    mode: doc.mode,
+    thresholds: doc.thresholds,
+    standsMs: doc.stands,
+    list: doc.rules.map((rule, i) => ({
+      name: rule.name,
+      counts: rule.counts,
+      each: rule.each,
+      together: rule.together,
+      unlessSeenMs: rule['unless-seen'],
+      weight: rule.weight,
+      halfLifeMs: rule['half-life'],
+      windowMs: rule.window,
+      cap: rule.cap,
+      because: rule.because,
+      line: lineOf(['rules', i]),
+    })),
+    allow: Prefixes.of(allow),
+    protects: (name) => exact.has(normal(name)) || below.some((suffix) => normal(name).endsWith(suffix)),
+    isTrap: (address) => traps.has(address.toLowerCase()),
+  }
+}
+
+/** Lower case, without the root's dot. */
+function normal(domainName: string): string {
+  return domainName.toLowerCase().replace(/\.$/, '')
+}
+
+function repeated(names: readonly string[]): number[] {
+  return names.flatMap((name, i) => (names.indexOf(name) < i ? [i] : []))
+}
+
+function hint(word: string, known: readonly string[]): string {
+  const found = didYouMean(word, known)
+  return found ? ` (${found})` : `; facts are named like backup.early-talk, see docs/facts.md`
+}

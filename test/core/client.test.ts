@@ -1,0 +1,151 @@
+import { isIP } from 'node:net'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type Client, clientOfKey, neverListed, parseClient, parseReversed, reversedLabels } from '../../src/core/client.ts'
+
+const client = (text: string): Client => {
+  const read = parseClient(text)
+  if (!read) throw new Error(`${text} is no address`)
+  return read
+}
+
+const bytes4 = fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255), fc.nat(255))
+const hex = (value: number, digits = 1) => value.toString(16).padStart(digits, '0')
+
+/** Eight groups with runs of zeros, none of them an address that stands for IPv4. */
+const groups6 = fc
+  .array(fc.oneof(fc.constant(0), fc.nat(0xffff)), { minLength: 8, maxLength: 8 })
+  .filter((groups) => !(groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff))
+
+/** One way to write these groups: case, padding, which run of zeros is cut, a dotted tail, a zone. */
+const spelled6 = (groups: readonly number[]) =>
+  fc
+    .record({ upper: fc.boolean(), padded: fc.boolean(), cutAt: fc.nat(7), cutLength: fc.nat(8), dotted: fc.boolean(), zone: fc.boolean() })
+    .map(({ upper, padded, cutAt, cutLength, dotted, zone }) => {
+      const tail = groups.slice(6).flatMap((group) => [group >> 8, group & 255]).join('.')
+      const words = groups.map((group) => hex(group, padded ? 4 : 1))
+      const parts = dotted ? [...words.slice(0, 6), tail] : words
+      const end = Math.min(cutAt + cutLength, dotted ? 6 : 8)
+      const zeros = end - cutAt >= 1 && groups.slice(cutAt, end).every((group) => group === 0)
+      const text = zeros ? `${parts.slice(0, cutAt).join(':')}::${parts.slice(end).join(':')}` : parts.join(':')
+      return `${upper ? text.toUpperCase() : text}${zone ? '%eth0' : ''}`
+    })
+
+describe('any spelling of an address gives one client', () => {
+  test('IPv4: dotted, mapped into IPv6 in dots or digits, short or long', () => {
+    fc.assert(
+      fc.property(bytes4, (bytes) => {
+        const [a, b, c, d] = bytes
+        const dotted = bytes.join('.')
+        const high = hex((a << 8) | b)
+        const low = hex((c << 8) | d)
+        const spellings = [
+          `::ffff:${dotted}`,
+          `::FFFF:${dotted}`,
+          `::ffff:${high}:${low}`,
+          `0:0:0:0:0:ffff:${high}:${low}`,
+          `0000:0000:0000:0000:0000:ffff:${dotted}`,
+          `::ffff:${dotted}%eth0`,
+        ]
+        const one = client(dotted)
+        expect(one).toEqual({ ip: dotted, family: 4, key: dotted, network: `${a}.${b}.${c}.0/24` })
+        for (const spelling of spellings) expect(parseClient(spelling), spelling).toEqual(one)
+      }),
+    )
+  })
+
+  test('IPv6: any case, padding, cut of zeros, dotted tail and zone', () => {
+    fc.assert(
+      fc.property(
+        groups6.chain((groups) => fc.tuple(fc.constant(groups), spelled6(groups))),
+        ([groups, text]) => {
+          expect(parseClient(text), text).toEqual(client(groups.map((group) => hex(group)).join(':')))
+        },
+      ),
+    )
+  })
+
+  test('canonical text reads back as itself, a key as a client with that key', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
+        const one = client(text)
+        expect(parseClient(one.ip)).toEqual(one)
+        const ofKey = clientOfKey(one.key)
+        expect(ofKey).toMatchObject({ family: one.family, key: one.key, network: one.network })
+      }),
+    )
+  })
+
+  test('all of a /64 is one client, all of a /48 one network', () => {
+    expect(client('2001:db8:1:2:aaaa::1').key).toBe('2001:db8:1:2::/64')
+    expect(client('2001:db8:1:2:bbbb::9').key).toBe('2001:db8:1:2::/64')
+    expect(client('2001:db8:1:2::').network).toBe('2001:db8:1::/48')
+    expect(client('2001:db8:1:3::').key).not.toBe(client('2001:db8:1:2::').key)
+  })
+})
+
+describe('what is no address is no client', () => {
+  const TAILS = ['1.2.3.4', '01.2.3.4', '0.0.0.0', '1:2:3:4:5:6', '1:2:3:4:5:6:7:', '10000']
+  const nearly = fc.oneof(
+    fc.string(),
+    fc.array(fc.constantFrom('0', '1', '25', '256', 'f', 'ffff', '00', '.', ':', '::', 'x', ...TAILS), { maxLength: 18 }).map((parts) => parts.join('')),
+  )
+
+  test('we read what the operating system reads, and nothing else', () => {
+    fc.assert(
+      fc.property(nearly, (text) => {
+        fc.pre(text.length <= 64 && !text.includes('%'))
+        expect(parseClient(text) !== undefined, text).toBe(isIP(text) !== 0)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test.each(['', '1.2.3', '01.2.3.4', '1.2.3.4.5', '0x7f.0.0.1', '2130706433', '1.2.3.4%eth0', ' 1.2.3.4', '1.2.3.4/32', ':::', '1::2::3', '[::1]'])(
+    '%j',
+    (text) => expect(parseClient(text)).toBeUndefined(),
+  )
+
+  test('longer than any address: refused unread', () => {
+    expect(parseClient(`::${'0'.repeat(100_000)}`)).toBeUndefined()
+  })
+})
+
+describe('reversed names of a DNSBL', () => {
+  test('every client is found again under its labels', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
+        const one = client(text)
+        const labels = reversedLabels(one)
+        expect(labels).toHaveLength(one.family === 4 ? 4 : 32)
+        expect(parseReversed(labels)).toEqual(one)
+        expect(parseReversed(labels.map((label) => label.toUpperCase()))).toEqual(one)
+      }),
+    )
+  })
+
+  test('any labels: a client or none, never a throw, and only from digits', () => {
+    const label = fc.oneof(fc.string({ maxLength: 6 }), fc.constantFrom('1', '255', 'f', '::ffff:1', '2001:db8::', '%', ''))
+    fc.assert(
+      fc.property(fc.array(label, { maxLength: 34 }), (labels) => {
+        const found = parseReversed(labels)
+        if (found) expect(reversedLabels(found)).toEqual(labels.map((each) => each.toLowerCase()))
+      }),
+    )
+    expect(parseReversed(['4', '3', '2', '::ffff:1'])).toBeUndefined()
+  })
+})
+
+describe('never listed', () => {
+  test.each(['0.0.0.0', '127.0.0.1', '127.9.9.9', '10.1.2.3', '172.16.0.1', '192.168.1.1', '100.64.0.1', '169.254.1.1', '224.0.0.1', '255.255.255.255'])(
+    '%s',
+    (text) => expect(neverListed(client(text))).toMatch(/address/),
+  )
+  test.each(['::', '::1', 'fe80::1%eth0', 'fd00::1', 'ff02::1', '::ffff:127.0.0.1', '::ffff:10.0.0.1'])('%s', (text) =>
+    expect(neverListed(client(text))).toMatch(/address/),
+  )
+  test.each(['192.0.2.1', '198.51.100.1', '203.0.113.1', '2001:db8::1', '8.8.8.8', '2a00:1450::1', '172.32.0.1', '100.128.0.1', '198.18.0.1'])(
+    '%s is judged like any other',
+    (text) => expect(neverListed(client(text))).toBeUndefined(),
+  )
+})

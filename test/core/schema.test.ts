@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { schemas } from '../../src/command/schema.ts'
+import { FACT_NAMES } from '../../src/core/facts.ts'
+import { rulesSchema } from '../../src/core/rules.ts'
+
+const committed = (file: string): unknown => JSON.parse(readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))
+
+test.each(Object.entries(schemas()))('%s is what the code makes; "node src/command/schema.ts" writes it anew', (file, schema) => {
+  expect(committed(file)).toEqual(JSON.parse(JSON.stringify(schema)))
+})
+
+describe('the schema of the rules', () => {
+  const schema = committed('deploy/schema/rules.schema.json')
+
+  test('is draft 7 of what a person writes', () => {
+    expect(schema).toEqual(z.toJSONSchema(rulesSchema, { target: 'draft-7', io: 'input' }))
+    expect(schema).toMatchObject({ $schema: 'http://json-schema.org/draft-07/schema#', required: ['mode', 'domains', 'thresholds', 'stands', 'rules'] })
+  })
+
+  test('offers an editor every fact, and knows what a time span looks like', () => {
+    const rule: unknown = expect.objectContaining({ counts: expect.objectContaining({ anyOf: expect.arrayContaining([{ type: 'string', enum: FACT_NAMES }]) }) })
+    expect(schema).toMatchObject({ properties: { rules: { items: { properties: rule } } } })
+    expect(schema).toMatchObject({ properties: { stands: { properties: { block: { pattern: '^(\\d{1,6})(ms|s|m|h|d|w)$' } } } } })
+  })
+
+  test('is the one that the rules we ship point their editor to', () => {
+    const [first] = readFileSync(new URL('../../rules.yaml', import.meta.url), 'utf8').split('\n', 1)
+    expect(first).toBe('# yaml-language-server: $schema=deploy/schema/rules.schema.json')
+  })
+})

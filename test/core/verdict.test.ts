@@ -1,0 +1,295 @@
+import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type Client, parseClient } from '../../src/core/client.ts'
+import { type Bucket, type Counts, FACT_NAMES, type FactName, type Facts, HOUR_MS, hourOf, NO_COUNTS, NO_FACTS, RETENTION_MS, withSighting } from '../../src/core/facts.ts'
+import { readRules, type Rule, type Rules, type Standing } from '../../src/core/rules.ts'
+import { judge, type Listing, renew, type Verdict } from '../../src/core/verdict.ts'
+
+const T0 = Date.UTC(2026, 0, 5)
+const MINUTE_MS = 60_000
+const DAY_MS = 24 * HOUR_MS
+const BOT = parseClient('203.0.113.9') as Client
+
+const SOURCE = readFileSync(new URL('../../rules.yaml', import.meta.url), 'utf8')
+const shippedWith = (from: string, to: string): Rules => {
+  const read = readRules('rules.yaml', SOURCE.replace(from, to))
+  if (!read.ok) throw new Error('unsound')
+  return read.rules
+}
+const shipped = shippedWith('', '')
+
+type Sighting = readonly [fact: FactName, at: number]
+const countsOf = (seen: readonly Sighting[]): Counts => seen.reduce((counts, [fact, at]) => withSighting(counts, fact, at), NO_COUNTS)
+const alone = (seen: readonly Sighting[]): Facts => ({ own: countsOf(seen), network: countsOf(seen) })
+const reasonOf = (verdict: Verdict, rule: string) => verdict.reasons.find((reason) => reason.rule === rule)
+
+/** What a polite visit leaves: a contact, and a recipient of ours. */
+const polite = (at: number): Sighting[] => [
+  ['backup.contact', at],
+  ['backup.recipient', at + 1],
+]
+const politeEvery = (stepMs: number, times: number): Sighting[] => Array.from({ length: times }, (_, i) => polite(T0 + i * stepMs)).flat()
+
+describe('the rules we ship: polite, at the wrong door', () => {
+  test('one visit lists nobody', () => {
+    expect(judge(BOT, alone(polite(T0)), shipped, T0 + MINUTE_MS)).toMatchObject({ word: 'clean', score: 6 })
+  })
+
+  test('nor ten within one hour', () => {
+    expect(judge(BOT, alone(politeEvery(6 * MINUTE_MS, 10)), shipped, T0 + HOUR_MS)).toMatchObject({ word: 'clean', score: expect.closeTo(6, 1) })
+  })
+
+  test.each<[number, Verdict['word']]>([
+    [1, 'clean'],
+    [3, 'clean'],
+    [4, 'observe'],
+    [11, 'observe'],
+    [13, 'defer'],
+    [16, 'defer'],
+    [19, 'block'],
+    [300, 'block'],
+  ])('every hour for %i hours: %s', (hours, word) => {
+    const facts = alone(politeEvery(HOUR_MS, hours))
+    expect(judge(BOT, facts, shipped, T0 + (hours - 1) * HOUR_MS + MINUTE_MS).word).toBe(word)
+  })
+
+  test('twice a day is slower, and gets there, too', () => {
+    const words = Array.from({ length: 28 }, (_, i) => judge(BOT, alone(politeEvery(12 * HOUR_MS, i + 1)), shipped, T0 + i * 12 * HOUR_MS + MINUTE_MS).word)
+    expect(words.slice(0, 3)).toEqual(['clean', 'clean', 'clean'])
+    expect(words).toContain('observe')
+    expect(judge(BOT, alone(politeEvery(4 * HOUR_MS, 60)), shipped, T0 + 10 * DAY_MS).word).toBe('block')
+  })
+})
+
+describe('the rules we ship: what no mail server does', () => {
+  test.each<FactName>(['backup.early-talk', 'backup.foreign-protocol'])('%s and a recipient of ours: blocked at once', (fact) => {
+    const verdict = judge(BOT, alone([...polite(T0), [fact, T0]]), shipped, T0 + 1000)
+    expect(verdict).toMatchObject({ word: 'block', allowedBy: undefined })
+    expect(verdict.score).toBeGreaterThanOrEqual(110)
+    expect(reasonOf(verdict, 'talks-first')).toMatchObject({ count: 1, weight: expect.closeTo(110, 1) })
+  })
+
+  test('two trap addresses block, one is watched', () => {
+    expect(judge(BOT, alone([...polite(T0), ['backup.trap-recipient', T0]]), shipped, T0).word).toBe('observe')
+    expect(judge(BOT, alone([...polite(T0), ['backup.trap-recipient', T0], ['backup.trap-recipient', T0 + 1]]), shipped, T0 + 1).word).toBe('block')
+  })
+
+  const OURS: readonly FactName[] = ['backup.recipient', 'backup.trap-recipient', 'primary.recipient', 'primary.trap-recipient']
+  const WITHOUT_OURS = FACT_NAMES.filter((fact) => !OURS.includes(fact))
+
+  test('without a recipient of ours nothing reaches defer: all kinds together, every hour, for as long as facts are kept', () => {
+    const hours = RETENTION_MS / HOUR_MS
+    const crowd = (fact: FactName): [FactName, Bucket[]] => [
+      fact,
+      Array.from({ length: hours }, (_, i) => ({ hour: hourOf(T0) + i, count: 1000, first: T0 + i * HOUR_MS, last: T0 + (i + 1) * HOUR_MS - 1 })),
+    ]
+    const own: Counts = new Map(WITHOUT_OURS.map(crowd))
+    for (const at of [T0, T0 + RETENTION_MS - 1]) {
+      const { score, word } = judge(BOT, { own, network: own }, shipped, at)
+      expect(word).toBe('observe')
+      expect(score).toBeLessThan(shipped.thresholds.defer)
+    }
+  })
+
+  test('nor in any mixture of them', () => {
+    const sighting = fc.tuple(fc.constantFrom(...WITHOUT_OURS), fc.nat(31 * DAY_MS).map((ms) => T0 + ms))
+    fc.assert(
+      fc.property(fc.array(sighting, { maxLength: 200, size: 'max' }), fc.nat(40 * DAY_MS), (seen, later) => {
+        expect(judge(BOT, alone(seen), shipped, T0 + later).score).toBeLessThan(shipped.thresholds.defer)
+      }),
+    )
+  })
+
+  test('fifty visits for foreign domains only weigh nothing, and leave a reason that says so', () => {
+    const seen = Array.from({ length: 50 }, (_, i): Sighting[] => [
+      ['backup.contact', T0 + i * HOUR_MS],
+      ['backup.foreign-recipient', T0 + i * HOUR_MS],
+    ]).flat()
+    const verdict = judge(BOT, alone(seen), shipped, T0 + 50 * HOUR_MS)
+    expect(verdict).toMatchObject({ word: 'clean', score: 0 })
+    expect(reasonOf(verdict, 'foreign-only')).toMatchObject({ weight: 0, count: 50, because: expect.stringContaining('foreign') })
+  })
+
+  test('at the primary nothing weighs: it is where a correct sender begins', () => {
+    const seen = FACT_NAMES.filter((fact) => fact.startsWith('primary.')).flatMap((fact) =>
+      Array.from({ length: 20 }, (_, i): Sighting => [fact, T0 + i * HOUR_MS]),
+    )
+    expect(judge(BOT, alone(seen), shipped, T0 + 20 * HOUR_MS)).toMatchObject({ word: 'clean', score: 0 })
+  })
+})
+
+describe('the rules we ship: seen at the real MX', () => {
+  const visits = politeEvery(HOUR_MS, 24)
+  const end = T0 + 24 * HOUR_MS
+
+  test.each<FactName>(['real.passed', 'real.deferred'])('%s before: the order at the backup is waived', (fact) => {
+    const verdict = judge(BOT, alone([[fact, T0 - HOUR_MS], ...visits]), shipped, end)
+    expect(verdict).toMatchObject({ word: 'clean', score: 0 })
+    expect(reasonOf(verdict, 'backup-first')).toMatchObject({ count: 0, waived: 24, weight: 0 })
+  })
+
+  test('a neighbour in its /24 was: waived, too, for big senders retry from another address', () => {
+    const facts = { own: countsOf(visits), network: countsOf([['real.passed', T0 - HOUR_MS], ...visits]) }
+    expect(judge(BOT, facts, shipped, end)).toMatchObject({ word: 'clean', score: 0 })
+  })
+
+  test('it came there afterwards: what it did before still counts', () => {
+    const verdict = judge(BOT, alone([...visits, ['real.passed', end]]), shipped, end + 1)
+    expect(verdict.word).toBe('block')
+    expect(reasonOf(verdict, 'backup-first')).toMatchObject({ count: 24, waived: 0 })
+  })
+
+  test('it came in the middle: only what follows is waived', () => {
+    const middle = T0 + 10.5 * HOUR_MS
+    expect(reasonOf(judge(BOT, alone([...visits, ['real.passed', middle]]), shipped, end), 'backup-first')).toMatchObject({ count: 11, waived: 13 })
+  })
+
+  test('longer ago than the rule says: no excuse', () => {
+    const facts = alone([['real.passed', T0 - 49 * HOUR_MS], ...visits])
+    expect(reasonOf(judge(BOT, facts, shipped, end), 'backup-first')).toMatchObject({ count: 24, waived: 0 })
+  })
+
+  test('refused there: no excuse either', () => {
+    expect(judge(BOT, alone([['real.refused', T0 - HOUR_MS], ...visits]), shipped, end).word).toBe('block')
+  })
+
+  test('violations are never waived', () => {
+    expect(judge(BOT, alone([['real.passed', T0 - 1], ...polite(T0), ['backup.early-talk', T0]]), shipped, T0 + 1).word).toBe('block')
+  })
+})
+
+describe('who is never listed', () => {
+  const guilty = alone([...politeEvery(HOUR_MS, 30), ['backup.early-talk', T0]])
+  const at = T0 + 30 * HOUR_MS
+
+  test.each(['127.0.0.1', '10.0.0.1', '192.168.1.1', '100.64.0.1', '169.254.0.9', '::1', 'fe80::1', 'fd00::1'])('%s: recorded, never listed', (text) => {
+    const verdict = judge(parseClient(text) as Client, guilty, shipped, at)
+    expect(verdict).toMatchObject({ word: 'clean', never: expect.stringContaining('address') })
+    expect(verdict.score).toBeGreaterThan(shipped.thresholds.block)
+    expect(renew({ word: 'block', since: T0, until: at + DAY_MS }, verdict, shipped, at)).toBeUndefined()
+  })
+
+  const listed = shippedWith('allow: []', 'allow:\n  - client: 203.0.113.0/24\n    because: a friend\n    until: 2026-01-07T12:00:00Z\n')
+  const end = Date.UTC(2026, 0, 7, 12)
+
+  test('on the allow-list: allowed, with the entry, and its reasons still told', () => {
+    const verdict = judge(BOT, guilty, listed, end - 1)
+    expect(verdict).toMatchObject({ word: 'allow', allowedBy: { because: 'a friend' } })
+    expect(verdict.reasons.length).toBeGreaterThan(0)
+    expect(renew({ word: 'block', since: T0, until: end + DAY_MS }, verdict, listed, end - 1)).toBeUndefined()
+  })
+
+  test('from its last day on: judged again', () => {
+    expect(judge(BOT, guilty, listed, end)).toMatchObject({ word: 'block', allowedBy: undefined })
+  })
+
+  test('nothing seen, nothing said', () => {
+    expect(judge(BOT, NO_FACTS, shipped, T0)).toEqual({
+      word: 'clean',
+      score: 0,
+      threshold: 100,
+      reasons: [],
+      clearsAt: undefined,
+      allowedBy: undefined,
+      never: undefined,
+    })
+  })
+})
+
+const anyRule: fc.Arbitrary<Rule> = fc.record({
+  name: fc.constant('any'),
+  counts: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { minLength: 1, maxLength: 4 }),
+  each: fc.constantFrom('sighting', 'hour'),
+  together: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { maxLength: 2 }),
+  unlessSeenMs: fc.option(fc.integer({ min: 1, max: RETENTION_MS }), { nil: undefined }),
+  weight: fc.double({ min: 0, max: 200, noNaN: true }),
+  halfLifeMs: fc.integer({ min: MINUTE_MS, max: RETENTION_MS }),
+  windowMs: fc.integer({ min: MINUTE_MS, max: RETENTION_MS }),
+  cap: fc.double({ min: 0, max: 500, noNaN: true }),
+  because: fc.constant('any'),
+  line: fc.constant(1),
+})
+const anyRules = fc.array(anyRule, { maxLength: 6 }).map((list): Rules => ({ ...shipped, list }))
+const anyFacts = fc
+  .array(fc.tuple(fc.constantFrom(...FACT_NAMES), fc.nat(31 * DAY_MS).map((ms) => T0 + ms)), { maxLength: 40 })
+  .map((seen) => alone(seen))
+const END = T0 + 31 * DAY_MS
+
+describe('under any rules', () => {
+  test('the sum never rises while nothing is seen', () => {
+    fc.assert(
+      fc.property(anyRules, anyFacts, fc.nat(70 * DAY_MS), fc.nat(40 * DAY_MS), (rules, facts, from, ms) => {
+        const [before, after] = [judge(BOT, facts, rules, T0 + from), judge(BOT, facts, rules, T0 + from + ms)]
+        expect(after.score).toBeLessThanOrEqual(before.score)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('a verdict clears in the minute in which the sum falls below its threshold', () => {
+    fc.assert(
+      fc.property(anyRules, anyFacts, fc.nat(20 * DAY_MS), (rules, facts, later) => {
+        const now = END + later
+        const { word, clearsAt } = judge(BOT, facts, rules, now)
+        expect(clearsAt === undefined).toBe(word === 'clean')
+        if (word === 'clean' || word === 'allow') return
+        const end = clearsAt ?? Number.NaN
+        expect(end).toBeGreaterThan(now)
+        expect(judge(BOT, facts, rules, end).score).toBeLessThan(rules.thresholds[word])
+        expect(judge(BOT, facts, rules, Math.max(now, end - MINUTE_MS)).score).toBeGreaterThanOrEqual(rules.thresholds[word])
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('the printed weights add up to the sum, and no rule exceeds its cap', () => {
+    fc.assert(
+      fc.property(anyRules, anyFacts, (rules, facts) => {
+        const { score, reasons } = judge(BOT, facts, rules, END)
+        expect(reasons.reduce((sum, { weight }) => sum + weight, 0)).toBeCloseTo(score, 1)
+        for (const { weight } of reasons) expect(weight).toBeLessThanOrEqual(Math.max(...rules.list.map(({ cap }) => cap)))
+      }),
+    )
+  })
+})
+
+describe('a listing', () => {
+  const word = fc.constantFrom<Standing>('observe', 'defer', 'block')
+  const listing = fc.record({ word, since: fc.constant(T0), until: fc.nat(60 * DAY_MS).map((ms) => T0 + ms) })
+  const verdict = fc.record({ word: fc.constantFrom<'clean' | Standing>('clean', 'observe', 'defer', 'block'), clearsAt: fc.option(fc.nat(60 * DAY_MS).map((ms) => T0 + ms), { nil: undefined }) })
+    .map(({ word, clearsAt }): Verdict => ({ word, clearsAt, score: 0, threshold: 100, reasons: [], allowedBy: undefined, never: undefined }))
+  const rank = { observe: 1, defer: 2, block: 3 }
+
+  test('that stands is never shortened by the same or a lesser verdict, and never softened', () => {
+    fc.assert(
+      fc.property(listing, verdict, fc.nat(60 * DAY_MS).map((ms) => T0 + ms), (old: Listing, verdict, now) => {
+        fc.pre(old.until > now)
+        const next = renew(old, verdict, shipped, now)
+        expect(rank[next?.word ?? 'observe']).toBeGreaterThanOrEqual(rank[old.word])
+        if (next?.word === old.word) {
+          expect(next.until).toBeGreaterThanOrEqual(old.until)
+          expect(next.since).toBe(old.since)
+        } else expect(next?.since).toBe(now)
+      }),
+    )
+  })
+
+  test('stands at least its time, and as long as the sum is above its threshold', () => {
+    fc.assert(
+      fc.property(verdict, fc.nat(60 * DAY_MS).map((ms) => T0 + ms), (verdict, now) => {
+        const next = renew(undefined, verdict, shipped, now)
+        expect(next === undefined).toBe(verdict.word === 'clean')
+        if (verdict.word === 'clean' || verdict.word === 'allow') return
+        expect(next?.word).toBe(verdict.word)
+        expect(next?.until).toBe(Math.max(now + shipped.standsMs[verdict.word], verdict.clearsAt ?? 0))
+      }),
+    )
+  })
+
+  test('that has ended is no longer there', () => {
+    const clean = judge(BOT, NO_FACTS, shipped, T0)
+    expect(renew({ word: 'block', since: T0 - DAY_MS, until: T0 }, clean, shipped, T0)).toBeUndefined()
+    expect(renew({ word: 'block', since: T0 - DAY_MS, until: T0 + 1 }, clean, shipped, T0)).toEqual({ word: 'block', since: T0 - DAY_MS, until: T0 + 1 })
+  })
+})

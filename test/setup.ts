@@ -1,0 +1,40 @@
+/**
+ * Which real programs do the tests find here? They start private copies of them. Where one is missing, one sentence says
+ * what to install; in CI that is a failure, elsewhere the tests that need it are skipped and counted as such.
+ */
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import type { TestProject } from 'vitest/node'
+
+/** Program to Debian package. */
+const PROGRAMS = { 'redis-server': 'redis-server', postfix: 'postfix', swaks: 'swaks', dig: 'dnsutils' } as const
+
+export type Program = keyof typeof PROGRAMS
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    missing: Program[]
+  }
+}
+
+export default function setup(project: TestProject): void {
+  const missing = (Object.keys(PROGRAMS) as Program[]).filter((program) => !isInstalled(program))
+  project.provide('missing', missing)
+  if (missing.length === 0) return
+  const packages = missing.map((program) => PROGRAMS[program]).join(' ')
+  const sentence = `These tests want real servers: install them with "apt-get install --no-install-recommends ${packages}".`
+  if (process.env['CI']) throw new Error(sentence)
+  process.stderr.write(`\n${sentence} Until then the tests that need them are skipped.\n\n`)
+}
+
+function isInstalled(program: string): boolean {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin']
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
