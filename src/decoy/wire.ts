@@ -1,0 +1,218 @@
+/**
+ * The socket as smtp-server sees it: a Duplex between the library and the client.
+ *
+ * It observes every byte that comes (manners), holds early talk back until the greeting, drips replies as slowly as
+ * the pace says, and guards what we say: nothing that starts with 2 may answer a message, and nothing at all may start
+ * with 5. The library gives the dialogue its grammar; this file makes sure that no path through the library, known or
+ * not, ends in an acceptance, or in a bounce of honest mail.
+ *
+ * Writes are taken one at a time (a high-water mark of 1), and the library waits for the drain before it reads the
+ * next command. So there is one reply under way at most, and a client that does not read is not read from either.
+ */
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { COMMANDS, type Manners, noteReply, observe, type Sighting } from './manners.ts'
+
+export type Pace = {
+  /** From the connection to the greeting. */
+  readonly greetingMs: number
+  /** Before each reply. */
+  readonly replyMs: number
+  /** Between two bytes of a reply; 0 sends it whole. */
+  readonly byteMs: number
+  /** Between two drips to a held offender. */
+  readonly dripMs: number
+}
+
+export type WireOptions = {
+  readonly manners: Manners
+  readonly pace: Pace
+  /** What the client has sent before we came to listen (behind a PROXY header). */
+  readonly early: Buffer
+  readonly see: (sighting: Sighting) => void
+}
+
+/** smtp-server's own pause before its greeting; it cannot be set. */
+const LIBRARY_GREETING_MS = 100
+/** How long a client that said QUIT may take to close its side. */
+const LINGER_MS = 2000
+
+export class Wire extends Duplex {
+  readonly #raw: Socket
+  readonly #options: WireOptions
+  #timer: NodeJS.Timeout | undefined
+  /** The one reply under way. */
+  #speech: { readonly bytes: Buffer; said: number; readonly done: () => void } | undefined
+  /** The first byte of our greeting has been written; and the last. */
+  #greeted = false
+  #open = false
+  #replying = false
+  #held: Buffer[] = []
+  /** Replies given, the greeting not among them. */
+  #answered = 0
+  /** What the library is answering, or answered last; and the last of it that was a command. */
+  #command = ''
+  #lastCommand = ''
+  #inMessage = false
+  /** The client has said QUIT, has closed its side, has broken the connection. */
+  #quit = false
+  #left = false
+  #broken = false
+  /** The goodbye has begun: nothing is heard or said any more. */
+  #closing = false
+
+  constructor(raw: Socket, options: WireOptions) {
+    super({ allowHalfOpen: false, readableHighWaterMark: 4096, writableHighWaterMark: 1 })
+    this.#raw = raw
+    this.#options = options
+    raw.on('data', (bytes: Buffer) => this.#hear(bytes))
+    raw.on('end', () => {
+      this.#left = true
+      if (this.#greeted || options.manners.lines > 0) this.#closeWhenIdle()
+      else this.#close()
+    })
+    raw.on('error', () => {
+      this.#broken = !this.#closing
+    })
+    raw.on('close', () => {
+      this.#closing = true
+      clearTimeout(this.#timer)
+      this.destroy()
+    })
+    if (options.early.length > 0) this.#hear(options.early)
+    else raw.resume()
+  }
+
+  /** The library drops every reply on a socket that does not say this. */
+  get readyState(): string {
+    return this.#closing || this.destroyed || this.#raw.destroyed ? 'closed' : 'open'
+  }
+
+  /** Did the client go away without QUIT, after it was greeted? For when the connection is over. */
+  get hungUp(): boolean {
+    return this.#open && !this.#quit && (this.#left || this.#broken)
+  }
+
+  /** The last line that was a command by its name; never another word, which may be half a password. */
+  get lastCommand(): string {
+    return this.#lastCommand
+  }
+
+  /** The library wants idle time-outs; every deadline is the listener's. */
+  setTimeout(): this {
+    return this
+  }
+
+  /**
+   * The library takes up this command: what it writes next answers it. A message lasts from DATA or BDAT until its dot
+   * is answered, also when DATA was refused: a client that does not listen sends its message all the same.
+   */
+  answering(command: string): void {
+    if (this.#command === '.') this.#inMessage = false
+    if (command === 'DATA' || command === 'BDAT') this.#inMessage = true
+    if (command === 'QUIT') this.#quit = true
+    if (COMMANDS.has(command)) this.#lastCommand = command
+    this.#command = command
+  }
+
+  override _read(): void {
+    if (this.#open && !this.#closing) this.#raw.resume()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    const { pace } = this.#options
+    this.#speech = { bytes: Buffer.from(guard(chunk.toString('latin1'), this.#inMessage), 'latin1'), said: 0, done }
+    this.#later(this.#open ? pace.replyMs : Math.max(0, pace.greetingMs - LIBRARY_GREETING_MS))
+  }
+
+  override _final(done: () => void): void {
+    done()
+    this.#close()
+  }
+
+  /**
+   * The library destroys what it has ended after 5 s. A slow last reply outlives that: the raw socket says it to its
+   * end.
+   */
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    done(error)
+    if (!this.#speech) this.#close()
+  }
+
+  #hear(bytes: Buffer): void {
+    if (this.#closing) return
+    const { manners, see } = this.#options
+    for (const sighting of observe(manners, bytes, { greeted: this.#greeted, replying: this.#replying })) see(sighting)
+    if (!this.#open) {
+      this.#held.push(bytes)
+      this.#raw.pause()
+    } else if (!this.push(bytes)) this.#raw.pause()
+  }
+
+  #later(ms: number): void {
+    if (ms > 0) this.#timer = setTimeout(() => this.#speak(), ms)
+    else this.#speak()
+  }
+
+  #speak(): void {
+    const speech = this.#speech
+    if (!speech || this.#raw.destroyed) return
+    const { byteMs } = this.#options.pace
+    const { bytes, said } = speech
+    speech.said = byteMs > 0 ? said + 1 : bytes.length
+    const last = speech.said >= bytes.length
+    // A fast client answers before we hear that its reply was sent: what it may do now is settled before the kernel
+    // has it.
+    this.#greeted = true
+    this.#replying = !last
+    if (last) noteReply(this.#options.manners)
+    this.#raw.write(bytes.subarray(said, speech.said), () => {
+      if (last) this.#spoken(speech.done)
+      else this.#later(byteMs)
+    })
+  }
+
+  #spoken(done: () => void): void {
+    this.#speech = undefined
+    if (this.#open) this.#answered++
+    this.#open = true
+    done()
+    if (this.destroyed) return this.#close()
+    // The released bytes come before any new ones: the raw socket rests until the library reads on.
+    for (const bytes of this.#held.splice(0)) this.push(bytes)
+    if (!this.#closing && this.readableLength < this.readableHighWaterMark) this.#raw.resume()
+    this.#closeWhenIdle()
+  }
+
+  /** A client that has closed its side still hears the answers to all that it asked. */
+  #closeWhenIdle(): void {
+    if (this.#left && !this.#speech && this.#answered >= this.#options.manners.lines) this.#close()
+  }
+
+  /** After QUIT or the client's own goodbye ours is friendly; everywhere else we cut. */
+  #close(): void {
+    if (this.#closing) return
+    this.#closing = true
+    clearTimeout(this.#timer)
+    if (this.#quit || this.#left) {
+      this.#raw.end()
+      this.#raw.resume()
+      this.#timer = setTimeout(() => this.#raw.resetAndDestroy(), LINGER_MS).unref()
+    } else this.#raw.resetAndDestroy()
+    this.destroy()
+  }
+}
+
+/**
+ * The last line of "never accept, never bounce": the reply as it may be sent. Within a message nothing that starts
+ * with 2 except 221, which says goodbye and takes nothing; nowhere 354, which asks for a message; nowhere 5xx, which
+ * makes honest senders give up. What may not be said becomes a 451 of as many lines.
+ */
+export function guard(reply: string, inMessage: boolean): string {
+  const code = reply.slice(0, 3)
+  const accepts = code === '354' || (inMessage && code.startsWith('2') && code !== '221')
+  if (!accepts && !code.startsWith('5')) return reply
+  return reply.replace(/^\d{3}([- ]?)(?:\d\.\d{1,3}\.\d{1,3} ?)?([^\r\n]*)/gm, (_line, mark: string, text: string) =>
+    `451${mark || ' '}4.3.0 ${accepts ? 'Try again later' : text}`.trimEnd(),
+  )
+}

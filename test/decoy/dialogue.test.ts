@@ -1,0 +1,312 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { HONEST, openHouse, repliesIn, TO_RCPT } from './visitors.ts'
+
+/** Sound and unsound, asked and unasked. */
+const COMMANDS = [
+  ['EHLO mail.sender.example', 'HELO x', 'EHLO', 'MAIL FROM:<a@b.example>', 'MAIL FROM:<a@b.example> SIZE=x'],
+  ['RCPT TO:<a@example.test>', 'RCPT TO:<>', 'DATA', 'data ', 'BDAT 3 LAST', '.', 'NOOP', 'RSET', 'VRFY a', 'QUIT'],
+  ['STARTTLS', 'XCLIENT ADDR=192.0.2.1', 'WIZ x', 'EXPN x', 'AUTH XOAUTH2', 'AUTH PLAIN x', 'GET / HTTP/1.1'],
+  ['\x16\x03\x01', ''],
+].flat()
+
+describe('a careful sender', () => {
+  test('leaves nothing but its contact and its recipient', async () => {
+    const house = await openHouse()
+    const visitor = house.call()
+    const replies = await visitor.walk(...HONEST)
+    expect(replies[3]).toBe('451 4.7.1 Try again later')
+    expect(await visitor.ended).toBe('closed')
+    await house.empty()
+    const port = house.port()
+    const [contact, recipient] = house.evidence
+    expect(house.evidence).toHaveLength(2)
+    expect(contact).toEqual({
+      type: 'evidence',
+      at: 1000,
+      client: '127.0.0.1',
+      role: 'backup',
+      kind: 'contact',
+      where: `127.0.0.1:${port}`,
+      session: contact?.session,
+    })
+    expect(recipient).toEqual({ ...contact, kind: 'recipient', detail: 'postbox@example.test' })
+    expect(contact?.session).toMatch(/^[0-9a-f]{8}-1$/)
+    expect(house.happenings).toEqual([
+      { what: 'opened', role: 'backup', via: 'direct', regard: 'stranger' },
+      {
+        what: 'closed',
+        role: 'backup',
+        outcome: 'dialogue',
+        heldMs: expect.any(Number),
+        bytesIn: HONEST.join('\r\n').length + 2,
+        bytesOut: visitor.heard.length,
+      },
+    ])
+  })
+
+  test('that only looks in and says QUIT is no more than a contact', async () => {
+    const house = await openHouse()
+    await house.call().walk('QUIT')
+    await house.empty()
+    expect(house.kinds).toEqual(['contact'])
+  })
+
+  test('is told at RCPT only when what it did is on disk', async () => {
+    let write = () => {}
+    const disk = new Promise<void>((resolve) => {
+      write = resolve
+    })
+    const house = await openHouse({
+      witness: async (event) => {
+        if (event.type === 'evidence' && event.kind === 'recipient') await disk
+      },
+    })
+    const visitor = house.call()
+    await visitor.walk(...TO_RCPT.slice(0, 2))
+    visitor.send(TO_RCPT[2])
+    await house.until(() => house.kinds.includes('recipient'))
+    const before = visitor.heard.length
+    write()
+    expect(await visitor.reply()).toMatch(/^451 /)
+    expect(visitor.heard.length).toBeGreaterThan(before)
+  })
+
+  test('does not wait longer than a quarter of a second for a disk that hangs', async () => {
+    const house = await openHouse({ witness: () => new Promise(() => {}) })
+    const visitor = house.call()
+    await visitor.walk(...TO_RCPT.slice(0, 2))
+    const began = performance.now()
+    expect(await visitor.ask(TO_RCPT[2])).toMatch(/^451 /)
+    expect(performance.now() - began).toBeGreaterThan(240)
+    expect(performance.now() - began).toBeLessThan(600)
+  })
+})
+
+describe('recipients', () => {
+  test('each sort is told once, with the first address', async () => {
+    const house = await openHouse()
+    const visitor = house.call()
+    const rcpt = 'A@Example.Test b@example.test x@elsewhere.example y@elsewhere.example Trap@example.test'
+      .split(' ')
+      .map((address) => `RCPT TO:<${address}>`)
+    const replies = await visitor.walk('HELO mail.sender.example', 'MAIL FROM:<>', ...rcpt, 'QUIT')
+    expect(replies.slice(3, -1)).toEqual(rcpt.map(() => '451 4.7.1 Try again later'))
+    await house.empty()
+    expect(house.evidence.map(({ kind, detail }) => [kind, detail])).toEqual([
+      ['contact', undefined],
+      ['recipient', 'a@example.test'],
+      ['foreign-recipient', 'x@elsewhere.example'],
+      ['trap-recipient', 'trap@example.test'],
+    ])
+  })
+
+  test('a domain in Unicode is known in the form that DNS has', async () => {
+    const house = await openHouse({ protects: (domain) => domain === 'xn--bcher-kva.example' })
+    const lines = ['EHLO mail.sender.example', 'MAIL FROM:<> SMTPUTF8', 'RCPT TO:<leser@bücher.example>', 'QUIT']
+    await house.call().walk(...lines)
+    await house.empty()
+    expect(house.detailOf('recipient')).toBe('leser@xn--bcher-kva.example')
+    expect(house.kinds).toEqual(['contact', 'recipient'])
+  })
+
+  test('a postmaster without a domain is nobody of ours and nobody else', async () => {
+    const house = await openHouse()
+    const replies = await house.call().walk('EHLO mail.sender.example', 'MAIL FROM:<>', 'RCPT TO:<postmaster>', 'QUIT')
+    expect(replies[3]).toMatch(/^451 /)
+    await house.empty()
+    expect(house.kinds).toEqual(['contact'])
+  })
+
+  test('more than a hundred are a flood', async () => {
+    const house = await openHouse()
+    const visitor = house.call()
+    await visitor.walk(...TO_RCPT.slice(0, 2))
+    for (let i = 0; i < 100; i++) await visitor.ask(`RCPT TO:<user${i}@example.test>`)
+    expect(house.kinds).toEqual(['contact', 'recipient'])
+    await visitor.ask('RCPT TO:<one-more@example.test>')
+    await visitor.ask('RCPT TO:<another@example.test>')
+    expect(house.kinds).toEqual(['contact', 'recipient', 'recipient-flood'])
+  })
+})
+
+describe('a message', () => {
+  test('is never taken, asked for, or bounced: in step', async () => {
+    const house = await openHouse()
+    const visitor = house.call()
+    const replies = await visitor.walk(...TO_RCPT, 'DATA', 'Subject: buy', 'NOOP', '.', 'QUIT')
+    const codes = replies.slice(4).map((reply) => reply?.slice(0, 9))
+    expect(codes).toEqual(['451 4.3.0', '451 4.3.0', '451 4.3.0', '451 4.3.0', '221 Bye'])
+    await house.empty()
+    expect(house.kinds).toEqual(['contact', 'recipient', 'message'])
+    expect(house.detailOf('message')).toBe('DATA')
+  })
+
+  test('is never taken: all at once', async () => {
+    const house = await openHouse()
+    const visitor = house.call()
+    await visitor.reply()
+    const message = ['DATA', 'Subject: buy', 'RSET', 'EHLO again.example', 'NOOP', '', '.']
+    visitor.send([...TO_RCPT, ...message, 'QUIT'].join('\r\n'))
+    expect(await visitor.ended).toBe('closed')
+    expect(repliesIn(visitor.heard).map((reply) => reply.slice(0, 3))).toEqual(
+      ['220', '250', '250', '451', '451', '451', '451', '451', '451', '451', '451', '221'],
+    )
+    await house.empty()
+    expect(new Set(house.kinds)).toEqual(new Set(['contact', 'recipient', 'message', 'pipelining']))
+  })
+
+  test('BDAT is a message too', async () => {
+    const house = await openHouse()
+    const replies = await house.call().walk(...TO_RCPT, 'BDAT 5 LAST', 'QUIT')
+    expect(replies[4]).toMatch(/^451 4\.3\.0 /)
+    await house.empty()
+    expect(house.detailOf('message')).toBe('BDAT')
+  })
+
+  test('after a refused one in step and its dot, the dialogue goes on', async () => {
+    const house = await openHouse()
+    const replies = await house.call().walk(...TO_RCPT, 'DATA', '.', 'RSET', 'QUIT')
+    expect(replies.slice(4).map((reply) => reply?.slice(0, 3))).toEqual(['451', '451', '250', '221'])
+  })
+})
+
+describe('log-ins', () => {
+  test('are offered, never succeed, and leave no secret behind', async () => {
+    const house = await openHouse()
+    const visitor = house.call()
+    const logins = ['AUTH LOGIN', 'dXNlcg==', 'c2VjcmV0', 'AUTH PLAIN AHVzZXIAc2VjcmV0']
+    const replies = await visitor.walk('EHLO mail.sender.example', ...logins)
+    expect(replies[1]).toContain('AUTH LOGIN PLAIN')
+    expect(replies.slice(2)).toEqual([
+      '334 VXNlcm5hbWU6',
+      '334 UGFzc3dvcmQ6',
+      '454 4.7.0 Temporary authentication failure',
+      '454 4.7.0 Temporary authentication failure',
+    ])
+    visitor.socket.end()
+    await house.empty()
+    await house.until(() => house.kinds.includes('hang-up'))
+    expect(house.evidence.map(({ kind, detail }) => [kind, detail])).toEqual([
+      ['contact', undefined],
+      ['auth', 'LOGIN'],
+      ['hang-up', 'after AUTH'],
+    ])
+    expect(JSON.stringify([house.evidence, house.happenings])).not.toMatch(/c2VjcmV0|secret|dXNlcg/i)
+  })
+})
+
+describe('leaving', () => {
+  test.each([
+    ['by FIN', (socket: import('node:net').Socket) => socket.end()],
+    ['by RST', (socket: import('node:net').Socket) => socket.resetAndDestroy()],
+  ])('without QUIT %s is told, with the last command', async (_how, leave) => {
+    const house = await openHouse()
+    const visitor = house.call()
+    await visitor.walk(...TO_RCPT)
+    leave(visitor.socket)
+    await house.until(() => house.kinds.includes('hang-up'))
+    expect(house.detailOf('hang-up')).toBe('after RCPT')
+    await house.empty()
+    expect(house.told('closed').map(({ outcome }) => outcome)).toEqual(['dialogue'])
+  })
+
+  test('before the greeting is no hang-up', async () => {
+    const house = await openHouse({ pace: { greetingMs: 10_000, replyMs: 0, byteMs: 0, dripMs: 100 } })
+    const visitor = house.call()
+    visitor.socket.end()
+    await house.until(() => house.told('closed').length === 1)
+    await house.empty()
+    expect(house.kinds).toEqual(['contact'])
+  })
+
+  test('a client that closes its side early hears the answers to all it asked', async () => {
+    const house = await openHouse({ pace: { greetingMs: 0, replyMs: 10, byteMs: 0, dripMs: 100 } })
+    const visitor = house.call()
+    visitor.socket.end(`${TO_RCPT.join('\r\n')}\r\nNOO`)
+    expect(await visitor.ended).toBe('closed')
+    expect(repliesIn(visitor.heard).map((reply) => reply.slice(0, 3))).toEqual(['220', '250', '250', '451'])
+    await house.empty()
+    expect(new Set(house.kinds)).toEqual(new Set(['contact', 'early-talk', 'pipelining', 'recipient', 'hang-up']))
+  })
+})
+
+describe('noise', () => {
+  test('20 MB without a newline end in 421 and a reset', async () => {
+    const house = await openHouse()
+    const visitor = house.call()
+    await visitor.reply()
+    const block = Buffer.alloc(1 << 20, 'x')
+    for (let i = 0; i < 20; i++) visitor.socket.write(block)
+    expect(await visitor.ended).toBe('reset')
+    await house.empty()
+    expect(house.told('closed')[0]?.bytesIn).toBeLessThan(1 << 20)
+    expect(house.told('fault')).toEqual([])
+  })
+
+  test('a web request is answered with 421 and told as such', async () => {
+    const house = await openHouse()
+    const visitor = house.call()
+    await visitor.reply()
+    visitor.send('POST /send HTTP/1.1\r\nHost: mail\r\n')
+    expect(await visitor.reply()).toMatch(/^421 /)
+    await visitor.ended
+    await house.empty()
+    expect(house.evidence.map(({ kind, detail }) => [kind, detail])).toEqual([
+      ['contact', undefined],
+      ['foreign-protocol', 'HTTP POST'],
+    ])
+  })
+
+  test('any bytes, however cut: no crash, no 5xx, nothing taken, nobody left behind', { timeout: 60_000 }, async () => {
+    const house = await openHouse({ limits: { dialogueMs: 10_000 } })
+    const line = fc.oneof(
+      fc.constantFrom(...COMMANDS),
+      fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
+      fc.integer({ min: 2000, max: 3000 }).map((length) => 'y'.repeat(length)),
+    )
+    const ending = fc.constantFrom('\r\n', '\r\n', '\r\n', '\n', '')
+    const script = fc.record({
+      text: fc.array(fc.tuple(line, ending), { maxLength: 14 }).map((lines) => lines.flat().join('')),
+      cuts: fc.array(fc.nat(400), { maxLength: 6 }),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(script, { minLength: 30, maxLength: 30 }), async (scripts) => {
+        const visits = scripts.map(async ({ text, cuts }) => {
+          const visitor = house.call()
+          const bytes = Buffer.from(text, 'latin1')
+          const inside = cuts.filter((cut) => cut < bytes.length)
+          const places = [...new Set([0, ...inside, bytes.length])].toSorted((a, b) => a - b)
+          for (const [i, from] of places.entries()) {
+            await new Promise((resolve) => setImmediate(resolve))
+            visitor.socket.write(bytes.subarray(from, places[i + 1]))
+          }
+          visitor.socket.end()
+          await visitor.ended
+          const replies = repliesIn(visitor.heard)
+          expect(replies.join('')).toBe(visitor.heard)
+          for (const reply of replies) expect(reply).toMatch(/^(220|221|250|252|421|451|454|334)[- ]/)
+          for (const reply of answersToMessages(text, replies)) expect(reply).toMatch(/^(221|421|451)[- ]/)
+        })
+        await Promise.all(visits)
+        await house.empty()
+      }),
+      { numRuns: 8 },
+    )
+    expect(house.told('closed').filter(({ outcome }) => outcome === 'cut')).toEqual([])
+    expect(house.told('fault')).toEqual([])
+    expect(house.decoy.counts()).toEqual({ connections: 0, waiting: 0, held: 0, dialogues: 0 })
+  })
+})
+
+/** The replies to DATA or BDAT, to each line of what followed, and to its dot: the library answers line by line. */
+function answersToMessages(text: string, replies: readonly string[]): string[] {
+  let inMessage = false
+  return text.split('\n').flatMap((line, i) => {
+    const said = line.replace(/\r$/, '')
+    if (/^(DATA|BDAT)( |$)/i.test(said)) inMessage = true
+    const answer = inMessage ? replies[i + 1] : undefined
+    if (said === '.') inMessage = false
+    return answer === undefined ? [] : [answer]
+  })
+}

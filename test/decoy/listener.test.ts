@@ -1,0 +1,254 @@
+import { describe, expect, test } from 'vitest'
+import type { Regard } from '../../src/decoy/listener.ts'
+import { HONEST, networks, openHouse, repliesIn } from './visitors.ts'
+
+const PROXY = 'PROXY TCP4 192.0.2.7 203.0.113.25 49153 25\r\n'
+const BLAST = 'EHLO mail.sender.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<postbox@example.test>\r\nQUIT\r\n'
+
+describe('at the primary', () => {
+  test('a stranger is reset before the first byte', async () => {
+    const house = await openHouse({ role: 'primary' })
+    const visitor = house.call()
+    expect(await visitor.ended).toBe('reset')
+    expect(visitor.heard).toBe('')
+    await house.empty()
+    expect(house.kinds).toEqual(['contact'])
+    expect(house.happenings).toEqual([
+      { what: 'opened', role: 'primary', via: 'direct', regard: 'stranger' },
+      { what: 'closed', role: 'primary', outcome: 'reset', heldMs: expect.any(Number), bytesIn: 0, bytesOut: 0 },
+    ])
+  })
+
+  test('a suspect waits in silence, then is reset', async () => {
+    const house = await openHouse({ role: 'primary', regard: () => 'suspect', limits: { suspectHoldMs: 150 } })
+    const visitor = house.call()
+    visitor.send('EHLO mail.sender.example')
+    expect(await visitor.ended).toBe('reset')
+    expect(visitor.heard).toBe('')
+    await house.empty()
+    expect(house.kinds).toEqual(['contact'])
+    const [closed] = house.told('closed')
+    expect(closed?.outcome).toBe('held')
+    expect(closed?.heldMs).toBeGreaterThanOrEqual(150)
+    expect(closed?.heldMs).toBeLessThan(1000)
+    expect(closed).toMatchObject({ bytesIn: 26, bytesOut: 0 })
+  })
+
+  test('an offender is dripped to', async () => {
+    const house = await openHouse({ role: 'primary', regard: () => 'offender', limits: { tarpitMs: 400 } })
+    const visitor = house.call()
+    expect(await visitor.ended).toBe('reset')
+    expect(visitor.heard).toMatch(/^220-/)
+    await house.empty()
+    expect(house.told('closed')[0]?.outcome).toBe('tarpit')
+  })
+})
+
+describe('at the backup', () => {
+  test.each(['stranger', 'suspect'] as const)('a %s is talked to', async (regard) => {
+    const house = await openHouse({ regard: () => regard })
+    const replies = await house.call().walk(...HONEST)
+    expect(replies.map((reply) => reply?.slice(0, 3))).toEqual(['220', '250', '250', '451', '221'])
+    await house.empty()
+    expect(house.told('opened')[0]?.regard).toBe(regard)
+  })
+
+  test('an offender never gets a dialogue, whatever it says', async () => {
+    const house = await openHouse({ regard: () => 'offender', limits: { tarpitMs: 1000 } })
+    const visitor = house.call()
+    visitor.socket.write(BLAST)
+    expect(await visitor.ended).toBe('reset')
+    expect(visitor.heard).toMatch(/^220-mx9/)
+    expect(repliesIn(visitor.heard)).toEqual([])
+    await house.empty()
+    expect(house.kinds).toEqual(['contact'])
+    const [closed] = house.told('closed')
+    expect(closed).toMatchObject({ outcome: 'tarpit', bytesIn: BLAST.length, bytesOut: visitor.heard.length })
+  })
+})
+
+describe('behind a proxy', () => {
+  test('header and blast in one packet: the client is known, its early talk is seen, its RCPT gets 451', async () => {
+    const house = await openHouse()
+    const visitor = house.call('proxy')
+    visitor.socket.write(PROXY + BLAST)
+    expect(await visitor.ended).toBe('closed')
+    expect(repliesIn(visitor.heard).map((reply) => reply.slice(0, 3))).toEqual(['220', '250', '250', '451', '221'])
+    await house.empty()
+    expect(house.kinds).toEqual(['contact', 'early-talk', 'pipelining', 'recipient'])
+    expect(house.detailOf('recipient')).toBe('postbox@example.test')
+    for (const evidence of house.evidence)
+      expect(evidence).toMatchObject({ client: '192.0.2.7', where: '203.0.113.25:25' })
+    expect(new Set(house.evidence.map(({ session }) => session)).size).toBe(1)
+    expect(house.told('opened')[0]?.via).toBe('proxy')
+  })
+
+  test('a header in pieces of one byte, version 2 and IPv6, and an honest client after it', async () => {
+    const house = await openHouse()
+    const visitor = house.call('proxy')
+    const signature = '0d0a0d0a000d0a515549540a'
+    const addresses = '20010db8000000010000000000000007' + '20010db8000000000000000000000025'
+    const header = Buffer.from(`${signature}21210024${addresses}c0010019`, 'hex')
+    for (const byte of header) {
+      visitor.socket.write(Buffer.from([byte]))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await visitor.walk(...HONEST)
+    await house.empty()
+    expect(house.kinds).toEqual(['contact', 'recipient'])
+    expect(house.evidence[1]).toMatchObject({ client: '2001:db8:0:1::7', where: '[2001:db8::25]:25' })
+  })
+
+  test('our own address, in a HELO, is the one that the header names', async () => {
+    const house = await openHouse()
+    const visitor = house.call('proxy')
+    visitor.socket.write(PROXY)
+    await visitor.walk('EHLO [203.0.113.25]', 'QUIT')
+    await house.empty()
+    expect(house.detailOf('false-helo')).toBe('our own address: [203.0.113.25]')
+  })
+
+  test.each([
+    ['UNKNOWN', Buffer.from('PROXY UNKNOWN\r\n')],
+    ['LOCAL', Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex')],
+  ])('%s is the proxy itself', async (_name, header) => {
+    const house = await openHouse()
+    const visitor = house.call('proxy')
+    visitor.socket.write(header)
+    await visitor.walk('QUIT')
+    await house.empty()
+    const where = `127.0.0.1:${house.port('proxy')}`
+    expect(house.evidence).toMatchObject([{ kind: 'contact', client: '127.0.0.1', where }])
+  })
+
+  test.each([
+    ['a peer that is no proxy of ours', PROXY, { proxyFrom: networks('192.0.2.0/24') }, 'peer'],
+    ['a bad header', 'EHLO mail.sender.example\r\n', {}, 'proxy-header'],
+  ] as const)('%s is reset, and is no evidence about anybody', async (_name, text, options, reason) => {
+    const house = await openHouse(options)
+    const visitor = house.call('proxy')
+    visitor.socket.write(text)
+    expect(await visitor.ended).toBe('reset')
+    expect(house.happenings).toEqual([{ what: 'refused', role: 'backup', reason }])
+    expect(house.evidence).toEqual([])
+    expect(house.decoy.counts().connections).toBe(0)
+  })
+
+  test('no header is awaited for five seconds', { timeout: 10_000 }, async () => {
+    const house = await openHouse()
+    const [silent, leaving] = [house.call('proxy'), house.call('proxy')]
+    await Promise.all([silent.connected, leaving.connected])
+    const began = performance.now()
+    leaving.socket.end('PRO')
+    await leaving.ended
+    expect(performance.now() - began).toBeLessThan(1000)
+    expect(await silent.ended).toBe('reset')
+    expect(performance.now() - began).toBeGreaterThan(4500)
+    const refused = { what: 'refused', role: 'backup', reason: 'proxy-silence' }
+    expect(house.happenings).toEqual([refused, refused])
+    expect(house.evidence).toEqual([])
+    expect(house.decoy.counts()).toMatchObject({ connections: 0, waiting: 0 })
+  })
+})
+
+describe('caps', () => {
+  test('too many from one network: reset, and still a contact', async () => {
+    const house = await openHouse({ limits: { perNetwork: 2 } })
+    const [one, two] = [house.call(), house.call()]
+    await Promise.all([one.reply(), two.reply()])
+    const three = house.call()
+    expect(await three.ended).toBe('reset')
+    expect(house.told('refused')).toEqual([{ what: 'refused', role: 'backup', reason: 'network' }])
+    expect(house.kinds).toEqual(['contact', 'contact', 'contact'])
+
+    // Another network has room, and so has this one when somebody leaves.
+    const elsewhere = house.call('proxy')
+    elsewhere.socket.write(PROXY)
+    expect(await elsewhere.reply()).toMatch(/^220 /)
+    await one.ask('QUIT')
+    await house.until(() => house.told('closed').length === 1)
+    expect(await house.call().reply()).toMatch(/^220 /)
+  })
+
+  test('too many in all: reset, when nobody can be let go', async () => {
+    const house = await openHouse({ limits: { connections: 2 } })
+    const [one, two] = [house.call(), house.call()]
+    await Promise.all([one.reply(), two.reply()])
+    expect(await house.call().ended).toBe('reset')
+    expect(await house.call('proxy').ended).toBe('reset')
+    expect(house.told('refused').map(({ reason }) => reason)).toEqual(['total', 'total'])
+    expect(house.kinds).toEqual(['contact', 'contact', 'contact'])
+  })
+
+  test('those who owe us a header count, too', async () => {
+    const house = await openHouse({ limits: { connections: 1 } })
+    const one = house.call('proxy')
+    await one.connected
+    expect(await house.call('proxy').ended).toBe('reset')
+    expect(house.told('refused')).toEqual([{ what: 'refused', role: 'backup', reason: 'total' }])
+    one.socket.write(PROXY)
+    expect(await one.reply()).toMatch(/^220 /)
+  })
+
+  test('a stranger takes the place of a held offender', async () => {
+    let regard: Regard = 'offender'
+    const house = await openHouse({ regard: () => regard, limits: { connections: 2 } })
+    const [one, two] = [house.call(), house.call()]
+    await house.until(() => house.decoy.counts().held === 2)
+    regard = 'stranger'
+    const replies = await house.call().walk(...HONEST)
+    expect(replies[3]).toMatch(/^451 /)
+    await Promise.race([one.ended, two.ended])
+    await house.until(() => house.told('closed').length === 2)
+    expect(house.told('closed').map(({ outcome }) => outcome).toSorted()).toEqual(['dialogue', 'shed'])
+    expect(house.told('refused')).toEqual([])
+    expect(house.decoy.counts()).toEqual({ connections: 1, waiting: 0, held: 1, dialogues: 0 })
+  })
+
+  test('a dialogue ends at its deadline, for one that idles, one that trickles, and one that never reads', async () => {
+    const house = await openHouse({ limits: { dialogueMs: 700 } })
+    const [idle, slow, deaf] = [house.call(), house.call(), house.call()]
+    await Promise.all([idle.reply(), slow.reply(), deaf.reply()])
+    const trickle = setInterval(() => slow.socket.write('N'), 20)
+    deaf.socket.pause()
+    const flood = Buffer.from('NOOP\r\n'.repeat(100_000))
+    for (let i = 0; i < 10; i++) deaf.socket.write(flood)
+    expect(await idle.ended).toBe('reset')
+    expect(await slow.ended).toBe('reset')
+    clearInterval(trickle)
+    await house.empty()
+    deaf.socket.resume()
+    expect(await deaf.ended).toBe('reset')
+    expect(house.told('closed').map(({ outcome }) => outcome)).toEqual(['cut', 'cut', 'cut'])
+    for (const { heldMs } of house.told('closed')) expect(heldMs).toBeLessThan(2000)
+    // Being cut is no hang-up of theirs.
+    expect(house.kinds).not.toContain('hang-up')
+  })
+})
+
+test('close resets everyone and settles when they are gone', async () => {
+  let regard: Regard = 'stranger'
+  const house = await openHouse({ regard: () => regard })
+  const talking = house.call()
+  await talking.reply()
+  regard = 'offender'
+  const held = house.call()
+  const waiting = house.call('proxy')
+  waiting.socket.write('PROXY ')
+  await house.until(() => house.decoy.counts().held === 1)
+  await waiting.connected
+  await house.decoy.close()
+  expect(await Promise.all([talking.ended, held.ended, waiting.ended])).toEqual(['reset', 'reset', 'reset'])
+  await house.empty()
+  expect(house.told('closed').map(({ outcome }) => outcome).toSorted()).toEqual(['cut', 'tarpit'])
+  expect(house.decoy.counts()).toEqual({ connections: 0, waiting: 0, held: 0, dialogues: 0 })
+  expect(house.kinds).not.toContain('hang-up')
+})
+
+test('a decoy that never listened closes at once', async () => {
+  const house = await openHouse()
+  house.decoy.server('direct')
+  await house.decoy.close()
+  await house.decoy.close()
+  expect(house.decoy.role).toBe('backup')
+})
