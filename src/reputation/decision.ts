@@ -1,0 +1,51 @@
+/**
+ * Decision out: what we tell an asker about a client, now.
+ *
+ * The verdict is the rules' word; the decision is ours: it knows the operator's word, the mode, and how fresh our copy of
+ * the rulings is. It is taken from memory alone, so that no asker ever waits for a store, a disk or a network, and every
+ * doubt ends in `pass`: mail lost by us is worse than spam let in.
+ */
+import { type Client, neverListed } from '../core/client.ts'
+import type { Instant } from '../core/evidence.ts'
+import type { Rules, Standing } from '../core/rules.ts'
+import type { Ledger } from './ledger.ts'
+
+export type Decision = {
+  readonly client: Client
+  /** The word that stands, whatever the mode. */
+  readonly verdict: 'clean' | 'allow' | Standing
+  /** What the asker shall do about it: in mode observe, and in any doubt, pass. */
+  readonly effect: 'pass' | Standing
+  readonly mode: Rules['mode']
+  readonly by: 'rules' | 'operator' | undefined
+  readonly until: Instant | undefined
+  readonly ticket: string | undefined
+  readonly because: string | undefined
+  /** Why we did not dare to say more. */
+  readonly doubt: 'starting' | 'stale' | undefined
+}
+
+export type Decide = (client: Client) => Decision
+
+export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant): Decide {
+  return (client) => {
+    const { mode, allow } = rules()
+    const none = { client, mode, by: undefined, until: undefined, ticket: undefined, because: undefined, doubt: undefined }
+    const operators = ledger.allowFor(client)
+    if (operators)
+      return { ...none, verdict: 'allow', effect: 'pass', by: 'operator', until: operators.until, ticket: operators.ticket, because: operators.because }
+    const entry = allow.find(client)
+    if (entry && (entry.until ?? Infinity) > now())
+      return { ...none, verdict: 'allow', effect: 'pass', by: 'rules', until: entry.until, because: entry.because }
+
+    const ruling = ledger.rulingFor(client)
+    if (!ruling || ruling.word === 'allow' || neverListed(client)) return { ...none, verdict: 'clean', effect: 'pass', doubt: doubtOf(ledger) }
+    const { word, by, until, ticket, because } = ruling
+    const doubt = doubtOf(ledger)
+    return { ...none, verdict: word, effect: doubt || mode === 'observe' ? 'pass' : word, by, until, ticket, because, doubt }
+  }
+}
+
+function doubtOf(ledger: Ledger): Decision['doubt'] {
+  return ledger.state === 'fresh' ? undefined : ledger.state
+}

@@ -1,0 +1,204 @@
+/**
+ * The recording: every event on disk, one JSON line each, before anything else is done with it.
+ *
+ * A new file begins each day (UTC) and at FILE_BYTES_MAX; files go when they are older than `keepMs` or when all together
+ * exceed `bytesMax`. A line is acknowledged once it is handed to the kernel, so that it outlives this process however it
+ * ends; a loss of power may cost what the kernel had not yet written. A line torn by such an end is skipped when read.
+ *
+ * Each journal names its box by a random word, and numbers its events: with both, stores count an event once.
+ */
+import { randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type Entry, type Event, fromLine, type Instant, toLine } from '../core/evidence.ts'
+
+export type JournalHappening =
+  | { readonly what: 'write-failed'; readonly lost: number; readonly error: string }
+  | { readonly what: 'unreadable'; readonly file: string; readonly lines: number }
+
+export type JournalOptions = {
+  readonly keepMs: number
+  readonly bytesMax: number
+  readonly now: () => Instant
+  /** Called in order with each entry that is on disk. */
+  readonly written: (entries: readonly Entry[]) => void
+  readonly tell: (happening: JournalHappening) => void
+}
+
+/** A journal file is closed at this size. */
+const FILE_BYTES_MAX = 64 * 1024 * 1024
+/** Events that may wait for the disk; beyond it they are refused and told, so that a dead disk costs no memory. */
+const WAITING_MAX = 100_000
+/** How far back from the end of a file its last whole line is looked for. */
+const TAIL_BYTES = 64 * 1024
+
+type Waiting = { readonly entry: Entry; readonly done: (written: boolean) => void }
+type File = { readonly name: string; readonly firstSeq: number; readonly day: string }
+
+export class Journal {
+  readonly #folder: string
+  readonly #options: JournalOptions
+  readonly box: string
+  #seq: number
+  #waiting: Waiting[] = []
+  #draining: Promise<void> | undefined
+  #open: { handle: FileHandle; day: string; bytes: number } | undefined
+
+  private constructor(folder: string, box: string, lastSeq: number, options: JournalOptions) {
+    this.#folder = folder
+    this.box = box
+    this.#seq = lastSeq
+    this.#options = options
+  }
+
+  static async open(folder: string, options: JournalOptions): Promise<Journal> {
+    await mkdir(folder, { recursive: true, mode: 0o750 })
+    return new Journal(folder, await nameOfBox(folder), await lastSeqIn(folder), options)
+  }
+
+  /** The number of the newest event. */
+  get lastSeq(): number {
+    return this.#seq
+  }
+
+  /** No event after this gets a number up to `seq`: what a store has seen of this box must not be used again. */
+  skipTo(seq: number): void {
+    this.#seq = Math.max(this.#seq, seq)
+  }
+
+  /** The number of the event once it is on disk, or undefined when it could not be written. */
+  append(event: Event): Promise<number | undefined> {
+    if (this.#waiting.length >= WAITING_MAX) {
+      this.#options.tell({ what: 'write-failed', lost: 1, error: 'the disk is too slow: too many events wait for it' })
+      return Promise.resolve(undefined)
+    }
+    const entry = { seq: ++this.#seq, event }
+    return new Promise((resolve) => {
+      this.#waiting.push({ entry, done: (written) => resolve(written ? entry.seq : undefined) })
+      this.#draining ??= this.#drain()
+    })
+  }
+
+  /** Every readable entry after `seq` that is on disk now, in order. */
+  async *read(after: number): AsyncGenerator<Entry> {
+    const files = await listFiles(this.#folder)
+    for (const [i, file] of files.entries()) {
+      const next = files[i + 1]
+      if (next && next.firstSeq <= after + 1) continue
+      let unreadable = 0
+      for await (const line of createInterface({ input: createReadStream(join(this.#folder, file.name)), crlfDelay: Infinity })) {
+        if (line === '') continue
+        const entry = fromLine(line)
+        if (!entry) unreadable++
+        else if (entry.seq > after) yield entry
+      }
+      if (unreadable > 0) this.#options.tell({ what: 'unreadable', file: file.name, lines: unreadable })
+    }
+  }
+
+  /** Writes what waits and closes the file. */
+  async close(): Promise<void> {
+    await this.#draining
+    await this.#open?.handle.close()
+    this.#open = undefined
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting
+      this.#waiting = []
+      const written = await this.#write(batch)
+      if (written) this.#options.written(batch.map(({ entry }) => entry))
+      for (const { done } of batch) done(written)
+    }
+    this.#draining = undefined
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<boolean> {
+    try {
+      const file = await this.#fileFor((batch[0] as Waiting).entry.seq)
+      const bytes = Buffer.from(batch.map(({ entry }) => toLine(entry)).join(''))
+      await file.handle.appendFile(bytes)
+      file.bytes += bytes.length
+      return true
+    } catch (error) {
+      this.#options.tell({ what: 'write-failed', lost: batch.length, error: (error as Error).message })
+      await this.#open?.handle.close().catch(() => {})
+      this.#open = undefined
+      return false
+    }
+  }
+
+  async #fileFor(firstSeq: number): Promise<{ handle: FileHandle; bytes: number }> {
+    const day = new Date(this.#options.now()).toISOString().slice(0, 10)
+    if (this.#open && this.#open.day === day && this.#open.bytes < FILE_BYTES_MAX) return this.#open
+    await this.#open?.handle.close()
+    this.#open = undefined
+    await this.#prune()
+    const newest = (await listFiles(this.#folder)).at(-1)
+    const reuse = newest?.day === day && (await stat(join(this.#folder, newest.name))).size < FILE_BYTES_MAX ? newest : undefined
+    const handle = await open(join(this.#folder, reuse?.name ?? `${day}-${String(firstSeq).padStart(12, '0')}.jsonl`), 'a+', 0o640)
+    const bytes = (await handle.stat()).size
+    this.#open = { handle, day, bytes }
+    if (bytes > 0 && !(await endsWithNewline(handle, bytes))) await handle.appendFile('\n')
+    return this.#open
+  }
+
+  async #prune(): Promise<void> {
+    const files = await listFiles(this.#folder)
+    const sizes = await Promise.all(files.map(async (file) => (await stat(join(this.#folder, file.name))).size))
+    let total = sizes.reduce((sum, size) => sum + size, 0)
+    const oldest = new Date(this.#options.now() - this.#options.keepMs).toISOString().slice(0, 10)
+    for (const [i, file] of files.entries()) {
+      if (file.day >= oldest && total + FILE_BYTES_MAX <= Math.max(this.#options.bytesMax, FILE_BYTES_MAX)) break
+      await rm(join(this.#folder, file.name), { force: true })
+      total -= sizes[i] as number
+    }
+  }
+}
+
+/** The box's name: made once, kept beside its files, so that a journal and its numbers stay together. */
+async function nameOfBox(folder: string): Promise<string> {
+  const file = join(folder, 'box')
+  const known = (await readFile(file, 'utf8').catch(() => '')).trim()
+  if (/^[0-9a-f]{12}$/.test(known)) return known
+  const made = randomBytes(6).toString('hex')
+  await writeFile(file, `${made}\n`, { mode: 0o640 })
+  return made
+}
+
+async function listFiles(folder: string): Promise<File[]> {
+  const files = (await readdir(folder)).flatMap((name): File[] => {
+    const parts = /^(\d{4}-\d\d-\d\d)-(\d{12})\.jsonl$/.exec(name)
+    return parts ? [{ name, day: parts[1] as string, firstSeq: Number(parts[2]) }] : []
+  })
+  return files.sort((a, b) => a.firstSeq - b.firstSeq)
+}
+
+async function lastSeqIn(folder: string): Promise<number> {
+  for (const file of (await listFiles(folder)).toReversed()) {
+    const seqs = (await tailOf(join(folder, file.name))).split('\n').flatMap((line) => fromLine(line)?.seq ?? [])
+    if (seqs.length > 0) return Math.max(...seqs)
+    if (file.firstSeq > 1) return file.firstSeq - 1
+  }
+  return 0
+}
+
+async function tailOf(path: string): Promise<string> {
+  const handle = await open(path, 'r')
+  try {
+    const { size } = await handle.stat()
+    const from = Math.max(0, size - TAIL_BYTES)
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - from), 0, size - from, from)
+    return buffer.toString('utf8', 0, bytesRead)
+  } finally {
+    await handle.close()
+  }
+}
+
+async function endsWithNewline(handle: FileHandle, size: number): Promise<boolean> {
+  const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, size - 1)
+  return buffer[0] === 10
+}

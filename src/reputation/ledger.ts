@@ -1,0 +1,177 @@
+/**
+ * The rulings that stand, the rules' and the operator's: a copy in every process, so that no answer waits.
+ *
+ * A snapshot first, then the store's changes; a generation that is skipped, or a lost watch, means a new snapshot. Each
+ * beat asks the store for its generation, which proves that the copy is fresh: when the last proof is older than
+ * `maxAgeMs`, the copy is stale, and answers made from it fall back to "not listed".
+ */
+import type { Client } from '../core/client.ts'
+import type { Instant } from '../core/evidence.ts'
+import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
+import { type Change, idOf, type Ruling, type Store } from './store.ts'
+
+export type LedgerHappening =
+  | { readonly what: 'loaded'; readonly rulings: number }
+  | { readonly what: 'unreachable'; readonly error: string }
+  | { readonly what: 'changed'; readonly ruling: Ruling | undefined; readonly before: Ruling | undefined }
+
+export type LedgerOptions = {
+  readonly now: () => Instant
+  readonly maxAgeMs: number
+  readonly tell: (happening: LedgerHappening) => void
+}
+
+/** A generation that no store has: the next beat loads anew. */
+const LOST = -1
+/** How often the copy is proved fresh. */
+const BEAT_MS = 1000
+
+export class Ledger {
+  readonly #store: Store
+  readonly #options: LedgerOptions
+  readonly #byId = new Map<string, Ruling>()
+  readonly #byTicket = new Map<string, string>()
+  readonly #allows = new Prefixes<Ruling>()
+  readonly #blocks = new Prefixes<Ruling>()
+  #generation = LOST
+  #watching = false
+  /** Changes heard while a snapshot is on its way: those that are newer than it are applied after it. */
+  #heard: Change[] | undefined
+  #freshAt: Instant | undefined
+  #timer: NodeJS.Timeout | undefined
+  #loading: Promise<void> | undefined
+  #closed = false
+
+  constructor(store: Store, options: LedgerOptions) {
+    this.#store = store
+    this.#options = options
+  }
+
+  /** Settles when the first copy is there, or the store has failed to give one; it goes on trying. */
+  async start(): Promise<void> {
+    await this.#beat()
+    const again = () => {
+      this.#timer = setTimeout(() => void this.#beat().then(() => this.#closed || again()), BEAT_MS)
+    }
+    if (!this.#closed) again()
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  /** How far to trust this copy. */
+  get state(): 'starting' | 'fresh' | 'stale' {
+    if (this.#freshAt === undefined) return 'starting'
+    return this.#options.now() - this.#freshAt > this.#options.maxAgeMs ? 'stale' : 'fresh'
+  }
+
+  get ageMs(): number {
+    return this.#freshAt === undefined ? Infinity : this.#options.now() - this.#freshAt
+  }
+
+  /** The operator's allow that covers this client, before all else. */
+  allowFor(client: Client): Ruling | undefined {
+    return standing(this.#allows.find(client), this.#options.now())
+  }
+
+  /** The operator's block, else what the rules said. */
+  rulingFor(client: Client): Ruling | undefined {
+    const now = this.#options.now()
+    return standing(this.#blocks.find(client), now) ?? standing(this.ofRules(client.key), now)
+  }
+
+  ofRules(key: string): Ruling | undefined {
+    return this.#byId.get(`rules ${key}`)
+  }
+
+  ofTicket(ticket: string): Ruling | undefined {
+    const id = this.#byTicket.get(ticket.toUpperCase())
+    return id === undefined ? undefined : standing(this.#byId.get(id), this.#options.now())
+  }
+
+  all(): Ruling[] {
+    const now = this.#options.now()
+    return [...this.#byId.values()].filter((ruling) => standing(ruling, now))
+  }
+
+  async #beat(): Promise<void> {
+    try {
+      const generation = await this.#store.generation()
+      if (this.#freshAt === undefined || generation !== this.#generation) await (this.#loading ??= this.#load())
+      this.#freshAt = this.#options.now()
+    } catch (error) {
+      this.#options.tell({ what: 'unreachable', error: (error as Error).message })
+    } finally {
+      this.#loading = undefined
+    }
+  }
+
+  /** Watches first, then takes the snapshot, so that nothing falls between the two. */
+  async #load(): Promise<void> {
+    if (!this.#watching) {
+      await this.#store.watch(
+        (change) => this.#hear(change),
+        () => (this.#generation = LOST),
+      )
+      this.#watching = true
+    }
+    this.#heard = []
+    try {
+      const { generation, rulings } = await this.#store.rulings()
+      const gone = new Set(this.#byId.keys())
+      for (const ruling of rulings) {
+        gone.delete(idOf(ruling))
+        this.#set(ruling)
+      }
+      for (const id of gone) this.#remove(id)
+      this.#generation = generation
+      this.#options.tell({ what: 'loaded', rulings: rulings.length })
+      for (const change of this.#heard) if (change.generation > generation) this.#apply(change)
+    } finally {
+      this.#heard = undefined
+    }
+  }
+
+  #hear(change: Change): void {
+    if (this.#heard) this.#heard.push(change)
+    else this.#apply(change)
+  }
+
+  #apply(change: Change): void {
+    const before = this.#byId.get('put' in change ? idOf(change.put) : change.drop)
+    if ('put' in change) this.#set(change.put)
+    else this.#remove(change.drop)
+    // A gap: the next beat sees that the generations differ and loads again.
+    if (change.generation === this.#generation + 1) this.#generation = change.generation
+    this.#options.tell({ what: 'changed', ruling: 'put' in change ? change.put : undefined, before })
+  }
+
+  #set(ruling: Ruling): void {
+    this.#remove(idOf(ruling))
+    this.#byId.set(idOf(ruling), ruling)
+    this.#byTicket.set(ruling.ticket, idOf(ruling))
+    if (ruling.by === 'rules') return
+    const prefix = parsePrefix(ruling.target)
+    if (typeof prefix === 'string') return
+    if (ruling.word === 'allow') this.#allows.set(prefix, ruling)
+    if (ruling.word === 'block') this.#blocks.set(prefix, ruling)
+  }
+
+  #remove(id: string): void {
+    const old = this.#byId.get(id)
+    if (!old) return
+    this.#byId.delete(id)
+    if (this.#byTicket.get(old.ticket) === id) this.#byTicket.delete(old.ticket)
+    if (old.by === 'rules') return
+    const prefix = parsePrefix(old.target) as Prefix
+    if (typeof prefix === 'string') return
+    this.#allows.delete(prefix)
+    this.#blocks.delete(prefix)
+  }
+}
+
+function standing(ruling: Ruling | undefined, now: Instant): Ruling | undefined {
+  return ruling && (ruling.until ?? Infinity) > now ? ruling : undefined
+}

@@ -1,0 +1,155 @@
+/**
+ * The door of the room: opens the journal and the chosen store, joins intake, ledger and decision, and hands back what the
+ * rest of the house needs. Outside, only this file (and the types of decision.ts and store.ts) is opened.
+ */
+import { join } from 'node:path'
+import type { Client } from '../core/client.ts'
+import type { Event, Instant, Role, Witness, Word } from '../core/evidence.ts'
+import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
+import type { Rules } from '../core/rules.ts'
+import { judge, type Verdict } from '../core/verdict.ts'
+import { type Decide, type Decision, decider } from './decision.ts'
+import { openEmbedded } from './embedded.ts'
+import { Intake, type IntakeHappening } from './intake.ts'
+import { Journal, type JournalHappening } from './journal.ts'
+import { Ledger, type LedgerHappening } from './ledger.ts'
+import { openRedis } from './redis.ts'
+import type { Ruling, Store, StoreHappening } from './store.ts'
+
+export type { Ruling } from './store.ts'
+
+export type ReputationHappening =
+  | { readonly from: 'journal'; readonly it: JournalHappening }
+  | { readonly from: 'store'; readonly it: StoreHappening }
+  | { readonly from: 'ledger'; readonly it: LedgerHappening }
+  | { readonly from: 'intake'; readonly it: IntakeHappening }
+
+export type ReputationOptions = {
+  /** Where the journal and the embedded store live. */
+  readonly folder: string
+  readonly redisUrl: string | undefined
+  readonly keepMs: number
+  readonly journalBytesMax: number
+  /** Older than this, our copy of the rulings is not used to refuse anyone. */
+  readonly maxAgeMs: number
+  readonly watched: boolean
+  readonly rules: () => Rules
+  readonly now: () => Instant
+  readonly tell: (happening: ReputationHappening) => void
+}
+
+/** Everything known about a client now: what we tell askers, what the rules make of the facts, and the facts. */
+export type Explanation = {
+  readonly decision: Decision
+  /** Undefined when the store did not give the facts in time. */
+  readonly verdict: Verdict | undefined
+  readonly facts: Facts
+  readonly contacts: Record<Role, number>
+  /** Neighbours count as seen, too. */
+  readonly networkContacts: Record<Role, number>
+}
+
+export type ReputationState = {
+  readonly store: Store['kind']
+  readonly ledger: Ledger['state']
+  readonly ledgerAgeMs: number
+  readonly waiting: number
+  readonly rulings: Record<'rules' | 'operator', Record<Ruling['word'], number>>
+}
+
+export type Reputation = {
+  /** The box's name in the shared store. */
+  readonly box: string
+  /** Takes evidence and probes; settles once on disk. */
+  readonly witness: Witness
+  readonly decide: Decide
+  /** The operator's word: `applied` once it is in effect here, else it waits for the store. */
+  readonly say: (word: Word) => Promise<'applied' | 'waiting' | 'lost'>
+  readonly explain: (client: Client) => Promise<Explanation>
+  readonly rulings: () => Ruling[]
+  readonly ofTicket: (ticket: string) => Ruling | undefined
+  /** After the rules have changed: every standing listing is judged again. */
+  readonly rejudge: () => Promise<{ kept: number; changed: number; released: number }>
+  readonly state: () => ReputationState
+  /** Writes what waits, delivers what it can, and closes. */
+  readonly close: () => Promise<void>
+}
+
+/** Explaining waits this long for the store; then it tells what it knows from memory. */
+const EXPLAIN_MS = 1000
+/** At the start, what the journal holds is delivered before the doors open, if that takes no longer. */
+const CATCH_UP_MS = 10_000
+/** At the end, a store that answers gets this long to take what is still on its way; the journal keeps the rest. */
+const FAREWELL_MS = 2000
+/** An operator waits this long for the word to be in effect. */
+const SAY_MS = 2000
+
+export async function openReputation(options: ReputationOptions): Promise<Reputation> {
+  const { folder, now, rules, tell } = options
+  const store = await openStore(options)
+  const ledger = new Ledger(store, { now, maxAgeMs: options.maxAgeMs, tell: (it) => tell({ from: 'ledger', it }) })
+  const journal: Journal = await Journal.open(join(folder, 'journal'), {
+    keepMs: options.keepMs,
+    bytesMax: options.journalBytesMax,
+    now,
+    written: (entries) => intake.written(entries),
+    tell: (it) => tell({ from: 'journal', it }),
+  })
+  const intake: Intake = new Intake({ journal, store, ledger, rules, watched: options.watched, now, tell: (it) => tell({ from: 'intake', it }) })
+  await ledger.start()
+  await intake.start(CATCH_UP_MS)
+  const decide = decider(ledger, rules, now)
+
+  return {
+    box: journal.box,
+    witness: async (event: Event) => void (await journal.append(event)),
+    decide,
+    async say(word) {
+      const seq = await journal.append(word)
+      if (seq === undefined) return 'lost'
+      const applied = await within(SAY_MS, intake.apply(seq, word).then(() => true))
+      return applied ? 'applied' : 'waiting'
+    },
+    async explain(client) {
+      const facts = await within(EXPLAIN_MS, factsOf(store, client))
+      const verdict = facts ? judge(client, facts, rules(), now()) : undefined
+      const { own, network } = facts ?? NO_FACTS
+      return { decision: decide(client), verdict, facts: { own, network }, contacts: contactsOf(own), networkContacts: contactsOf(network) }
+    },
+    rulings: () => ledger.all(),
+    ofTicket: (ticket) => ledger.ofTicket(ticket),
+    rejudge: () => intake.rejudge(),
+    state: () => ({ store: store.kind, ledger: ledger.state, ledgerAgeMs: ledger.ageMs, waiting: intake.waiting, rulings: countRulings(ledger) }),
+    async close() {
+      await journal.close()
+      await intake.settled(journal.lastSeq, ledger.state === 'fresh' ? FAREWELL_MS : 0)
+      await intake.close()
+      ledger.close()
+      await store.close()
+    },
+  }
+}
+
+function openStore({ folder, redisUrl, now, tell }: ReputationOptions): Promise<Store> {
+  const told = (it: StoreHappening) => tell({ from: 'store', it })
+  return redisUrl ? openRedis(redisUrl, { now, tell: told }) : openEmbedded(join(folder, 'reputation.db'), { now, tell: told })
+}
+
+async function factsOf(store: Store, client: Client): Promise<Facts> {
+  const [own, network]: [Counts, Counts] = await Promise.all([store.counts(client.key), store.counts(client.network)])
+  return { own, network }
+}
+
+/** The value, or undefined when it fails or takes longer. */
+async function within<Value>(ms: number, promise: Promise<Value>): Promise<Value | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms, undefined)))
+  return await Promise.race([promise.catch(() => undefined), late]).finally(() => clearTimeout(timer))
+}
+
+function countRulings(ledger: Ledger): ReputationState['rulings'] {
+  const none = () => ({ allow: 0, observe: 0, defer: 0, block: 0 })
+  const counts = { rules: none(), operator: none() }
+  for (const ruling of ledger.all()) counts[ruling.by][ruling.word]++
+  return counts
+}

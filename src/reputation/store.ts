@@ -1,0 +1,185 @@
+/**
+ * The promise that both stores keep: add tallies once, give facts back, keep the rulings that stand, tell of changes.
+ *
+ * `embedded` keeps it on one box, `redis` for several. One test suite runs against both. A method rejects when the
+ * store cannot keep its promise now (Redis away, disk full); every caller has its own answer to that.
+ */
+import { createHash } from 'node:crypto'
+import { z } from 'zod'
+import { clientOfKey } from '../core/client.ts'
+import type { Instant } from '../core/evidence.ts'
+import { type Bucket, type Counts, FACT_NAMES, type FactName, hourOf, type Tally } from '../core/facts.ts'
+import { parsePrefix } from '../core/prefixes.ts'
+import type { Standing } from '../core/rules.ts'
+
+/** A decision that stands: the rules' about one client, or the operator's about a network. */
+export type Ruling = {
+  readonly by: 'rules' | 'operator'
+  /** `Client.key` for the rules, `Prefix.cidr` for the operator. With `by` it names the ruling: see `idOf`. */
+  readonly target: string
+  readonly word: 'allow' | Standing
+  readonly since: Instant
+  /** Undefined: until released. Only the operator's. */
+  readonly until?: Instant | undefined
+  /** The code that a refused sender quotes and `why` finds. */
+  readonly ticket: string
+  readonly because: string
+  /** Operator's rulings: who said so. */
+  readonly author?: string | undefined
+  /** The rules' rulings: the sum when it was last judged. */
+  readonly score?: number | undefined
+}
+
+/** One step in the life of the rulings. Generations rise by one, so that a missed change is noticed. */
+export type Change = { readonly generation: number } & ({ readonly put: Ruling } | { readonly drop: string })
+
+/** The rulings that stand: each as it was at that generation, or as a later change has left it. */
+export type Snapshot = { readonly generation: number; readonly rulings: readonly Ruling[] }
+
+/** What a store tells of itself, beside the answers it gives. */
+export type StoreHappening =
+  /** The store works: told when it begins to, and again after each `down` or `flush-failed`. */
+  | { readonly what: 'up' }
+  /** Redis is away or refuses us; methods reject until it is back, and we go on trying to reach it. */
+  | { readonly what: 'down'; readonly error: string }
+  /** The file could not be read: it was kept beside, under another name, and the store began empty. */
+  | { readonly what: 'corrupt'; readonly file: string; readonly movedTo: string; readonly error: string }
+  /** The file could not be written: what is new is kept in memory and written when that works again. */
+  | { readonly what: 'flush-failed'; readonly error: string }
+  /** Something stands in the store that is none of ours, or damaged: it was passed over. `where` names the first. */
+  | { readonly what: 'ignored'; readonly where: string; readonly count: number }
+  /** The store knows less of a box than it did: it was restored, emptied, or a replica that lagged took over. */
+  | { readonly what: 'rewound'; readonly box: string; readonly from: number; readonly to: number }
+
+export type Store = {
+  readonly kind: 'embedded' | 'redis'
+
+  /** The highest event number of this box of which all before it, too, are safely in the store. 0 when none is. */
+  cursor(box: string): Promise<number>
+
+  /**
+   * Adds each tally to the record of its key and to that of its network, once, however often it is sent, and answers
+   * with the counts of every record it touched (duplicates touch, too). `upTo` becomes the box's cursor once all is in.
+   *
+   * Within one box and one role, tallies arrive in rising order of `seq`; that is how a repeated one is known. When it
+   * rejects, some may be in and some not: sending the same again puts that right. It rejects with `Rewound`, once and
+   * before anything is added, when the store has lost what it had: then deliver again from its cursor.
+   */
+  add(box: string, tallies: readonly Tally[], upTo: number): Promise<ReadonlyMap<string, Counts>>
+
+  /** The counts kept under this key (a client's or a network's); empty when there are none. */
+  counts(key: string): Promise<Counts>
+
+  /**
+   * Forgets what was seen under this key up to `at`, also what has not arrived yet. An hour in which `at` falls goes
+   * whole: what it held cannot be told apart any more, and doubt favours the sender.
+   */
+  forget(key: string, at: Instant): Promise<void>
+
+  /** All rulings, with the generation they are of. */
+  rulings(): Promise<Snapshot>
+
+  /** The generation now: a cheap question that also proves that the store answers. */
+  generation(): Promise<number>
+
+  put(ruling: Ruling): Promise<void>
+  drop(id: string): Promise<void>
+
+  /**
+   * Tells of every change from now on, those made here included; `onLost` when changes may have been missed. There is
+   * one watcher: a second call takes the place of the first.
+   */
+  watch(onChange: (change: Change) => void, onLost: () => void): Promise<void>
+
+  close(): Promise<void>
+}
+
+/** A store that had taken in more of a box's events than it has now. */
+export class Rewound extends Error {
+  override readonly name = 'Rewound'
+  readonly cursor: number
+
+  constructor(box: string, from: number, to: number) {
+    super(`the store had events of box ${box} up to ${from}, and now has them up to ${to} only`)
+    this.cursor = to
+  }
+}
+
+/** Most rulings that a store keeps; beyond it, rulings of the rules go first, never the operator's. */
+export const RULINGS_MAX = 1_000_000
+
+export function idOf(ruling: Pick<Ruling, 'by' | 'target'>): string {
+  return `${ruling.by} ${ruling.target}`
+}
+
+/** A code short enough to be read out on the phone: 40 bits, in letters and digits that are not mistaken for others. */
+export function ticketOf(target: string, since: Instant): string {
+  const bytes = createHash('sha256').update(`${target} ${since}`).digest()
+  const letters = Array.from({ length: 8 }, (_, i) => TICKET_LETTERS[(bytes[i] as number) % 32])
+  return `${letters.slice(0, 4).join('')}-${letters.slice(4).join('')}`
+}
+
+const TICKET_LETTERS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+
+/** Reads a ruling that was kept under `id`; undefined when it is none. */
+export function readRuling(id: string, text: string): Ruling | undefined {
+  const read = rulingSchema.safeParse(parsed(text))
+  return read.success && idOf(read.data) === id ? read.data : undefined
+}
+
+/** A bucket from the numbers kept for it; undefined when they cannot be one. */
+export function readBucket(count: unknown, first: unknown, last: unknown): Bucket | undefined {
+  if (![count, first, last].every((n) => Number.isSafeInteger(n) && (n as number) >= 0)) return undefined
+  const bucket = { count: count as number, first: first as Instant, last: last as Instant }
+  const hour = hourOf(bucket.first)
+  if (bucket.count === 0 || bucket.first > bucket.last || hourOf(bucket.last) !== hour) return undefined
+  return { hour, ...bucket }
+}
+
+export function isFactName(text: string): text is FactName {
+  return KNOWN_FACTS.has(text)
+}
+
+/** Groups tallies by the records they go to, in the order they came: a client's, and its network's. */
+export function byRecord(tallies: readonly Tally[]): Map<string, Tally[]> {
+  const groups = new Map<string, Tally[]>()
+  for (const tally of tallies) {
+    for (const key of [tally.key, tally.network]) {
+      const group = groups.get(key)
+      if (group) group.push(tally)
+      else groups.set(key, [tally])
+    }
+  }
+  return groups
+}
+
+/** JSON, or undefined. */
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const KNOWN_FACTS: ReadonlySet<string> = new Set(FACT_NAMES)
+
+const instant = z.int().nonnegative()
+const rulingSchema = z
+  .object({
+    by: z.enum(['rules', 'operator']),
+    target: z.string().max(64),
+    word: z.enum(['allow', 'observe', 'defer', 'block']),
+    since: instant,
+    until: instant.optional(),
+    ticket: z.string().max(32),
+    because: z.string().max(1000),
+    author: z.string().max(1000).optional(),
+    score: z.number().optional(),
+  })
+  .refine(({ by, target }) => (by === 'rules' ? clientOfKey(target)?.key === target : isCidr(target)))
+
+function isCidr(text: string): boolean {
+  const prefix = parsePrefix(text)
+  return typeof prefix !== 'string' && prefix.cidr === text
+}

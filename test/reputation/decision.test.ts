@@ -1,0 +1,138 @@
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { type Client, parseClient } from '../../src/core/client.ts'
+import type { Rules } from '../../src/core/rules.ts'
+import { decider } from '../../src/reputation/decision.ts'
+import { openEmbedded } from '../../src/reputation/embedded.ts'
+import { Ledger } from '../../src/reputation/ledger.ts'
+import { openRedis } from '../../src/reputation/redis.ts'
+import { type Ruling, type Store, ticketOf } from '../../src/reputation/store.ts'
+import { folder } from '../folders.ts'
+import { shippedRules } from '../rules.ts'
+
+const NOON = Date.parse('2026-11-24T12:00:00Z')
+const MAX_AGE_MS = 60_000
+const RULES = shippedRules()
+
+function client(ip: string): Client {
+  return parseClient(ip) as Client
+}
+
+function ruling(target: string, word: Ruling['word'], more: Partial<Ruling> = {}): Ruling {
+  return { by: 'rules', target, word, since: NOON, until: NOON + 3_600_000, ticket: ticketOf(target, NOON), because: 'talked first', ...more }
+}
+
+async function setUp(options: { rules?: Rules; now?: () => number } = {}) {
+  const now = options.now ?? (() => NOON)
+  const store = await openEmbedded(join(folder(), 'reputation.db'), { now, tell: () => {} })
+  const ledger = new Ledger(store, { now, maxAgeMs: MAX_AGE_MS, tell: () => {} })
+  onTestFinished(async () => {
+    ledger.close()
+    await store.close()
+  })
+  return { store, ledger, decide: decider(ledger, () => options.rules ?? RULES, now) }
+}
+
+describe('decision', () => {
+  test('a stranger passes', async () => {
+    const { ledger, decide } = await setUp()
+    await ledger.start()
+    expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: 'clean', effect: 'pass', doubt: undefined, ticket: undefined })
+  })
+
+  test.each(['observe', 'defer', 'block'] as const)('%s takes effect in mode enforce and passes in mode observe', async (word) => {
+    for (const mode of ['enforce', 'observe'] as const) {
+      const { store, ledger, decide } = await setUp({ rules: { ...RULES, mode } })
+      await store.put(ruling('203.0.113.9', word))
+      await ledger.start()
+      expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: word, effect: mode === 'enforce' ? word : 'pass', mode, ticket: ticketOf('203.0.113.9', NOON) })
+    }
+  })
+
+  test('the operator stands above the rules, and allow above block, whatever the length of the prefix', async () => {
+    const { store, ledger, decide } = await setUp()
+    await store.put(ruling('203.0.113.9', 'block'))
+    await store.put(ruling('203.0.113.0/24', 'allow', { by: 'operator', author: 'eve' }))
+    await store.put(ruling('203.0.113.9/32', 'block', { by: 'operator', author: 'eve' }))
+    await store.put(ruling('198.51.100.0/24', 'block', { by: 'operator', until: undefined }))
+    await ledger.start()
+    expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: 'allow', effect: 'pass', by: 'operator' })
+    expect(decide(client('198.51.100.7'))).toMatchObject({ verdict: 'block', effect: 'block', by: 'operator', until: undefined })
+  })
+
+  test('an IPv6 client is known by its /64', async () => {
+    const { store, ledger, decide } = await setUp()
+    await store.put(ruling('2001:db8:0:1::/64', 'block'))
+    await ledger.start()
+    expect(decide(client('2001:db8:0:1:aaaa::1')).verdict).toBe('block')
+    expect(decide(client('2001:db8:0:2::1')).verdict).toBe('clean')
+  })
+
+  test('the allow-list of the rules beats a block, until its entry ends', async () => {
+    const allow = RULES.allow
+    const entry = { because: 'our relay', until: NOON + 1000, line: 7, prefix: { cidr: '203.0.113.9/32', family: 4 as const, length: 32, bits: 0n } }
+    let now = NOON
+    const { store, ledger, decide } = await setUp({ now: () => now, rules: { ...RULES, allow: Object.assign(Object.create(allow), { find: () => entry }) } })
+    await store.put(ruling('203.0.113.9', 'block'))
+    await ledger.start()
+    expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: 'allow', because: 'our relay' })
+    now += 1001
+    expect(decide(client('203.0.113.9')).verdict).toBe('block')
+  })
+
+  test('loopback, private and link-local clients are never refused, not even by the operator', async () => {
+    const { store, ledger, decide } = await setUp()
+    for (const [target, ip] of [['10.0.0.0/8', '10.1.2.3'], ['127.0.0.0/8', '127.0.0.1'], ['fe80::/64', 'fe80::1']] as const) {
+      await store.put(ruling(target, 'block', { by: 'operator' }))
+      await ledger.start()
+      expect(decide(client(ip))).toMatchObject({ verdict: 'clean', effect: 'pass' })
+    }
+  })
+
+  test('what has ended does not stand, without anybody sweeping', async () => {
+    let now = NOON
+    const { store, ledger, decide } = await setUp({ now: () => now })
+    await store.put(ruling('203.0.113.9', 'block'))
+    await ledger.start()
+    now = NOON + 3_600_000
+    expect(decide(client('203.0.113.9')).verdict).toBe('clean')
+  })
+
+  test('before the first copy is there, everybody passes', async () => {
+    const { store, decide } = await setUp()
+    await store.put(ruling('203.0.113.9', 'block'))
+    expect(decide(client('203.0.113.9'))).toMatchObject({ effect: 'pass', doubt: 'starting' })
+  })
+
+  test('a copy that is too old refuses nobody, and an allow still stands', async () => {
+    let now = NOON
+    const { store, ledger, decide } = await setUp({ now: () => now })
+    await store.put(ruling('203.0.113.9', 'block', { until: NOON + 1e9 }))
+    await store.put(ruling('198.51.100.7/32', 'allow', { by: 'operator', until: undefined }))
+    await ledger.start()
+    now += MAX_AGE_MS + 1
+    expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: 'block', effect: 'pass', doubt: 'stale' })
+    expect(decide(client('198.51.100.7'))).toMatchObject({ verdict: 'allow', effect: 'pass' })
+  })
+
+  test('a store that was never reached leaves everybody free', async () => {
+    const store: Store = await openRedis('/nonexistent/socket', { now: () => NOON, tell: () => {} })
+    const ledger = new Ledger(store, { now: () => NOON, maxAgeMs: MAX_AGE_MS, tell: () => {} })
+    onTestFinished(async () => {
+      ledger.close()
+      await store.close()
+    })
+    await ledger.start()
+    expect(decider(ledger, () => RULES, () => NOON)(client('203.0.113.9'))).toMatchObject({ effect: 'pass', doubt: 'starting' })
+  })
+
+  test('a ticket finds its decision, in any case of letters', async () => {
+    const { store, ledger } = await setUp()
+    await store.put(ruling('203.0.113.9', 'block'))
+    await ledger.start()
+    const { ticket } = ruling('203.0.113.9', 'block')
+    expect(ledger.ofTicket(ticket.toLowerCase())?.target).toBe('203.0.113.9')
+    await store.drop('rules 203.0.113.9')
+    expect(ledger.ofTicket(ticket)).toBeUndefined()
+  })
+})

@@ -1,0 +1,201 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { parseClient } from '../../src/core/client.ts'
+import type { Event, Kind, Role } from '../../src/core/evidence.ts'
+import { type Counts, total } from '../../src/core/facts.ts'
+import type { Rules } from '../../src/core/rules.ts'
+import { openEmbedded } from '../../src/reputation/embedded.ts'
+import { Intake, type IntakeHappening } from '../../src/reputation/intake.ts'
+import { Journal } from '../../src/reputation/journal.ts'
+import { Ledger } from '../../src/reputation/ledger.ts'
+import type { Store } from '../../src/reputation/store.ts'
+import { folder } from '../folders.ts'
+import { shippedRules } from '../rules.ts'
+
+const NOON = Date.parse('2026-11-24T12:00:00Z')
+const BOT = '203.0.113.9'
+const RULES = shippedRules()
+
+type Box = {
+  readonly intake: Intake
+  readonly journal: Journal
+  readonly ledger: Ledger
+  readonly store: Store
+  readonly told: IntakeHappening[]
+  readonly record: (...events: Event[]) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** Everything between an event and a ruling, on a real disk; `wrap` may stand between intake and store. */
+async function box(path: string, options: { rules?: () => Rules; watched?: boolean; wrap?: (store: Store) => Store; now?: () => number } = {}): Promise<Box> {
+  const now = options.now ?? (() => NOON)
+  const told: IntakeHappening[] = []
+  const store = await openEmbedded(join(path, 'reputation.db'), { now, tell: () => {} })
+  const ledger = new Ledger(store, { now, maxAgeMs: 60_000, tell: () => {} })
+  const journal: Journal = await Journal.open(join(path, 'journal'), {
+    keepMs: 1e10,
+    bytesMax: 1e9,
+    now,
+    written: (entries) => intake.written(entries),
+    tell: () => {},
+  })
+  const intake: Intake = new Intake({
+    journal,
+    store: options.wrap?.(store) ?? store,
+    ledger,
+    rules: options.rules ?? (() => RULES),
+    watched: options.watched ?? false,
+    now,
+    tell: (happening) => told.push(happening),
+  })
+  await ledger.start()
+  await intake.start(5000)
+  let open = true
+  const close = async () => {
+    if (!open) return
+    open = false
+    await journal.close()
+    await intake.close()
+    ledger.close()
+    await store.close()
+  }
+  onTestFinished(close)
+  const record = async (...events: Event[]) => {
+    await Promise.all(events.map((event) => journal.append(event)))
+    expect(await intake.settled(journal.lastSeq, 5000)).toBe(true)
+  }
+  return { intake, journal, ledger, store, told, record, close }
+}
+
+function seen(kind: Kind, at = NOON, client = BOT, role: Role = 'backup'): Event {
+  return { type: 'evidence', at, client, role, kind }
+}
+
+function countsOf(counts: Counts): Record<string, number> {
+  return Object.fromEntries([...counts.keys()].map((fact) => [fact, total(counts, fact)]))
+}
+
+describe('intake', () => {
+  test('evidence becomes facts of the client and of its network, and a ruling in the ledger', async () => {
+    const { record, store, ledger } = await box(folder())
+    await record(seen('contact'), seen('early-talk'), seen('recipient'))
+    const facts = { 'backup.contact': 1, 'backup.early-talk': 1, 'backup.recipient': 1 }
+    expect(countsOf(await store.counts(BOT))).toEqual(facts)
+    expect(countsOf(await store.counts('203.0.113.0/24'))).toEqual(facts)
+    expect(ledger.ofRules(BOT)).toMatchObject({ word: 'block', by: 'rules', since: NOON })
+    expect(ledger.ofRules(BOT)?.until).toBeGreaterThan(NOON + 23 * 3_600_000)
+  })
+
+  test('a store that fails now and then costs no evidence and doubles none', async () => {
+    let calls = 0
+    const wrap = (store: Store): Store =>
+      new Proxy(store, {
+        get: (target, name: keyof Store) =>
+          name === 'add'
+            ? async (...words: Parameters<Store['add']>) => {
+                const call = calls++ % 7
+                if (call === 0) throw new Error('away')
+                const touched = await target.add(...words)
+                if (call === 1 || call === 3) throw new Error('added, but the answer was lost')
+                return touched
+              }
+            : (target[name] as (...words: unknown[]) => unknown).bind?.(target) ?? target[name],
+      })
+    const { record, store, told } = await box(folder(), { wrap })
+    for (let i = 0; i < 8; i++) await record(seen('contact', NOON + i))
+    expect(countsOf(await store.counts(BOT))).toEqual({ 'backup.contact': 8 })
+    expect(told.filter(({ what }) => what === 'counted')).toHaveLength(8)
+    expect(told.some(({ what }) => what === 'blocked')).toBe(true)
+    expect(told.some(({ what }) => what === 'flowing')).toBe(true)
+  })
+
+  test('what the journal holds and the store has lost is counted again from the start, once', async () => {
+    const path = folder()
+    const first = await box(path)
+    for (let i = 0; i < 30; i++) await first.record(seen('contact', NOON + i))
+    await first.record({ type: 'word', at: NOON + 40, word: 'allow', target: '198.51.100.0/24', because: 'our newsletter', author: 'eve' })
+    await first.close()
+    for (const file of ['reputation.db', 'reputation.db-wal', 'reputation.db-shm']) rmSync(join(path, file), { force: true })
+    const second = await box(path)
+    expect(countsOf(await second.store.counts(BOT))).toEqual({ 'backup.contact': 30 })
+    expect(second.ledger.allowFor(parseClient('198.51.100.7')!)).toMatchObject({ word: 'allow', author: 'eve' })
+  })
+
+  test('a restart adds nothing twice', async () => {
+    const path = folder()
+    for (let i = 1; i <= 3; i++) {
+      const { record, store, close } = await box(path)
+      await record(seen('contact', NOON + i))
+      expect(countsOf(await store.counts(BOT))).toEqual({ 'backup.contact': i })
+      await close()
+    }
+  })
+
+  test('more than the queue holds is read from the journal again, in order and once', async () => {
+    let open = () => {}
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    const wrap = (store: Store): Store =>
+      new Proxy(store, {
+        get: (target, name: keyof Store) =>
+          name === 'add'
+            ? (...words: Parameters<Store['add']>) => gate.then(() => target.add(...words))
+            : (target[name] as (...words: unknown[]) => unknown).bind?.(target) ?? target[name],
+      })
+    const { record, store } = await box(folder(), { wrap })
+    const flood = Array.from({ length: 25_000 }, (_, i) => seen('contact', NOON, `198.51.${i % 100}.7`))
+    const recorded = record(...flood)
+    open()
+    await recorded
+    for (const i of [0, 50, 99]) expect(countsOf(await store.counts(`198.51.${i}.7`))).toEqual({ 'backup.contact': 250 })
+  })
+
+  test('where a witness watches, a hit at the backup waits for the next good probe, over a restart, too', async () => {
+    const path = folder()
+    const probe = (at: number, outcome: 'up' | 'down'): Event => ({ type: 'probe', at, mx: '192.0.2.25:25', outcome })
+    const first = await box(path, { watched: true })
+    await first.record(probe(NOON, 'up'), seen('recipient', NOON + 1000))
+    expect(countsOf(await first.store.counts(BOT))).toEqual({})
+    expect(first.told).toContainEqual({ what: 'pending' })
+    await first.record(probe(NOON + 2000, 'up'), seen('recipient', NOON + 3000))
+    expect(countsOf(await first.store.counts(BOT))).toEqual({ 'backup.recipient': 1 })
+    await first.close()
+    const second = await box(path, { watched: true })
+    await second.record(probe(NOON + 4000, 'down'), seen('recipient', NOON + 5000), probe(NOON + 6000, 'up'))
+    expect(countsOf(await second.store.counts(BOT))).toEqual({ 'backup.recipient': 1 })
+    expect(second.told.filter(({ what }) => what === 'waived').map((it) => 'why' in it && it.why)).toEqual(['outage', 'outage'])
+  })
+
+  test('release takes the ruling back and forgets what led there; the same again lists again', async () => {
+    const { record, ledger, store } = await box(folder())
+    await record(seen('early-talk'), seen('recipient'))
+    expect(ledger.ofRules(BOT)?.word).toBe('block')
+    await record({ type: 'word', at: NOON + 10, word: 'release', target: `${BOT}/32`, because: 'a customer', author: 'eve' })
+    expect(ledger.ofRules(BOT)).toBeUndefined()
+    expect(countsOf(await store.counts(BOT))).toEqual({})
+    await record(seen('early-talk', NOON + 20), seen('recipient', NOON + 20))
+    expect(ledger.ofRules(BOT)?.word).toBe('block')
+  })
+
+  test('release of a network frees all in it, and nobody else', async () => {
+    const { record, ledger } = await box(folder())
+    for (const client of [BOT, '203.0.113.10', '203.0.114.1']) await record(seen('early-talk', NOON, client), seen('recipient', NOON, client))
+    await record({ type: 'word', at: NOON + 10, word: 'release', target: '203.0.113.0/24', because: 'a customer', author: 'eve' })
+    expect(ledger.all().map((ruling) => ruling.target)).toEqual(['203.0.114.1'])
+  })
+
+  test('after the rules changed, every listing is what they would have said when the client was last seen', async () => {
+    let rules = RULES
+    const { record, intake, ledger } = await box(folder(), { rules: () => rules })
+    await record(seen('early-talk'), seen('recipient'))
+    expect(await intake.rejudge()).toEqual({ kept: 1, changed: 0, released: 0 })
+    const ticket = ledger.ofRules(BOT)?.ticket
+    rules = { ...rules, thresholds: { observe: 20, defer: 70, block: 500 } }
+    expect(await intake.rejudge()).toEqual({ kept: 0, changed: 1, released: 0 })
+    expect(ledger.ofRules(BOT)?.word).toBe('defer')
+    rules = { ...rules, list: [] }
+    expect(await intake.rejudge()).toEqual({ kept: 0, changed: 0, released: 1 })
+    expect(ledger.ofRules(BOT)).toBeUndefined()
+    expect(ticket).toMatch(/^[0-9A-Z]{4}-[0-9A-Z]{4}$/)
+  })
+})
