@@ -1,0 +1,209 @@
+/**
+ * The HTTP API: what is known of a client, which decisions stand, the operator's word, health.
+ *
+ * One application, served twice: read-only on the TCP address, where any local program can come, and with the operator's
+ * rights on a socket in the state directory, which the file system guards. `why`, `list`, `allow`, ... use the latter.
+ */
+import { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { secureHeaders } from 'hono/secure-headers'
+import { z } from 'zod'
+import { type Client, parseClient } from '../core/client.ts'
+import { duration, type Problem } from '../core/document.ts'
+import type { Instant, Role, Word } from '../core/evidence.ts'
+import { FACT_NAMES, total } from '../core/facts.ts'
+import { covers, parsePrefix } from '../core/prefixes.ts'
+import type { Explanation, Reputation, Ruling } from '../reputation/reputation.ts'
+
+export type ApiOptions = {
+  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say'>
+  readonly rulesFile: () => string
+  readonly status: () => object
+  /** Sentences that say why we are not ready; none when we are. */
+  readonly unready: () => string[]
+  readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>
+  readonly reload: () => Promise<readonly Problem[]>
+  readonly now: () => Instant
+}
+
+/** One client, as `GET /api/v1/clients/IP` and `why IP --json` tell it. Instants are ISO 8601, UTC; null: there is none. */
+export type ClientView = {
+  readonly client: string
+  readonly network: string
+  readonly verdict: string
+  readonly effect: string
+  readonly mode: string
+  readonly score: number | null
+  readonly threshold: number | null
+  readonly until: string | null
+  /** When the sum falls below the threshold of its word, if nothing more is seen. */
+  readonly clears: string | null
+  readonly ticket: string | null
+  readonly by: string | null
+  readonly because: string | null
+  readonly doubt: string | null
+  readonly standing: {
+    readonly allowed: { readonly by: string; readonly because: string } | null
+    readonly never: string | null
+    readonly credit: null
+    readonly pool: null
+  }
+  readonly reasons: readonly {
+    readonly rule: string
+    readonly weight: number
+    readonly count: number
+    readonly waived: number
+    readonly last: string
+    readonly because: string
+    readonly line: number
+  }[]
+  readonly contacts: Record<Role, number>
+  readonly networkContacts: Record<Role, number>
+  readonly facts: Record<string, number>
+  readonly rules: string
+}
+
+/** A decision that stands, as listed. */
+export type RulingView = Omit<Ruling, 'since' | 'until'> & { readonly since: string; readonly until: string | null }
+
+/** Largest body of a request; a word is a few hundred bytes. */
+const BODY_BYTES_MAX = 16_384
+/** Longest span for which an operator's word can be given; longer means: until released. */
+const WORD_MS_MAX = 3660 * 24 * 3_600_000
+/** An operator's word about a network wider than this is a slip until somebody insists (`force`). */
+const WIDEST = { 4: 16, 6: 32 } as const
+
+export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
+  const app = new Hono()
+  app.use(secureHeaders())
+  app.use(bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (c) => c.json({ error: `the body is larger than ${BODY_BYTES_MAX} bytes` }, 413) }))
+  app.onError((error, c) => c.json({ error: error.message }, 500))
+  app.notFound((c) => c.json({ error: `there is no ${c.req.method} ${c.req.path} here`, hint: 'GET / lists what there is' }, 404))
+
+  app.get('/', (c) => c.text(INDEX))
+  app.get('/healthz', (c) => c.json({ ok: true }))
+  app.get('/readyz', (c) => {
+    const because = options.unready()
+    return c.json({ ok: because.length === 0, because }, because.length === 0 ? 200 : 503)
+  })
+  app.get('/metrics', async (c) => {
+    const { text, contentType } = await options.metrics()
+    return c.body(text, 200, { 'content-type': contentType })
+  })
+  app.get('/api/v1/status', (c) => c.json(options.status()))
+  app.get('/api/v1/clients/:ip', async (c) => {
+    const client = parseClient(c.req.param('ip'))
+    if (!client) return c.json(notAnAddress(c.req.param('ip')), 400)
+    return c.json(viewOf(client, await options.reputation.explain(client), options.rulesFile()))
+  })
+  app.get('/api/v1/tickets/:ticket', (c) => {
+    const ruling = options.reputation.ofTicket(c.req.param('ticket'))
+    if (!ruling) return c.json({ error: `no decision stands under ticket ${c.req.param('ticket')}`, hint: 'it has expired or was released' }, 404)
+    return c.json(viewOfRuling(ruling))
+  })
+  app.get('/api/v1/decisions', (c) => {
+    const within = c.req.query('within')
+    const prefix = within === undefined ? undefined : parsePrefix(within)
+    if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
+    const rulings = options.reputation.rulings().filter((ruling) => {
+      if (!prefix) return true
+      const [address = ''] = ruling.target.split('/')
+      const client = parseClient(address)
+      return client !== undefined && (covers(prefix, client) || (ruling.by === 'operator' && overlaps(ruling.target, prefix)))
+    })
+    return c.json({ decisions: rulings.toSorted((a, b) => b.since - a.since).map(viewOfRuling) })
+  })
+  if (rights === 'viewer') return app
+
+  app.post('/api/v1/words', async (c) => {
+    const read = wordSchema.safeParse(await c.req.json().catch(() => undefined))
+    if (!read.success) return c.json({ error: read.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ') }, 400)
+    const { word, target, because, author, force, for: span } = read.data
+    const prefix = parsePrefix(target)
+    if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
+    if (word !== 'release' && prefix.length < WIDEST[prefix.family] && !force)
+      return c.json({ error: `${prefix.cidr} is wider than /${WIDEST[prefix.family]}`, hint: 'say it again with --force if you mean it' }, 400)
+    const at = options.now()
+    const said: Word = { type: 'word', at, word, target: prefix.cidr, until: span === undefined ? undefined : at + span, because, author }
+    const outcome = await options.reputation.say(said)
+    if (outcome === 'lost') return c.json({ error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' }, 503)
+    return c.json({ outcome, word, target: prefix.cidr, until: iso(said.until) })
+  })
+  app.post('/api/v1/reload', async (c) => {
+    const problems = await options.reload()
+    return c.json({ ok: problems.length === 0, problems }, problems.length === 0 ? 200 : 400)
+  })
+  return app
+}
+
+const wordSchema = z.strictObject({
+  word: z.enum(['allow', 'block', 'release']),
+  target: z.string().min(1).max(64),
+  for: duration()
+    .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, { error: 'expected a span above 0 and at most ten years; leave it out for good' })
+    .optional(),
+  because: z.string().trim().min(1, { error: 'expected a reason' }).max(300),
+  author: z.string().min(1).max(100),
+  force: z.boolean().default(false),
+})
+
+function viewOf(client: Client, { decision, verdict, facts, contacts, networkContacts }: Explanation, rules: string): ClientView {
+  const byEntry = verdict?.allowedBy
+  return {
+    client: client.ip,
+    network: client.network,
+    verdict: decision.verdict,
+    effect: decision.effect,
+    mode: decision.mode,
+    score: verdict?.score ?? null,
+    threshold: verdict?.threshold ?? null,
+    until: iso(decision.until),
+    clears: iso(verdict?.clearsAt),
+    ticket: decision.ticket ?? null,
+    by: decision.by ?? null,
+    because: decision.because ?? null,
+    doubt: decision.doubt ?? (verdict ? null : 'store'),
+    standing: {
+      allowed:
+        decision.verdict === 'allow'
+          ? { by: decision.by === 'operator' ? 'operator' : `${rules}:${byEntry?.line ?? 0}`, because: decision.because ?? '' }
+          : null,
+      never: verdict?.never ?? null,
+      credit: null,
+      pool: null,
+    },
+    reasons: (verdict?.reasons ?? []).map((reason) => ({ ...reason, weight: Math.round(reason.weight * 100) / 100, last: iso(reason.last) as string })),
+    contacts,
+    networkContacts,
+    facts: Object.fromEntries(FACT_NAMES.map((name) => [name, total(facts.own, name)] as const).filter(([, n]) => n > 0)),
+    rules,
+  }
+}
+
+function viewOfRuling(ruling: Ruling): RulingView {
+  return { ...ruling, since: iso(ruling.since) as string, until: iso(ruling.until) }
+}
+
+function iso(at: Instant | undefined): string | null {
+  return at === undefined ? null : new Date(at).toISOString()
+}
+
+function overlaps(target: string, within: { cidr: string }): boolean {
+  const wide = parsePrefix(target)
+  const inner = parseClient(within.cidr.split('/')[0] as string)
+  return typeof wide !== 'string' && inner !== undefined && covers(wide, inner)
+}
+
+function notAnAddress(text: string): { error: string; hint: string } {
+  return { error: `expected an IP address, got "${text.slice(0, 64)}"`, hint: 'IPv4 as 192.0.2.1, IPv6 as 2001:db8::1' }
+}
+
+const INDEX = `decoymx
+
+GET /api/v1/clients/IP    what is known of a client, and why
+GET /api/v1/decisions     the decisions that stand; ?within=CIDR
+GET /api/v1/tickets/CODE  the decision that a refused sender quotes
+GET /api/v1/status        how the appliance is
+GET /metrics              for Prometheus
+GET /healthz, /readyz     for whoever watches over it
+`

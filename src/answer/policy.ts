@@ -1,0 +1,280 @@
+/**
+ * The Postfix policy service: is this client one to refuse? Speaks Postfix's SMTPD access policy delegation, which is
+ * also what Exim's readsocket and others can speak.
+ *
+ * A request is `name=value` lines up to an empty line; the answer is one `action=` line. `OK` is never said, for it
+ * would skip the MX's own checks: whoever is not to be refused gets `DUNNO`. A request that cannot be read gets no
+ * answer but a hang-up, as the protocol wants it; then the MX does what its administrator set for that case.
+ *
+ * Each request also tells that the client came to the real MX. That is told after the answer is on its way.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import { LRUCache } from 'lru-cache'
+import { type Client, parseClient } from '../core/client.ts'
+import { type Instant, type Kind, printable, type Witness } from '../core/evidence.ts'
+import type { Decide, Decision } from '../reputation/decision.ts'
+
+export type PolicyHappening =
+  | { readonly what: 'answered'; readonly action: PolicyAction; readonly decision: Decision }
+  /** No address that we can read, so no doubt that DUNNO is right. */
+  | { readonly what: 'unreadable'; readonly address: string }
+  | { readonly what: 'closed'; readonly reason: Trouble | 'cut-short' | 'full' | 'idle' | 'unread' }
+  /** A bug of ours; the asker was told DUNNO, or hung up on. */
+  | { readonly what: 'failed'; readonly error: string }
+
+export type PolicyAction = 'DUNNO' | 'DEFER_IF_PERMIT' | 'REJECT'
+
+export type PolicyLimits = {
+  /** Open at once. Postfix keeps one for each of its smtpd processes, 100 by default. */
+  readonly connections: number
+  /** Without a whole request in this time, hang up. Longer than Postfix keeps an idle connection (300 s). */
+  readonly idleMs: number
+  /** Answers that the asker does not read are held this long; they are never more than one chunk of requests brings. */
+  readonly unreadMs: number
+  readonly lineBytes: number
+  readonly requestBytes: number
+  /** Clients remembered as told of. */
+  readonly notes: number
+}
+
+export const POLICY_LIMITS: PolicyLimits = {
+  connections: 2000,
+  idleMs: 600_000,
+  unreadMs: 10_000,
+  lineBytes: 4096,
+  requestBytes: 65_536,
+  notes: 100_000,
+}
+
+/** A client that comes again and again is told of once in this time: each telling is a line on disk. */
+const NOTE_EVERY_MS = 600_000
+
+export type PolicyOptions = {
+  readonly decide: Decide
+  readonly witness: Witness
+  readonly now: () => Instant
+  readonly tell: (happening: PolicyHappening) => void
+  readonly limits?: Partial<PolicyLimits>
+}
+
+export class PolicyService {
+  readonly #options: PolicyOptions
+  readonly #limits: PolicyLimits
+  readonly #noted: LRUCache<string, Instant>
+  readonly #servers = new Set<Server>()
+  readonly #sockets = new Set<Socket>()
+
+  constructor(options: PolicyOptions) {
+    this.#options = options
+    this.#limits = { ...POLICY_LIMITS, ...options.limits }
+    this.#noted = new LRUCache({ max: this.#limits.notes })
+  }
+
+  /** A server for the caller to listen with. Half-open, because some askers shut their side once they have asked. */
+  server(): Server {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#serve(socket))
+    this.#servers.add(server)
+    return server.once('close', () => this.#servers.delete(server))
+  }
+
+  async close(): Promise<void> {
+    const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)))
+    for (const socket of this.#sockets) socket.destroy()
+    await Promise.all(closed)
+  }
+
+  #serve(socket: Socket): void {
+    const { tell } = this.#options
+    const { connections, idleMs, unreadMs } = this.#limits
+    socket.on('error', () => undefined) // the asker went away; 'close' follows
+    if (this.#sockets.size >= connections) {
+      tell({ what: 'closed', reason: 'full' })
+      socket.destroy()
+      return
+    }
+    this.#sockets.add(socket)
+    const read = requestReader(this.#limits)
+    const idle = setTimeout(() => giveUp('idle'), idleMs)
+    let unread: NodeJS.Timeout | undefined
+    let cutShort = false
+
+    const giveUp = (reason: 'idle' | 'unread') => {
+      tell({ what: 'closed', reason })
+      socket.destroy()
+    }
+    const take = (chunk: Buffer) => {
+      const { requests, rest, trouble } = read(chunk)
+      const answers = requests.map((request) => this.#answer(request))
+      if (answers.length > 0) idle.refresh()
+      if (answers.length > 0 && !socket.write(answers.map(({ line }) => `action=${line}\n\n`).join(''), 'latin1')) {
+        socket.pause()
+        unread = setTimeout(() => giveUp('unread'), unreadMs)
+      }
+      if (trouble) {
+        tell({ what: 'closed', reason: trouble })
+        socket.off('data', take).destroySoon()
+      }
+      cutShort = rest > 0
+      for (const answer of answers) this.#afterwards(answer)
+    }
+    socket.on('data', take)
+    socket.on('drain', () => {
+      clearTimeout(unread)
+      socket.resume()
+    })
+    socket.on('end', () => {
+      if (cutShort && !socket.writableEnded) tell({ what: 'closed', reason: 'cut-short' })
+      socket.end()
+    })
+    socket.on('close', () => {
+      clearTimeout(idle)
+      clearTimeout(unread)
+      this.#sockets.delete(socket)
+    })
+  }
+
+  #answer(request: PolicyRequest): Answer {
+    const client = parseClient(request.clientAddress)
+    if (!client) return { request, line: 'DUNNO' }
+    try {
+      const decision = this.#options.decide(client)
+      return { request, decision, line: policyLine(decision) }
+    } catch (error) {
+      return { request, line: 'DUNNO', error: String(error) }
+    }
+  }
+
+  /** Tells what was answered, and that the client came to the real MX. */
+  #afterwards({ request, decision, line, error }: Answer): void {
+    const { tell } = this.#options
+    if (error !== undefined) return tell({ what: 'failed', error })
+    if (!decision) return tell({ what: 'unreadable', address: printable(request.clientAddress) })
+    tell({ what: 'answered', action: line.split(' ', 1)[0] as PolicyAction, decision })
+    this.#note(decision, request)
+  }
+
+  #note({ client, verdict }: Decision, request: PolicyRequest): void {
+    const { witness, now, tell } = this.#options
+    const kind = KIND_OF[verdict] ?? 'passed'
+    const at = now()
+    const last = this.#noted.get(`${kind} ${client.key}`)
+    if (last !== undefined && Math.abs(at - last) < NOTE_EVERY_MS) return
+    this.#noted.set(`${kind} ${client.key}`, at)
+    const failed = (error: unknown) => tell({ what: 'failed', error: String(error) })
+    try {
+      witness({ type: 'evidence', at, client: client.ip, role: 'real', kind, where: whereOf(request) }).catch(failed)
+    } catch (error) {
+      failed(error)
+    }
+  }
+}
+
+type Answer = {
+  readonly request: PolicyRequest
+  readonly line: string
+  readonly decision?: Decision
+  readonly error?: string
+}
+
+/** Told by the word that stands, whatever the mode, so that a replay of an observing box tells the same. */
+const KIND_OF: Partial<Record<Decision['verdict'], Kind>> = { block: 'refused', defer: 'deferred' }
+
+/** What stands after `action=`. */
+export function policyLine(decision: Decision): string {
+  switch (decision.effect) {
+    case 'block':
+      return `REJECT 5.7.1 ${reasonLine(decision)}`
+    case 'defer':
+      return `DEFER_IF_PERMIT 4.7.1 ${reasonLine(decision)}`
+    case 'observe':
+    case 'pass':
+      return 'DUNNO'
+  }
+}
+
+/** Longest part of a `because` that a refused sender is shown: with what we add it stays within one TXT string. */
+const BECAUSE_MAX = 160
+
+/** Why, and how to ask: one line of printable ASCII, at most 255 bytes, for the person behind a refused sender. */
+export function reasonLine({ because, ticket }: Pick<Decision, 'because' | 'ticket'>): string {
+  const why = printable(because || 'refused by local policy').slice(0, BECAUSE_MAX)
+  return ticket === undefined ? why : `${why}; to ask why, quote this code to the postmaster (${ticket})`
+}
+
+function whereOf({ serverAddress, serverPort }: PolicyRequest): string | undefined {
+  const server: Client | undefined = parseClient(serverAddress)
+  if (!server || !/^\d{1,5}$/.test(serverPort)) return undefined
+  return server.family === 4 ? `${server.ip}:${serverPort}` : `[${server.ip}]:${serverPort}`
+}
+
+/** The attributes that we use; what was not given is empty. */
+export type PolicyRequest = {
+  readonly clientAddress: string
+  readonly serverAddress: string
+  readonly serverPort: string
+}
+
+export type Trouble = 'nul-byte' | 'no-equals' | 'long-line' | 'long-request' | 'foreign-request'
+
+export type Reading = {
+  readonly requests: readonly PolicyRequest[]
+  /** Bytes of a request that is not whole yet. */
+  readonly rest: number
+  /** Why nothing after these requests can be read. The reader is then of no more use. */
+  readonly trouble: Trouble | undefined
+}
+
+/**
+ * Bytes in, requests out, wherever the bytes were cut. Keeps only the wanted values and the line that is still growing;
+ * the lines of a request are some 30, so the search for their ends is most of what a request costs.
+ */
+export function requestReader(limits: Pick<PolicyLimits, 'lineBytes' | 'requestBytes'>): (chunk: Buffer) => Reading {
+  let line = ''
+  let size = 0
+  let request = ''
+  let clientAddress = ''
+  let serverAddress = ''
+  let serverPort = ''
+
+  return (chunk) => {
+    // One character for each byte: only ASCII is looked at.
+    const text = line + chunk.toString('latin1')
+    const requests: PolicyRequest[] = []
+    const stop = (trouble: Trouble): Reading => ({ requests, rest: 0, trouble })
+    const nul = text.indexOf('\0')
+    let start = 0
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+      if (nul >= 0 && nul < end) return stop('nul-byte')
+      if (end - start > limits.lineBytes) return stop('long-line')
+      size += end + 1 - start
+      if (size > limits.requestBytes) return stop('long-request')
+      if (end > start) {
+        const equals = text.indexOf('=', start)
+        if (equals < 0 || equals > end) return stop('no-equals')
+        keep(text, start, equals, end)
+      } else {
+        if (request !== 'smtpd_access_policy') return stop('foreign-request')
+        requests.push({ clientAddress, serverAddress, serverPort })
+        request = clientAddress = serverAddress = serverPort = ''
+        size = 0
+      }
+      start = end + 1
+    }
+    line = text.slice(start)
+    if (nul >= 0) return stop('nul-byte')
+    if (line.length > limits.lineBytes) return stop('long-line')
+    if (size + line.length > limits.requestBytes) return stop('long-request')
+    return { requests, rest: size + line.length, trouble: undefined }
+  }
+
+  /** Most names are told from the wanted ones by their length alone. */
+  function keep(text: string, start: number, equals: number, end: number): void {
+    const length = equals - start
+    if (length !== 7 && length !== 11 && length !== 14) return
+    const name = text.slice(start, equals)
+    if (name === 'request') request = text.slice(equals + 1, end)
+    else if (name === 'client_address') clientAddress = text.slice(equals + 1, end)
+    else if (name === 'server_address') serverAddress = text.slice(equals + 1, end)
+    else if (name === 'server_port') serverPort = text.slice(equals + 1, end)
+  }
+}

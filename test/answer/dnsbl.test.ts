@@ -1,0 +1,633 @@
+import { execFile } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { Resolver } from 'node:dns/promises'
+import { once } from 'node:events'
+import { type AddressInfo, connect, type Server, type Socket } from 'node:net'
+import { promisify } from 'node:util'
+import { type Answer, AUTHORITATIVE_ANSWER, decode, encode, type RecordType } from 'dns-packet'
+import fc from 'fast-check'
+import { afterEach, describe, expect, test } from 'vitest'
+import { Dnsbl, type DnsblHappening, type DnsblOptions } from '../../src/answer/dnsbl.ts'
+import { type Client, parseClient, reversedLabels } from '../../src/core/client.ts'
+import { type Prefix, parsePrefix, Prefixes } from '../../src/core/prefixes.ts'
+import type { Decide, Decision } from '../../src/reputation/decision.ts'
+
+const ZONE = 'bl.decoymx.test'
+const NOW = 1_700_000_000_000
+
+const CLEAN: Omit<Decision, 'client'> = {
+  verdict: 'clean',
+  effect: 'pass',
+  mode: 'enforce',
+  by: undefined,
+  until: undefined,
+  ticket: undefined,
+  because: undefined,
+  doubt: undefined,
+}
+const RULED = { ...CLEAN, by: 'rules', ticket: 'ABCD-EFGH', because: 'came to the backup MX first' } as const
+const TEXT = 'came to the backup MX first; to ask why, quote this code to the postmaster (ABCD-EFGH)'
+
+/** What stands about the clients of these tests. */
+const RULINGS: Record<string, Partial<Decision>> = {
+  '192.0.2.1': { ...RULED, verdict: 'block', effect: 'block', until: NOW + 3_600_000 },
+  '192.0.2.2': { ...RULED, verdict: 'defer', effect: 'defer', until: NOW + 17_500 },
+  '192.0.2.3': { ...RULED, verdict: 'observe', effect: 'observe', until: NOW + 3_600_000 },
+  '192.0.2.4': { ...RULED, verdict: 'allow', effect: 'pass' },
+  '192.0.2.5': { ...RULED, verdict: 'block', effect: 'pass', mode: 'observe' },
+  '192.0.2.6': { ...RULED, verdict: 'block', effect: 'pass', doubt: 'stale' },
+  '192.0.2.7': { ...RULED, verdict: 'block', effect: 'block', by: 'operator' },
+  '2001:db8:0:1::/64': { ...RULED, verdict: 'block', effect: 'block' },
+}
+const decide: Decide = (client) => ({ ...CLEAN, client, ...RULINGS[client.key] })
+
+const LOOPBACK = networks('127.0.0.0/8', '::1/128')
+const ASKER = clientAt('127.0.0.1')
+
+function networks(...cidrs: string[]): Prefixes<true> {
+  return Prefixes.of(cidrs.map((cidr) => [parsePrefix(cidr) as Prefix, true as const]))
+}
+
+function clientAt(ip: string): Client {
+  return parseClient(ip) as Client
+}
+
+function make(given: Partial<DnsblOptions> = {}) {
+  const told: DnsblHappening[] = []
+  const dnsbl = new Dnsbl({
+    zone: ZONE,
+    decide,
+    askers: LOOPBACK,
+    ttlSeconds: 60,
+    negativeTtlSeconds: 10,
+    contact: 'postmaster.decoymx.test',
+    observeCode: false,
+    now: () => NOW,
+    tell: (happening) => void told.push(happening),
+    ...given,
+  })
+  return { dnsbl, told }
+}
+
+const open: Dnsbl[] = []
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((dnsbl) => dnsbl.close()))
+})
+
+/** On the same port over UDP and TCP, as resolvers want it: UDP takes whatever port TCP was given. */
+async function start(given: Partial<DnsblOptions> = {}, host = '127.0.0.1') {
+  const { dnsbl, told } = make(given)
+  open.push(dnsbl)
+  const tcp: Server = dnsbl.tcp().listen(0, host)
+  await once(tcp, 'listening')
+  const { port } = tcp.address() as AddressInfo
+  const udp = dnsbl.udp(host.includes(':') ? 'udp6' : 'udp4').bind(port, host)
+  await once(udp, 'listening')
+  return { dnsbl, told, port, host }
+}
+
+type Asked = { port: number; host: string }
+
+const run = promisify(execFile)
+
+/** dig, as a person or a monitor would ask; over UDP unless told otherwise. */
+async function dig({ port, host }: Asked, ...words: string[]) {
+  const { stdout } = await run('dig', [`@${host}`, '-p', String(port), '+tries=1', '+time=3', ...words]).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new Error('these tests ask with dig: install the Debian package dnsutils')
+    throw error
+  })
+  const section = (name: string) => {
+    const body = stdout.split(`;; ${name} SECTION:\n`)[1]?.split('\n\n')[0] ?? ''
+    return body === '' ? [] : body.split('\n').map((line) => line.replace(/\t+/g, ' '))
+  }
+  return {
+    stdout,
+    rcode: /status: (\w+)/.exec(stdout)?.[1],
+    flags: /flags: ([a-z ]*);/.exec(stdout)?.[1],
+    answer: section('ANSWER'),
+    authority: section('AUTHORITY'),
+    question: section('QUESTION'),
+  }
+}
+
+const SOA = `${ZONE}. 10 IN SOA ${ZONE}. postmaster.decoymx.test. ${NOW / 1000} 3600 600 86400 10`
+
+/** A query of one question, with the bytes free to be spoiled afterwards. */
+function query(name: string, type: string | number = 'A', additionals: Answer[] = [], id = 4711): Buffer {
+  const packet = encode({ type: 'query', id, flags: 0x0100, questions: [{ name, type: 'A' }], additionals })
+  const number = typeof type === 'number' ? type : ({ A: 1, NS: 2, SOA: 6, MX: 15, TXT: 16, AAAA: 28, ANY: 255 }[type] as number)
+  packet.writeUInt16BE(number, 12 + name.length + 2)
+  return packet
+}
+
+function edns(more: Partial<Record<'udpPayloadSize' | 'ednsVersion' | 'flags', number>> = {}): Answer {
+  return {
+    type: 'OPT',
+    name: '.',
+    udpPayloadSize: 4096,
+    extendedRcode: 0,
+    ednsVersion: 0,
+    flags: 0,
+    flag_do: false,
+    options: [],
+    ...more,
+  }
+}
+
+type Read = ReturnType<typeof decode> & { rcode: string; opcode: string }
+
+function read(reply: Buffer | undefined): Read {
+  return decode(reply as Buffer) as Read
+}
+
+/** The name under which a DNSBL knows an address. */
+function nameOf(ip: string): string {
+  return `${reversedLabels(clientAt(ip)).join('.')}.${ZONE}`
+}
+
+const LISTED = nameOf('192.0.2.1')
+
+describe.each(['+notcp', '+tcp'])('asked by dig %s', (over) => {
+  test('a blocked client: A and TXT, authoritative', async () => {
+    const served = await start()
+    const address = await dig(served, over, LISTED)
+    expect(address).toMatchObject({ rcode: 'NOERROR', flags: 'qr aa rd', authority: [] })
+    expect(address.answer).toEqual([`${LISTED}. 60 IN A 127.0.0.2`])
+    const text = await dig(served, over, LISTED, 'TXT')
+    expect(text.answer).toEqual([`${LISTED}. 60 IN TXT "${TEXT}"`])
+    expect(served.told).toMatchObject([
+      { what: 'answered', over: over.replace(/\+(no)?(tcp)/, (_, no) => (no ? 'udp' : 'tcp')), type: 'A', listed: 'block' },
+      { what: 'answered', type: 'TXT', rcode: 'NOERROR', decision: { verdict: 'block' } },
+    ])
+  })
+
+  test('a client that is not listed: NXDOMAIN, with the SOA for negative caching', async () => {
+    const served = await start()
+    expect(await dig(served, over, nameOf('192.0.2.99'))).toMatchObject({
+      rcode: 'NXDOMAIN',
+      flags: 'qr aa rd',
+      answer: [],
+      authority: [SOA],
+    })
+  })
+
+  test('an IPv6 client, listed by its /64', async () => {
+    const served = await start()
+    const name = nameOf('2001:db8:0:1:2:3:4:5')
+    expect(await dig(served, over, name)).toMatchObject({ answer: [`${name}. 60 IN A 127.0.0.2`] })
+    expect(await dig(served, over, nameOf('2001:db8:0:2::5'))).toMatchObject({ rcode: 'NXDOMAIN', authority: [SOA] })
+  })
+
+  test('outside the zone, another class, a zone transfer: REFUSED', async () => {
+    const served = await start()
+    for (const words of [['example.com'], ['1.2.0.192.decoymx.test'], ['version.bind', 'CH', 'TXT'], [LISTED, 'CH']])
+      expect(await dig(served, over, ...words)).toMatchObject({ rcode: 'REFUSED', flags: 'qr rd', answer: [], authority: [] })
+    expect((await dig(served, '+tcp', ZONE, 'AXFR')).stdout).toContain('Transfer failed')
+  })
+
+  test('strangers: REFUSED, with the question and no more', async () => {
+    const served = await start({ askers: networks('192.0.2.0/24') })
+    const { stdout, ...reply } = await dig(served, over, LISTED)
+    expect(reply).toMatchObject({ rcode: 'REFUSED', answer: [], authority: [], question: [`;${LISTED}. IN A`] })
+    expect(stdout).toContain('QUERY: 1, ANSWER: 0, AUTHORITY: 0, ADDITIONAL: 0')
+  })
+
+  test('another opcode: NOTIMP', async () => {
+    const served = await start()
+    expect(await dig(served, over, '+opcode=notify', ZONE, 'SOA')).toMatchObject({ rcode: 'NOTIMP', answer: [] })
+  })
+
+  test('EDNS: our size, the DO bit as it was; another version: BADVERS', async () => {
+    const served = await start()
+    const { stdout, answer } = await dig(served, over, '+dnssec', '+bufsize=4096', LISTED)
+    expect(answer).toHaveLength(1)
+    expect(stdout).toContain('EDNS: version: 0, flags: do; udp: 1232')
+    expect((await dig(served, over, '+bufsize=4096', LISTED)).stdout).toContain('EDNS: version: 0, flags:; udp: 1232')
+    expect((await dig(served, over, '+noedns', LISTED)).stdout).not.toContain('EDNS')
+    expect(await dig(served, over, '+edns=1', '+noednsnegotiation', LISTED)).toMatchObject({ rcode: 'BADVERS', answer: [] })
+  })
+})
+
+describe('what is listed', () => {
+  const codeOf = (ip: string, given: Partial<DnsblOptions> = {}) => {
+    const { rcode, answers } = read(make(given).dnsbl.answer(query(nameOf(ip)), ASKER, 'udp'))
+    return answers?.map((answer) => 'data' in answer && answer.data)[0] ?? rcode
+  }
+
+  test.each([
+    ['192.0.2.1', '127.0.0.2', '127.0.0.2'],
+    ['192.0.2.2', '127.0.0.3', '127.0.0.3'],
+    ['192.0.2.3', 'NXDOMAIN', '127.0.0.4'],
+    ['192.0.2.4', 'NXDOMAIN', 'NXDOMAIN'],
+    ['192.0.2.5', 'NXDOMAIN', 'NXDOMAIN'],
+    ['192.0.2.6', 'NXDOMAIN', 'NXDOMAIN'],
+    ['192.0.2.99', 'NXDOMAIN', 'NXDOMAIN'],
+    ['2001:db8:0:1::', '127.0.0.2', '127.0.0.2'],
+  ])('%s: %s, and with the code for observed clients %s', (ip, code, observing) => {
+    expect(codeOf(ip)).toBe(code)
+    expect(codeOf(ip, { observeCode: true })).toBe(observing)
+  })
+
+  test.each([
+    ['192.0.2.1', 60],
+    ['192.0.2.2', 17],
+    ['192.0.2.7', 60],
+  ])('no resolver keeps a listing beyond its end: %s %i s', (ip, ttl) => {
+    for (const type of ['A', 'TXT'])
+      expect(read(make().dnsbl.answer(query(nameOf(ip), type), ASKER, 'udp')).answers).toMatchObject([{ ttl }])
+  })
+
+  test.each([3, 0, -60_000])('a listing that ends in %i ms is kept by nobody', (leftMs) => {
+    const ending: Decide = (client) => ({ ...decide(client), until: NOW + leftMs })
+    expect(read(make({ decide: ending }).dnsbl.answer(query(LISTED), ASKER, 'udp')).answers).toMatchObject([{ ttl: 0 }])
+  })
+
+  test('the TTL of a denial is the smaller of SOA minimum and TTL', () => {
+    const { dnsbl } = make({ ttlSeconds: 5, negativeTtlSeconds: 30 })
+    const { authorities } = read(dnsbl.answer(query(nameOf('192.0.2.99')), ASKER, 'udp'))
+    expect(authorities).toMatchObject([{ ttl: 5, data: { minimum: 30 } }])
+  })
+
+  test('the test entries of RFC 5782 are there whatever is decided', () => {
+    const never: Decide = (client) => ({ ...CLEAN, client, mode: 'observe' })
+    const always: Decide = (client) => ({ ...RULED, client, verdict: 'block', effect: 'block' })
+    const six = (digit: number) => `${digit}.0.0.0.0.0.f.7.f.f.f.f${'.0'.repeat(20)}.${ZONE}`
+    for (const judge of [never, always]) {
+      const { dnsbl, told } = make({ decide: judge })
+      for (const name of [`2.0.0.127.${ZONE}`, six(2), six(2).toUpperCase()]) {
+        expect(read(dnsbl.answer(query(name), ASKER, 'udp')).answers).toMatchObject([{ type: 'A', data: '127.0.0.2', ttl: 60 }])
+        expect(read(dnsbl.answer(query(name, 'TXT'), ASKER, 'udp')).answers).toHaveLength(1)
+      }
+      for (const name of [`1.0.0.127.${ZONE}`, six(1)])
+        expect(read(dnsbl.answer(query(name), ASKER, 'udp'))).toMatchObject({ rcode: 'NXDOMAIN', answers: [] })
+      expect(told[0]).toMatchObject({ listed: 'block', decision: undefined })
+    }
+  })
+
+  test('every client is found under its reversed name, in any case of letters', () => {
+    const ips = fc.oneof(fc.ipV4(), fc.ipV6()).filter((ip) => !['127.0.0.1', '127.0.0.2'].includes(clientAt(ip).ip))
+    fc.assert(
+      fc.property(ips, fc.boolean(), (ip, upper) => {
+        const asked: string[] = []
+        const decided: Decide = (client) => {
+          asked.push(client.ip)
+          return { ...RULED, client, verdict: 'block', effect: 'block' }
+        }
+        const name = upper ? nameOf(ip).toUpperCase() : nameOf(ip)
+        const reply = read(make({ decide: decided }).dnsbl.answer(query(name), ASKER, 'udp'))
+        expect(asked).toEqual([clientAt(ip).ip])
+        expect(reply).toMatchObject({ questions: [{ name }], answers: [{ name: expect.any(String), data: '127.0.0.2' }] })
+        expect(reply.answers?.[0]?.name.toLowerCase()).toBe(name.toLowerCase())
+      }),
+    )
+  })
+
+  test('whatever the reason holds, TXT is one string of printable ASCII', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 2000 }), (because) => {
+        const wordy: Decide = (client) => ({ ...decide(client), because })
+        const { answers } = read(make({ decide: wordy }).dnsbl.answer(query(LISTED, 'TXT'), ASKER, 'udp'))
+        const strings = (answers as { data: Buffer[] }[])[0]?.data.map(String)
+        expect(strings).toEqual([expect.stringMatching(/^[\x20-\x7e]+ \(ABCD-EFGH\)$/)])
+      }),
+    )
+  })
+
+  test('a bug in the decision lists nobody: SERVFAIL, and it is told', () => {
+    const { dnsbl, told } = make({
+      decide: () => {
+        throw new Error('no such luck')
+      },
+    })
+    expect(read(dnsbl.answer(query(LISTED), ASKER, 'udp'))).toMatchObject({ rcode: 'SERVFAIL', answers: [], authorities: [] })
+    expect(told[0]).toEqual({ what: 'failed', error: 'Error: no such luck' })
+  })
+})
+
+describe('names and types', () => {
+  const ask = (name: string, type: RecordType | 'ANY' = 'A') => read(make().dnsbl.answer(query(name, type), ASKER, 'udp'))
+  const soa = [{ type: 'SOA', name: ZONE }]
+
+  test.each(['AAAA', 'MX', 'NS', 'SOA'] as const)('%s of a listed client: no data', (type) => {
+    expect(ask(LISTED, type)).toMatchObject({ rcode: 'NOERROR', answers: [], authorities: soa })
+  })
+
+  test('ANY is answered with the A record alone', () => {
+    expect(ask(LISTED, 'ANY')).toMatchObject({ rcode: 'NOERROR', answers: [{ type: 'A' }], authorities: [] })
+    expect(ask(nameOf('192.0.2.99'), 'ANY')).toMatchObject({ rcode: 'NXDOMAIN', answers: [] })
+    expect(ask(ZONE, 'ANY').answers).toHaveLength(1)
+  })
+
+  test('the apex has SOA and NS, and nothing else', () => {
+    expect(ask(ZONE, 'SOA')).toMatchObject({ answers: [{ type: 'SOA', ttl: 60, data: { mname: ZONE, serial: NOW / 1000 } }] })
+    expect(ask(ZONE, 'NS')).toMatchObject({ answers: [{ type: 'NS', data: ZONE }] })
+    expect(ask(ZONE, 'A')).toMatchObject({ rcode: 'NOERROR', answers: [], authorities: soa })
+  })
+
+  test('the name server is named where there is one', () => {
+    const { dnsbl } = make({ nameServer: 'ns1.example.test', zone: `${ZONE.toUpperCase()}.` })
+    const { answers } = read(dnsbl.answer(query(ZONE, 'NS'), ASKER, 'udp'))
+    expect(answers).toMatchObject([{ name: ZONE, data: 'ns1.example.test' }])
+  })
+
+  test.each([`192.${ZONE}`, `0.192.${ZONE}`, `2.0.192.${ZONE}`, `f.${ZONE}`, nameOf('2001:db8::').slice(2)])(
+    'a name with names below it exists: %s',
+    (name) => {
+      expect(ask(name)).toMatchObject({ rcode: 'NOERROR', answers: [], authorities: soa })
+    },
+  )
+
+  test('every step of a resolver that asks label by label (RFC 9156) leads on to an IPv6 listing', () => {
+    const labels = nameOf('2001:db8:0:1::5').split('.')
+    for (let n = labels.length - 1; n > 3; n--)
+      expect(ask(labels.slice(labels.length - n).join('.'), 'NS').rcode, `${n} labels`).toBe('NOERROR')
+  })
+
+  test.each([
+    `junk.${ZONE}`,
+    `1.2.0.junk.${ZONE}`,
+    `256.2.0.192.${ZONE}`,
+    `01.2.0.192.${ZONE}`,
+    `300.${ZONE}`,
+    `-1.${ZONE}`,
+    `9.${LISTED}`,
+    `www.${LISTED}`,
+    `0.${nameOf('2001:db8:0:1::')}`,
+    `4.3.2.::ffff:1.${ZONE}`,
+    `10.${nameOf('2001:db8:0:1::').slice(4)}`,
+  ])('a name that can be nobody: NXDOMAIN: %s', (name) => {
+    expect(ask(name)).toMatchObject({ rcode: 'NXDOMAIN', answers: [], authorities: soa })
+  })
+
+  test('dots inside a label separate nothing', () => {
+    const oneLabel = query(`1_2_0_192.${ZONE}`)
+    for (const at of [14, 16, 18]) oneLabel[at] = '.'.charCodeAt(0)
+    expect(read(make().dnsbl.answer(oneLabel, ASKER, 'udp'))).toMatchObject({ rcode: 'NXDOMAIN', answers: [] })
+  })
+
+  test('the question comes back byte by byte, in its own case', () => {
+    const asked = query(`1.2.0.192.bL.DeCoYmX.tEsT`)
+    const reply = make().dnsbl.answer(asked, ASKER, 'udp') as Buffer
+    expect(reply.subarray(12, asked.length)).toEqual(asked.subarray(12))
+    expect(read(reply)).toMatchObject({ id: 4711, flag_rd: true, flag_ra: false, answers: [{ data: '127.0.0.2' }] })
+  })
+
+  test.each(['', 'a..b', `${'a'.repeat(64)}.test`, `${'a.'.repeat(100)}test`, 'b\u00fccher.test'])(
+    'a zone that is no DNS name is a bug of the caller: %j',
+    (zone) => {
+      expect(() => make({ zone })).toThrow(RangeError)
+    },
+  )
+})
+
+describe('queries that are none, or not one', () => {
+  const reply = (bytes: Buffer, given: Partial<DnsblOptions> = {}) => make(given).dnsbl.answer(bytes, ASKER, 'udp')
+  const spoil = (change: (bytes: Buffer) => void, bytes = query(LISTED)) => {
+    change(bytes)
+    return bytes
+  }
+
+  test('an answer, or less than has flags: silence', () => {
+    const { dnsbl, told } = make()
+    expect(dnsbl.answer(spoil((bytes) => bytes.writeUInt16BE(0x8000 | AUTHORITATIVE_ANSWER, 2)), ASKER, 'udp')).toBeUndefined()
+    for (const length of [0, 1, 2, 3]) expect(dnsbl.answer(query(LISTED).subarray(0, length), ASKER, 'udp')).toBeUndefined()
+    expect(told).toEqual(Array.from({ length: 5 }, () => ({ what: 'ignored', over: 'udp' })))
+  })
+
+  const long = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(63)}`
+  test.each<[string, Buffer]>([
+    ['a torn header', query(LISTED).subarray(0, 11)],
+    ['no question', spoil((bytes) => bytes.writeUInt16BE(0, 4))],
+    ['two questions', spoil((bytes) => bytes.writeUInt16BE(2, 4))],
+    ['an answer section', spoil((bytes) => bytes.writeUInt16BE(1, 6))],
+    ['an authority section', spoil((bytes) => bytes.writeUInt16BE(1, 8))],
+    ['more additional records than there are', spoil((bytes) => bytes.writeUInt16BE(1, 10))],
+    ['a crowd of additional records', spoil((bytes) => bytes.writeUInt16BE(65_535, 10))],
+    ['a torn question', query(LISTED).subarray(0, -1)],
+    ['a torn name', query(LISTED).subarray(0, 20)],
+    ['a compressed name', spoil((bytes) => bytes.writeUInt16BE(0xc000, 12))],
+    ['a name that points at itself', spoil((bytes) => bytes.writeUInt16BE(0xc00c, 12))],
+    ['a label type that was never assigned', spoil((bytes) => (bytes[12] = 0x41))],
+    ['a name of more than 255 bytes', query(long)],
+    ['two OPT records', query(LISTED, 'A', [edns(), edns()])],
+    ['an OPT record with a name', spoil((bytes) => bytes.write('\x01x\0', 12 + LISTED.length + 6, 'latin1'), query(LISTED, 'A', [edns()]))],
+    ['more bytes than a query has', Buffer.concat([query(LISTED), Buffer.alloc(5000)])],
+  ])('%s: FORMERR, and the id is ours to repeat', (_, bytes) => {
+    expect(read(reply(bytes))).toMatchObject({ id: 4711, rcode: 'FORMERR', questions: [], answers: [], authorities: [] })
+  })
+
+  test('what does not fit is cut, and said so; over TCP it is whole', () => {
+    const zone = `${'long-name.'.repeat(18)}test`
+    const wide = { zone, decide: (client: Client): Decision => ({ ...decide(client), because: 'x'.repeat(500) }) }
+    const asked = query(`1.2.0.192.${zone}`, 'TXT')
+    const { dnsbl } = make(wide)
+    expect(read(dnsbl.answer(asked, ASKER, 'udp'))).toMatchObject({ flag_tc: true, answers: [], questions: [{ type: 'TXT' }] })
+    expect(read(dnsbl.answer(asked, ASKER, 'tcp'))).toMatchObject({ flag_tc: false, answers: [{ type: 'TXT' }] })
+    const withRoom = query(`1.2.0.192.${zone}`, 'TXT', [edns({ udpPayloadSize: 1232 })])
+    expect(read(dnsbl.answer(withRoom, ASKER, 'udp'))).toMatchObject({ flag_tc: false, answers: [{ type: 'TXT' }] })
+    const tight = query(`1.2.0.192.${zone}`, 'TXT', [edns({ udpPayloadSize: 1 })])
+    expect(read(dnsbl.answer(tight, ASKER, 'udp'))).toMatchObject({ flag_tc: true, additionals: [{ type: 'OPT' }] })
+  })
+
+  const bits = fc.record({ at: fc.nat(), byte: fc.nat({ max: 255 }) })
+  const names = fc.constantFrom(LISTED, ZONE, `2.0.0.127.${ZONE}`, nameOf('2001:db8:0:1::5'), `junk.${ZONE}`, 'example.com')
+  const asks = fc.tuple(names, fc.constantFrom('A', 'TXT', 'ANY', 'SOA'), fc.boolean(), fc.array(bits, { maxLength: 4 }))
+  const nearly = asks.map(([name, type, withEdns, changes]) => {
+    const bytes = query(name, type, withEdns ? [edns()] : [])
+    for (const { at, byte } of changes) bytes[at % bytes.length] = byte
+    return bytes
+  })
+
+  test('any bytes: no crash, and only a small answer with the same id', () => {
+    const { dnsbl } = make()
+    const any = fc.oneof(nearly, fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)))
+    fc.assert(
+      fc.property(any, fc.constantFrom('udp' as const, 'tcp' as const), (bytes, over) => {
+        const before = Buffer.from(bytes)
+        const answered = dnsbl.answer(bytes, ASKER, over)
+        expect(bytes).toEqual(before)
+        const silent = bytes.length < 4 || bytes.readUInt16BE(2) >= 0x8000
+        expect(answered === undefined).toBe(silent)
+        if (!answered) return
+        expect(answered.length).toBeLessThanOrEqual(1232)
+        expect(read(answered)).toMatchObject({ flag_qr: true, id: bytes.readUInt16BE(0) })
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  test('any bytes of a stranger: nothing is decided, and no answer is longer than what was sent, or a bare header', () => {
+    const asked: Client[] = []
+    const { dnsbl } = make({ askers: networks('192.0.2.0/24'), decide: (client) => (asked.push(client), decide(client)) })
+    fc.assert(
+      fc.property(nearly, (bytes) => {
+        const answered = dnsbl.answer(bytes, ASKER, 'udp')
+        expect(answered?.length ?? 0).toBeLessThanOrEqual(Math.max(bytes.length, 12))
+      }),
+    )
+    expect(asked).toEqual([])
+  })
+})
+
+describe('asked by node:dns', () => {
+  test('addresses with their TTL, texts, and both ways of not being listed', async () => {
+    const { port } = await start()
+    const resolver = new Resolver({ timeout: 2000, tries: 1 })
+    resolver.setServers([`127.0.0.1:${port}`])
+    expect(await resolver.resolve4(LISTED, { ttl: true })).toEqual([{ address: '127.0.0.2', ttl: 60 }])
+    expect(await resolver.resolveTxt(LISTED)).toEqual([[TEXT]])
+    expect(await resolver.resolveSoa(ZONE)).toMatchObject({ nsname: ZONE, minttl: 10 })
+    expect(await resolver.resolveNs(ZONE)).toEqual([ZONE])
+    await expect(resolver.resolve4(nameOf('192.0.2.99'))).rejects.toMatchObject({ code: 'ENOTFOUND' })
+    await expect(resolver.resolve6(LISTED)).rejects.toMatchObject({ code: 'ENODATA' })
+    await expect(resolver.resolve4('example.com')).rejects.toMatchObject({ code: 'EREFUSED' })
+  })
+})
+
+describe('UDP', () => {
+  test('over IPv6, too', async () => {
+    const served = await start({}, '::1')
+    expect((await dig(served, LISTED)).answer).toEqual([`${LISTED}. 60 IN A 127.0.0.2`])
+    expect((await dig(served, '+tcp', LISTED)).answer).toEqual([`${LISTED}. 60 IN A 127.0.0.2`])
+  })
+
+  test('dig follows a cut answer to TCP', async () => {
+    const zone = `${'long-name.'.repeat(18)}test`
+    const served = await start({ zone, decide: (client) => ({ ...decide(client), because: 'x'.repeat(500) }) })
+    expect((await dig(served, '+noedns', `1.2.0.192.${zone}`, 'TXT')).answer).toHaveLength(1)
+    expect(served.told.map((happening) => 'over' in happening && happening.over)).toEqual(['udp', 'tcp'])
+  })
+
+  test('what is no query is passed over, and the next is answered', async () => {
+    const { port, told } = await start()
+    const socket = createSocket('udp4')
+    const answered = once(socket, 'message') as Promise<[Buffer]>
+    for (const packet of [Buffer.alloc(0), Buffer.from('x'), Buffer.alloc(12, 0xff), query(LISTED)]) socket.send(packet, port, '127.0.0.1')
+    const [reply] = await answered
+    expect(read(reply)).toMatchObject({ id: 4711, answers: [{ data: '127.0.0.2' }] })
+    expect(told.map(({ what }) => what)).toEqual(['ignored', 'ignored', 'ignored', 'answered'])
+    socket.close()
+  })
+})
+
+describe('TCP', () => {
+  const framed = (message: Buffer) => {
+    const length = Buffer.alloc(2)
+    length.writeUInt16BE(message.length)
+    return Buffer.concat([length, message])
+  }
+  const unframed = (bytes: Buffer): Buffer[] => {
+    if (bytes.length === 0) return []
+    const end = 2 + bytes.readUInt16BE(0)
+    return [bytes.subarray(2, end), ...unframed(bytes.subarray(end))]
+  }
+  const readAll = async (socket: Socket) => {
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk) => chunks.push(chunk))
+    socket.on('error', () => undefined)
+    await once(socket, 'close')
+    return unframed(Buffer.concat(chunks)).map(read)
+  }
+  const dial = (port: number) => connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
+  const exchange = async (port: number, ...pieces: Buffer[]) => {
+    const socket = dial(port)
+    const all = readAll(socket)
+    for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve))
+    socket.end()
+    return await all
+  }
+
+  test('many queries in one go are answered in order, also when the asker shuts its side at once', async () => {
+    const { port } = await start()
+    const queries = Array.from({ length: 1000 }, (_, id) => framed(query(LISTED, id % 2 ? 'TXT' : 'A', [], id)))
+    const replies = await exchange(port, Buffer.concat(queries))
+    expect(replies.map(({ id }) => id)).toEqual(queries.map((_, id) => id))
+    expect(replies.every(({ answers }) => answers?.length === 1)).toBe(true)
+  })
+
+  test('cut anywhere on the wire, the answers are the same', async () => {
+    const { port } = await start()
+    const bytes = Buffer.concat([1, 2, 3].map((id) => framed(query(LISTED, 'A', [], id))))
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat({ max: bytes.length }), { maxLength: 6 }), async (cuts) => {
+        const places = [0, ...cuts.toSorted((a, b) => a - b), bytes.length]
+        const pieces = places.slice(1).map((end, i) => bytes.subarray(places[i], end))
+        expect((await exchange(port, ...pieces)).map(({ id }) => id)).toEqual([1, 2, 3])
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test.each<[string, Buffer]>([
+    ['less than a header', framed(Buffer.alloc(11))],
+    ['nothing', Buffer.alloc(2)],
+    ['more than a query has', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+    ['an answer', framed(Buffer.alloc(12, 0xff))],
+  ])('a frame that holds %s ends the connection; what came before was answered', async (_, junk) => {
+    const { port, told } = await start()
+    const socket = connect(port, '127.0.0.1')
+    const all = readAll(socket)
+    socket.write(Buffer.concat([framed(query(LISTED)), junk, framed(query(LISTED))]))
+    expect(await all).toMatchObject([{ answers: [{ data: '127.0.0.2' }] }])
+    expect(told.at(-1)).toEqual({ what: 'closed', reason: 'bad-frame' })
+  })
+
+  test('a stranger gets one answer and is let go', async () => {
+    const { port } = await start({ askers: networks('192.0.2.0/24') })
+    const socket = connect(port, '127.0.0.1')
+    const all = readAll(socket)
+    socket.write(Buffer.concat([framed(query(LISTED)), framed(query(LISTED))]))
+    expect(await all).toMatchObject([{ rcode: 'REFUSED' }])
+  })
+
+  test('more than the bound are hung up on', async () => {
+    const { port, told } = await start({ limits: { connections: 1 } })
+    const first = dial(port)
+    first.write(framed(query(LISTED)))
+    await once(first, 'data')
+    expect(await readAll(connect(port, '127.0.0.1'))).toEqual([])
+    expect(told.at(-1)).toEqual({ what: 'closed', reason: 'full' })
+    first.destroy()
+  })
+
+  test('who sends no whole query in time is hung up on', async () => {
+    const { port, told } = await start({ limits: { idleMs: 30 } })
+    const socket = connect(port, '127.0.0.1')
+    const all = readAll(socket)
+    socket.write(framed(query(LISTED)).subarray(0, 20))
+    expect(await all).toEqual([])
+    expect(told).toEqual([{ what: 'closed', reason: 'idle' }])
+  })
+
+  test('who never reads is not read from, and hung up on', async () => {
+    let closed = () => undefined as void
+    const hungUp = new Promise<void>((resolve) => (closed = resolve))
+    const { port } = await start({ limits: { idleMs: 200 }, tell: ({ what }) => what === 'closed' && closed() })
+    const socket = dial(port).on('error', () => undefined)
+    socket.pause()
+    const many = Buffer.concat(Array.from({ length: 500 }, () => framed(query(LISTED, 'TXT'))))
+    const pour = () => {
+      while (!socket.destroyed && socket.write(many));
+    }
+    socket.on('drain', pour)
+    pour()
+    await expect(hungUp).resolves.toBeUndefined()
+    socket.destroy()
+  })
+
+  test('close ends what is open, and needs nothing to be open', async () => {
+    const { dnsbl, port } = await start()
+    const socket = dial(port)
+    socket.write(framed(query(LISTED)))
+    await once(socket, 'data')
+    const all = readAll(socket)
+    await dnsbl.close()
+    socket.end()
+    expect(await all).toEqual([])
+    const { dnsbl: never } = make()
+    never.tcp()
+    never.udp('udp4')
+    await expect(never.close()).resolves.toBeUndefined()
+  })
+})
