@@ -1,0 +1,55 @@
+/**
+ * `check`: are settings and rules sound? Every problem at once, as `file:line:col: message (hint)`; exit 0 or 1.
+ */
+import { readFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import type { Screen } from '../console/terminal.ts'
+import { type Problem, spellProblem } from '../core/document.ts'
+import { type Rules, readRules } from '../core/rules.ts'
+import { readSettings, type Settings, type Where } from './settings.ts'
+
+export type Checked =
+  | { readonly ok: true; readonly settings: Settings; readonly rules: Rules }
+  | { readonly ok: false; readonly problems: readonly Problem[] }
+
+/** Reads both files as the daemon does. */
+export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
+  const settings = readSettings(where.settings, env)
+  const rules = readRulesFile(where.rules)
+  if (settings.ok && rules.ok) return { ok: true, settings: settings.settings, rules: rules.rules }
+  return { ok: false, problems: [...(settings.ok ? [] : settings.problems), ...(rules.ok ? [] : rules.problems)] }
+}
+
+export function readRulesFile(path: string): ReturnType<typeof readRules> {
+  const file = nearest(path)
+  try {
+    return readRules(file, readFileSync(path, 'utf8'))
+  } catch (error) {
+    return { ok: false, problems: [{ file, line: 1, column: 1, message: `cannot be read: ${(error as Error).message}` }] }
+  }
+}
+
+export function check(where: Where, env: NodeJS.ProcessEnv, options: { json: boolean; screen: Screen; errors: Screen }): number {
+  const read = readAll(where, env)
+  const problems = read.ok ? [] : read.problems
+  if (options.json) options.screen.print(JSON.stringify({ ok: read.ok, problems }, null, 2))
+  else if (read.ok) {
+    const { list, mode, file } = read.rules
+    options.screen.print(`${options.screen.colours.green('sound')}  ${where.settings ?? 'settings: defaults'}; ${file}: ${list.length} rules, mode ${mode}`)
+  } else printProblems(problems, options.errors)
+  return read.ok ? 0 : 1
+}
+
+export function printProblems(problems: readonly Problem[], screen: Screen): void {
+  for (const problem of problems) {
+    const place = `${problem.file}:${problem.line}:${problem.column}:`
+    screen.print(`${screen.colours.bold(place)}${spellProblem(problem).slice(place.length)}`)
+  }
+  screen.print(screen.colours.red(problems.length === 1 ? '1 problem' : `${problems.length} problems`))
+}
+
+/** The path as a person would type it from here. */
+function nearest(path: string): string {
+  const short = relative(process.cwd(), path)
+  return short !== '' && !short.startsWith('..') ? short : path
+}

@@ -1,0 +1,72 @@
+/**
+ * `list`, `allow`, `block`, `release`: the decisions that stand, and the operator's own. Each word of the operator's is
+ * journalled with its reason and author before it takes effect.
+ */
+import { userInfo } from 'node:os'
+import type { RulingView } from '../answer/api.ts'
+import { type Screen, table, when } from '../console/terminal.ts'
+import { ask } from './appliance.ts'
+
+/** Says what went wrong, in the appliance's words, and gives the exit code. */
+export type Complain = (body: unknown) => number
+
+/** Rows printed unless more are asked for: nobody reads 80,000 lines in a terminal. */
+export const LIST_LIMIT = 50
+
+export async function list(
+  folder: string,
+  options: { within: string | undefined; word: string | undefined; limit: number; json: boolean; screen: Screen; complain: Complain },
+): Promise<number> {
+  const query = options.within === undefined ? '' : `?within=${encodeURIComponent(options.within)}`
+  const { status, body } = await ask(folder, 'GET', `/api/v1/decisions${query}`)
+  if (status !== 200) return options.complain(body)
+  const all = (body as { decisions: RulingView[] }).decisions.filter((each) => !options.word || each.word === options.word)
+  if (options.json) options.screen.print(JSON.stringify({ decisions: all }, null, 2))
+  else if (all.length === 0) options.screen.print('No decision stands.')
+  else {
+    printRulings(options.screen, options.screen.person ? all.slice(0, options.limit) : all, Date.now())
+    const more = options.screen.person ? all.length - options.limit : 0
+    if (more > 0) options.screen.print(options.screen.colours.dim(`… ${more} more: --limit ${all.length}, or --json`))
+  }
+  return 0
+}
+
+export async function say(
+  folder: string,
+  word: 'allow' | 'block' | 'release',
+  target: string,
+  options: { for: string | undefined; because: string; author: string | undefined; force: boolean; json: boolean; screen: Screen; complain: Complain },
+): Promise<number> {
+  const { status, body } = await ask(folder, 'POST', '/api/v1/words', {
+    word,
+    target,
+    ...(options.for === undefined ? {} : { for: options.for }),
+    because: options.because,
+    author: options.author ?? userInfo().username,
+    force: options.force,
+  })
+  if (status !== 200) return options.complain(body)
+  const done = body as { outcome: 'applied' | 'waiting'; target: string; until: string | null }
+  if (options.json) options.screen.print(JSON.stringify(done, null, 2))
+  else {
+    const stands = word === 'release' ? '' : done.until ? ` until ${when(done.until, Date.now())}` : ' until released'
+    const effect = done.outcome === 'applied' ? 'in effect now' : 'written down; in effect as soon as the store answers again'
+    options.screen.print(`${DONE[word]} ${done.target}${stands}: ${effect}`)
+  }
+  return 0
+}
+
+export function printRulings(screen: Screen, rulings: readonly RulingView[], now: number): void {
+  const rows = rulings.map((each) => [
+    each.target,
+    each.word,
+    each.by === 'operator' ? `operator ${each.author ?? ''}`.trim() : 'rules',
+    each.score === undefined ? '' : each.score.toFixed(0),
+    each.until === null ? 'until released' : screen.person ? when(each.until, now) : each.until,
+    each.ticket,
+    each.because,
+  ])
+  for (const line of table(screen, ['client', 'verdict', 'by', 'score', 'until', 'ticket', 'because'], rows)) screen.print(line)
+}
+
+const DONE = { allow: 'allowed', block: 'blocked', release: 'released' } as const

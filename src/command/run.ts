@@ -1,0 +1,289 @@
+/**
+ * `run`: builds the house, joins its rooms, starts and stops them in order, reloads the rules.
+ *
+ * The rooms know nothing of each other. Here they meet by two functions: evidence flows in through `witness`, decisions
+ * flow out through `decide`. Doors open only when the facts are loaded, and close before anything else does.
+ */
+import { chmodSync, rmSync } from 'node:fs'
+import type { Server } from 'node:net'
+import { createAdaptorServer } from '@hono/node-server'
+import { api, type ApiOptions } from '../answer/api.ts'
+import { Dnsbl } from '../answer/dnsbl.ts'
+import { PolicyService } from '../answer/policy.ts'
+import { createLog } from '../console/log.ts'
+import { createMetrics } from '../console/metrics.ts'
+import type { Screen } from '../console/terminal.ts'
+import type { Client } from '../core/client.ts'
+import { type Problem, spellProblem } from '../core/document.ts'
+import type { Witness } from '../core/evidence.ts'
+import { Prefixes } from '../core/prefixes.ts'
+import type { Rules } from '../core/rules.ts'
+import { Decoy, type Regard } from '../decoy/listener.ts'
+import { openReputation, type Reputation } from '../reputation/reputation.ts'
+import { RealMx } from '../watch/real-mx.ts'
+import { readAll, readRulesFile } from './check.ts'
+import { type Settings, spellAddress, type Where } from './settings.ts'
+import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
+import { controlSocket, lockState, SOCKET_PATH_MAX } from './state.ts'
+import type { StatusView } from './status.ts'
+import { type Tell, teller } from './telling.ts'
+
+export type RunOptions = {
+  readonly parts: ReadonlySet<string>
+  readonly version: string
+  readonly screen: Screen
+  readonly problems: (all: readonly Problem[]) => void
+  /** Says why nothing was started. */
+  readonly refuse: (sentence: string) => void
+}
+
+/** SIGTERM ends in order within this time; whatever hangs then is left, the journal has everything. */
+const FAREWELL_MS = 4500
+
+/** Runs until a signal says otherwise; then everything is closed, and the exit code is returned. */
+export async function run(where: Where, options: RunOptions): Promise<number> {
+  const read = readAll(where, process.env)
+  if (!read.ok) {
+    options.problems(read.problems)
+    return 1
+  }
+  const lock = lockState(where.state)
+  if (typeof lock === 'string') {
+    options.refuse(lock)
+    return 1
+  }
+  const ended = untilToldToEnd()
+  try {
+    const house = await build(where, read.settings, read.rules, options)
+    const { signal, late } = await ended
+    house.tell.end(signal)
+    await Promise.race([house.close(), late(FAREWELL_MS)])
+    return 0
+  } finally {
+    lock.release()
+  }
+}
+
+async function build(where: Where, settings: Settings, firstRules: Rules, { parts, version, screen }: RunOptions) {
+  const now = Date.now
+  const log = createLog(settings.log, process.stdout, screen)
+  const metrics = createMetrics(version)
+  const tell: Tell = teller(log, metrics)
+
+  let rules = firstRules
+  let loadedAt = now()
+  let reloadProblems: readonly Problem[] = []
+  const doors: Door[] = []
+  const decoys: Decoy[] = []
+  tell.rules(rules, [])
+
+  const reputation = await openReputation({
+    folder: where.state,
+    redisUrl: settings.store.url,
+    keepMs: settings.journal.keep,
+    journalBytesMax: settings.journal['max-megabytes'] * 1024 * 1024,
+    maxAgeMs: settings.store['max-age'],
+    watched: settings['real-mx'].greet.length > 0,
+    rules: () => rules,
+    now,
+    tell: (happening) => {
+      tell.reputation(happening)
+      if (happening.from === 'intake' && happening.it.what === 'pending') realMx?.nudge()
+    },
+  })
+  const { witness, decide } = reputation
+  const realMx = settings['real-mx'].greet.length > 0 && parts.has('decoys') ? witnessOf(settings, witness, now) : undefined
+  await realMx?.start()
+
+  const reload = async (): Promise<readonly Problem[]> => {
+    const read = readRulesFile(where.rules)
+    reloadProblems = read.ok ? [] : read.problems
+    if (!read.ok) {
+      tell.rules(rules, read.problems)
+      return read.problems
+    }
+    rules = read.rules
+    loadedAt = now()
+    tell.rules(rules, [])
+    tell.rejudged(await reputation.rejudge())
+    return []
+  }
+  const onHangUp = () => void reload().catch((error: Error) => tell.trouble('reload', error))
+  process.on('SIGHUP', onHangUp)
+
+  const status = (): StatusView => ({
+    version,
+    pid: process.pid,
+    since: new Date(now() - process.uptime() * 1000).toISOString(),
+    mode: rules.mode,
+    box: reputation.box,
+    rules: { file: rules.file, count: rules.list.length, loaded: new Date(loadedAt).toISOString(), problems: reloadProblems.map(spellProblem) },
+    doors: doors.map(({ name, wanted, bound, error }) => ({ name, address: bound ?? wanted, open: bound !== undefined, error: error ?? null })),
+    held: { primary: heldBy(decoys, 'primary'), backup: heldBy(decoys, 'backup') },
+    reputation: reputation.state(),
+    witness: witnessSentence(settings),
+  })
+  const unready = (): string[] => [
+    ...doors.filter((door) => door.bound === undefined).map((door) => `${door.name} ${door.wanted}: ${door.error ?? 'not open yet'}`),
+    ...(reputation.state().ledger === 'fresh' ? [] : [`the copy of the decisions is ${reputation.state().ledger}`]),
+  ]
+  metrics.follow(status)
+
+  const open = async (name: string, addresses: Settings['policy']['listen'], listener: () => Listener) => {
+    for (const address of addresses) doors.push(await openDoor(name, address, listener(), tell.door))
+  }
+  const closers: (() => Promise<void>)[] = []
+  const apiOptions: ApiOptions = { reputation, rulesFile: () => rules.file, status, unready, metrics: () => metrics.read(), reload, now }
+  const control = serve(apiOptions, 'operator')
+  closers.push(await listenForCommands(control, where.state))
+
+  if (parts.has('decoys')) {
+    const regard = regardOf(reputation, () => rules)
+    for (const role of ['primary', 'backup'] as const) {
+      const decoy = new Decoy({
+        ...decoyOptions(role, settings),
+        regard: (client: Client) => regard(role, client),
+        protects: (domain) => rules.protects(domain),
+        isTrap: (address) => rules.isTrap(address),
+        witness,
+        tell: tell.decoy,
+        now,
+      })
+      decoys.push(decoy)
+      closers.push(() => decoy.close())
+      await open(`${role} decoy`, settings.decoys[role].listen, () => tcp(decoy.server('direct')))
+      await open(`${role} decoy, PROXY`, settings.decoys[role].proxy, () => tcp(decoy.server('proxy')))
+    }
+  }
+  if (parts.has('policy')) {
+    const policy = new PolicyService({ decide, witness, now, tell: tell.policy })
+    closers.push(() => policy.close())
+    await open('policy', settings.policy.listen, () => tcp(policy.server()))
+  }
+  if (parts.has('dnsbl')) {
+    const { zone, askers, contact, ttl, 'negative-ttl': negativeTtl, 'observe-code': observeCode, listen } = settings.dnsbl
+    const dnsbl = new Dnsbl({
+      zone,
+      decide,
+      askers: Prefixes.of(askers.map((prefix) => [prefix, true])),
+      ttlSeconds: Math.round(ttl / 1000),
+      negativeTtlSeconds: Math.round(negativeTtl / 1000),
+      contact,
+      observeCode,
+      now,
+      tell: tell.dnsbl,
+    })
+    closers.push(() => dnsbl.close())
+    for (const address of listen) {
+      await open('DNSBL, UDP', [address], () => udp(() => dnsbl.udp(address.host.includes(':') ? 'udp6' : 'udp4')))
+      await open('DNSBL, TCP', [address], () => tcp(dnsbl.tcp()))
+    }
+  }
+  if (parts.has('http')) {
+    const http = serve(apiOptions, 'viewer')
+    closers.push(() => closeServer(http))
+    await open('HTTP', settings.http.listen, () => tcp(http))
+  }
+  tell.ready(doors, rules)
+
+  return {
+    tell,
+    async close() {
+      process.off('SIGHUP', onHangUp)
+      for (const door of doors) door.close()
+      await Promise.all(closers.map((close) => close()))
+      await realMx?.close()
+      await reputation.close()
+    },
+  }
+}
+
+function decoyOptions(role: 'primary' | 'backup', { decoys }: Settings) {
+  const { pace, limits } = decoys
+  return {
+    role,
+    name: decoys[role].name,
+    pace: { greetingMs: pace.greeting, replyMs: pace.reply, byteMs: pace.byte, dripMs: pace.drip },
+    limits: {
+      connections: limits.connections,
+      perNetwork: limits['per-network'],
+      dialogueMs: limits.dialogue,
+      tarpitMs: limits.tarpit,
+      suspectHoldMs: limits['suspect-hold'],
+    },
+    proxyFrom: Prefixes.of(decoys['proxy-from'].map((prefix) => [prefix, true as const])),
+  }
+}
+
+/**
+ * How a decoy shall meet a client. In mode observe the primary turns everyone away alike: holding somebody there delays
+ * mail, and nothing is to be done to anybody yet.
+ */
+function regardOf(reputation: Reputation, rules: () => Rules): (role: 'primary' | 'backup', client: Client) => Regard {
+  return (role, client) => {
+    if (role === 'primary' && rules().mode === 'observe') return 'stranger'
+    const { verdict, doubt } = reputation.decide(client)
+    if (doubt) return 'stranger'
+    if (verdict === 'block') return 'offender'
+    return verdict === 'observe' || verdict === 'defer' ? 'suspect' : 'stranger'
+  }
+}
+
+function witnessOf(settings: Settings, witness: Witness, now: () => number): RealMx {
+  return new RealMx({ addresses: settings['real-mx'].greet, everyMs: settings['real-mx'].every, now, report: witness })
+}
+
+function witnessSentence(settings: Settings): string {
+  const { greet } = settings['real-mx']
+  return greet.length > 0 ? `greets ${greet.map(spellAddress).join(', ')}` : 'none (real-mx.greet in the settings): an outage of the real MX is not noticed'
+}
+
+function heldBy(decoys: readonly Decoy[], role: 'primary' | 'backup'): number {
+  return decoys.filter((decoy) => decoy.role === role).reduce((sum, decoy) => sum + decoy.counts().connections, 0)
+}
+
+function serve(options: ApiOptions, rights: 'viewer' | 'operator'): Server {
+  return createAdaptorServer({ fetch: api(options, rights).fetch }) as Server
+}
+
+/** The socket that guards the operator's rights: only who may enter the state directory reaches it. */
+async function listenForCommands(server: Server, folder: string): Promise<() => Promise<void>> {
+  const path = controlSocket(folder)
+  if (Buffer.byteLength(path) > SOCKET_PATH_MAX)
+    throw new Error(`the path of the state directory is too long for a socket in it (${path}): start from a nearer directory, or use a shorter --state`)
+  rmSync(path, { force: true })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ path }, () => (server.removeListener('error', reject), resolve()))
+  })
+  chmodSync(path, 0o600)
+  return async () => {
+    await closeServer(server)
+    rmSync(path, { force: true })
+  }
+}
+
+function closeServer(server: Server & { closeAllConnections?: () => void }): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeAllConnections?.()
+  })
+}
+
+/** The first signal, or the end of whoever started us by a channel, ends us in order; a second one at once. */
+function untilToldToEnd() {
+  return new Promise<{ signal: string; late: (ms: number) => Promise<void> }>((resolve) => {
+    let told = false
+    const end = (signal: string) => {
+      if (told) process.exit(1)
+      told = true
+      resolve({ signal, late: (ms) => new Promise((timeUp) => setTimeout(timeUp, ms).unref()) })
+    }
+    process.on('SIGTERM', () => end('SIGTERM'))
+    process.on('SIGINT', () => end('SIGINT'))
+    if (process.channel) {
+      process.on('disconnect', () => end('the end of the starting process'))
+      process.channel.unref()
+    }
+  })
+}

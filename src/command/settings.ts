@@ -1,0 +1,186 @@
+/**
+ * decoymx.yaml: this host. Addresses, store, limits, pace; what the evidence means is in rules.yaml.
+ *
+ * Everything has a default, so that no file is needed to try it. Secrets may come from a file (`url-file`) or from the
+ * environment (DECOYMX_REDIS_URL, DECOYMX_REDIS_URL_FILE). Only commands read settings; rooms get plain options.
+ */
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { didYouMean, duration, type Problem, readDocument, show } from '../core/document.ts'
+import { parsePrefix, type Prefix } from '../core/prefixes.ts'
+
+export type Address = { readonly host: string; readonly port: number }
+
+export type Settings = z.output<typeof settingsSchema>
+
+const address = z.string().transform((text, ctx): Address => {
+  const read = parseAddress(text)
+  if (read) return read
+  ctx.addIssue({ code: 'custom', message: `expected an address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got ${show(text)}` })
+  return z.NEVER
+})
+
+const prefix = z.string().transform((text, ctx): Prefix => {
+  const read = parsePrefix(text)
+  if (typeof read !== 'string') return read
+  ctx.addIssue({ code: 'custom', message: read })
+  return z.NEVER
+})
+
+/** Most addresses in one list; a whole prefix needs one listener only. */
+const LISTEN_MAX = 64
+const listen = (...defaults: string[]) => z.array(address).max(LISTEN_MAX).prefault(defaults)
+const prefixes = (...defaults: string[]) => z.array(prefix).max(1000).prefault(defaults)
+const span = (text: string) => duration().prefault(text)
+
+const hostName = z.string().regex(/^([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}\.?$/i, {
+  error: (issue) => `expected a full host name like mx9.example.org, got ${show(issue.input)}`,
+})
+
+const PACES = {
+  brisk: { greeting: '200ms', reply: '50ms', byte: '0ms', drip: '1s' },
+  slow: { greeting: '6s', reply: '2s', byte: '100ms', drip: '10s' },
+} as const
+
+const paceSchema = z.strictObject({
+  greeting: duration().describe('How long the greeting is held back: who talks first shows itself'),
+  reply: duration().describe('Held back before each reply of a dialogue'),
+  byte: duration().describe('Between two bytes of a reply; 0ms sends it whole'),
+  drip: duration().describe('Between two drips to a held offender'),
+})
+
+const decoySchema = (name: string, direct: string[], proxied: string[]) =>
+  z
+    .strictObject({
+      name: hostName.default(name).describe('How this decoy calls itself in its greeting'),
+      listen: listen(...direct).describe('Where clients connect'),
+      proxy: listen(...proxied).describe('The same behind PROXY protocol v1 or v2, from the peers in proxy-from'),
+    })
+    .prefault({})
+
+export const settingsSchema = z.strictObject({
+  decoys: z
+    .strictObject({
+      primary: decoySchema('mx0.decoymx.test', ['127.0.0.1:2510', '[::1]:2510'], ['127.0.0.1:2511']),
+      backup: decoySchema('mx9.decoymx.test', ['127.0.0.1:2590', '[::1]:2590'], ['127.0.0.1:2591']),
+      'proxy-from': prefixes('127.0.0.0/8', '::1/128').describe('Peers whose PROXY header is believed'),
+      pace: z
+        .union([z.enum(['brisk', 'slow']).transform((name) => paceSchema.parse(PACES[name])), paceSchema])
+        .prefault('brisk'),
+      limits: z
+        .strictObject({
+          connections: z.int().min(1).max(1_000_000).default(10_000).describe('Held at once, by each decoy'),
+          'per-network': z.int().min(1).max(1_000_000).default(200).describe('Of these, from one /24 or /48'),
+          dialogue: span('5m').describe('Longest dialogue with a stranger'),
+          tarpit: span('1h').describe('Longest hold of a known offender'),
+          'suspect-hold': span('20s').describe('Silence for a suspect at the primary, then a reset'),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  policy: z.strictObject({ listen: listen('127.0.0.1:10040') }).prefault({}),
+  dnsbl: z
+    .strictObject({
+      listen: listen('127.0.0.1:5300'),
+      zone: z.string().default('bl.decoymx.test'),
+      askers: prefixes('127.0.0.0/8', '::1/128').describe('Who may ask; others are refused'),
+      contact: z.string().default('postmaster.decoymx.test').describe('Mailbox in SOA form: dots for the @'),
+      ttl: span('60s').describe('How long resolvers may keep a listing'),
+      'negative-ttl': span('10s').describe('How long resolvers may keep "not listed"'),
+      'observe-code': z.boolean().default(false).describe('Answer 127.0.0.4 for clients that are observed'),
+    })
+    .prefault({}),
+  http: z.strictObject({ listen: listen('127.0.0.1:8025') }).prefault({}),
+  store: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^rediss?:\/\/.+|^redis\+unix:\/\/.+|^\/.+/, { error: (issue) => `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(issue.input)}` })
+        .optional()
+        .describe('A Redis that several hosts share; without it the store is embedded, in the state directory'),
+      'url-file': z.string().optional().describe('A file that holds the url'),
+      'max-age': span('5m').describe('Older copies of the rulings refuse nobody'),
+    })
+    .prefault({}),
+  journal: z
+    .strictObject({
+      keep: span('31d').describe('Evidence older than this is deleted'),
+      'max-megabytes': z.int().min(64).max(1_000_000).default(1024).describe('Oldest files go first beyond this'),
+    })
+    .prefault({}),
+  'real-mx': z
+    .strictObject({
+      greet: z.array(address).max(16).default([]).describe('Real MXs that the witness greets; none: outages are not noticed'),
+      every: span('30s'),
+    })
+    .prefault({}),
+  log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+})
+
+/** What a command line and the environment say about where things are. */
+export type Where = { readonly state: string; readonly settings: string | undefined; readonly rules: string }
+
+export type SettingsReading =
+  | { readonly ok: true; readonly settings: Settings }
+  | { readonly ok: false; readonly problems: readonly Problem[] }
+
+/** Reads the file, if there is one, and the environment; all mistakes of both at once. */
+export function readSettings(file: string | undefined, env: NodeJS.ProcessEnv): SettingsReading {
+  const problems: Problem[] = [...strangers(env)]
+  let source = ''
+  if (file !== undefined) {
+    try {
+      source = readFileSync(file, 'utf8')
+    } catch (error) {
+      problems.push(at(file, `cannot be read: ${(error as Error).message}`))
+    }
+  }
+  const read = readDocument(file ?? 'defaults', source, settingsSchema)
+  if (!read.ok) return { ok: false, problems: [...problems, ...read.problems] }
+  const url = secret(env['DECOYMX_REDIS_URL'], env['DECOYMX_REDIS_URL_FILE'] ?? read.value.store['url-file'], problems) ?? read.value.store.url
+  if (url !== undefined && !settingsSchema.shape.store.safeParse({ url }).success)
+    problems.push(at('DECOYMX_REDIS_URL', `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(url)}`))
+  if (problems.length > 0) return { ok: false, problems }
+  return { ok: true, settings: { ...read.value, store: { ...read.value.store, url } } }
+}
+
+export const ENVIRONMENT = ['DECOYMX_STATE', 'DECOYMX_SETTINGS', 'DECOYMX_RULES', 'DECOYMX_REDIS_URL', 'DECOYMX_REDIS_URL_FILE'] as const
+
+function strangers(env: NodeJS.ProcessEnv): Problem[] {
+  return Object.keys(env)
+    .filter((name) => name.startsWith('DECOYMX_') && !(ENVIRONMENT as readonly string[]).includes(name))
+    .map((name) => ({ ...at(name, 'no such environment variable'), hint: didYouMean(name, ENVIRONMENT) ?? `known: ${ENVIRONMENT.join(', ')}` }))
+}
+
+function secret(value: string | undefined, file: string | undefined, problems: Problem[]): string | undefined {
+  if (value !== undefined && value !== '') return value
+  if (file === undefined) return undefined
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    problems.push(at(file, `cannot be read: ${(error as Error).message}`))
+    return undefined
+  }
+}
+
+export function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text.trim())
+  const host = match?.[1] ?? match?.[2] ?? ''
+  const port = Number(match?.[3])
+  if (!match || isIP(host) !== (match[1] ? 6 : 4) || port > 65_535) return undefined
+  return { host, port }
+}
+
+export function spellAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** A URL without its password, for messages. */
+export function hideSecret(url: unknown): string {
+  return show(typeof url === 'string' ? url.replace(/\/\/[^@/]*@/, '//***@') : url)
+}
+
+function at(file: string, message: string): Problem {
+  return { file, line: 1, column: 1, message }
+}

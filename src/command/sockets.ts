@@ -1,0 +1,98 @@
+/**
+ * Listening: every address of every room, each on its own.
+ *
+ * An address that cannot be bound (in use, not on this host yet, no right to the port) is said once, and tried again; the
+ * others work meanwhile. So one wrong line in the settings never silences a whole appliance.
+ */
+import type { Socket } from 'node:dgram'
+import type { Server } from 'node:net'
+import { type Address, spellAddress } from './settings.ts'
+
+export type DoorHappening =
+  | { readonly what: 'open'; readonly door: string; readonly address: string }
+  | { readonly what: 'shut'; readonly door: string; readonly address: string; readonly error: string }
+
+/** One address that shall be open. */
+export type Door = {
+  readonly name: string
+  readonly wanted: string
+  /** As bound: the port that was given where 0 was wanted. Undefined while shut. */
+  readonly bound: string | undefined
+  readonly error: string | undefined
+  readonly close: () => void
+}
+
+/** Something that can listen: a TCP server, or a UDP socket made anew for each try. */
+export type Listener = { readonly listen: (address: Address) => Promise<number>; readonly close: () => void }
+
+const RETRY_MS = 5000
+
+/** Opens a door and keeps trying. Settles after the first try. */
+export async function openDoor(name: string, address: Address, listener: Listener, tell: (happening: DoorHappening) => void): Promise<Door> {
+  const door = { name, wanted: spellAddress(address), bound: undefined as string | undefined, error: undefined as string | undefined }
+  let timer: NodeJS.Timeout | undefined
+  let closed = false
+  const attempt = async () => {
+    try {
+      door.bound = spellAddress({ host: address.host, port: await listener.listen(address) })
+      door.error = undefined
+      tell({ what: 'open', door: name, address: door.bound })
+    } catch (error) {
+      const sentence = reasonOf(error as NodeJS.ErrnoException)
+      if (sentence !== door.error) tell({ what: 'shut', door: name, address: door.wanted, error: sentence })
+      door.error = sentence
+      if (!closed) timer = setTimeout(() => void attempt(), RETRY_MS)
+    }
+  }
+  await attempt()
+  const close = () => {
+    closed = true
+    clearTimeout(timer)
+    listener.close()
+  }
+  return Object.assign(door, { close })
+}
+
+export function tcp(server: Server): Listener {
+  return {
+    listen: ({ host, port }) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ host, port, backlog: 1024, ipv6Only: host.includes(':') }, () => {
+          server.removeListener('error', reject)
+          const bound = server.address()
+          resolve(typeof bound === 'object' && bound ? bound.port : port)
+        })
+      }),
+    close: () => server.close(),
+  }
+}
+
+export function udp(make: () => Socket): Listener {
+  let socket: Socket | undefined
+  return {
+    listen: ({ host, port }) =>
+      new Promise((resolve, reject) => {
+        socket = make()
+        socket.once('error', reject)
+        socket.bind(port, host, () => {
+          socket?.removeListener('error', reject)
+          resolve((socket as Socket).address().port)
+        })
+      }),
+    close: () => socket?.close(),
+  }
+}
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return 'another program listens there'
+    case 'EADDRNOTAVAIL':
+      return 'this host has no such address (yet)'
+    case 'EACCES':
+      return 'no right to this port: grant CAP_NET_BIND_SERVICE, or use a port from 1024 on'
+    default:
+      return error.message
+  }
+}

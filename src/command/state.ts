@@ -1,0 +1,51 @@
+/**
+ * The state directory: one appliance at a time, and the socket by which commands reach it.
+ *
+ * The lock is SQLite's on a file of its own: the kernel lifts it when the holder ends, however it ends, so that a stale lock
+ * can never keep an appliance from starting.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+
+export type StateLock = { readonly release: () => void }
+
+/** The lock, or the sentence that says who holds it. */
+export function lockState(folder: string): StateLock | string {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o750 })
+  } catch (error) {
+    return `the state directory ${folder} cannot be made: ${(error as Error).message}`
+  }
+  let lock: DatabaseSync | undefined
+  try {
+    lock = new DatabaseSync(join(folder, 'lock'))
+    lock.exec('PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
+  } catch (error) {
+    lock?.close()
+    if (!/locked|busy/i.test((error as Error).message)) return `the state directory ${folder} cannot be locked: ${(error as Error).message}`
+    const pid = existsSync(pidFile(folder)) ? ` (pid ${readFileSync(pidFile(folder), 'utf8').trim()})` : ''
+    return `another decoymx${pid} is running on ${folder}; end it, or give this one a directory of its own with --state DIR`
+  }
+  writeFileSync(pidFile(folder), `${process.pid}\n`)
+  const held = lock
+  return {
+    release: () => {
+      rmSync(pidFile(folder), { force: true })
+      held.close()
+    },
+  }
+}
+
+/** Where the appliance listens for commands. The kernel takes at most 107 bytes: the shorter way to say it is used. */
+export function controlSocket(folder: string): string {
+  const full = join(folder, 'control.sock')
+  const short = relative(process.cwd(), full)
+  return short.length < full.length ? short : full
+}
+
+export const SOCKET_PATH_MAX = 107
+
+function pidFile(folder: string): string {
+  return join(folder, 'pid')
+}

@@ -1,0 +1,66 @@
+/**
+ * `status`: one screen about the whole appliance; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
+ */
+import { type Screen, span, table } from '../console/terminal.ts'
+import type { ReputationState } from '../reputation/reputation.ts'
+import { ask, NotRunning } from './appliance.ts'
+
+export type StatusView = {
+  readonly version: string
+  readonly pid: number
+  readonly since: string
+  readonly mode: string
+  readonly box: string
+  readonly rules: { readonly file: string; readonly count: number; readonly loaded: string; readonly problems: readonly string[] }
+  readonly doors: readonly { readonly name: string; readonly address: string; readonly open: boolean; readonly error: string | null }[]
+  readonly held: { readonly primary: number; readonly backup: number }
+  readonly reputation: ReputationState
+  readonly witness: string
+}
+
+export async function status(folder: string, { json, screen, errors }: { json: boolean; screen: Screen; errors: Screen }): Promise<number> {
+  try {
+    const { body } = await ask(folder, 'GET', '/api/v1/status')
+    const view = body as StatusView
+    const [level, remarks] = judged(view)
+    if (json) screen.print(JSON.stringify({ ...view, level: LEVELS[level], remarks }, null, 2))
+    else for (const line of told(view, level, remarks, screen, Date.now())) screen.print(line)
+    return level
+  } catch (error) {
+    if (!(error instanceof NotRunning)) throw error
+    if (json) screen.print(JSON.stringify({ level: 'CRITICAL', remarks: [error.message] }, null, 2))
+    else errors.print(`${errors.colours.red('CRITICAL')}  ${error.message}`)
+    return 2
+  }
+}
+
+const LEVELS = ['OK', 'WARNING', 'CRITICAL'] as const
+
+/** The worst of what is wrong, and a sentence for each with its next step. */
+function judged(view: StatusView): [0 | 1 | 2, string[]] {
+  const grave: string[] = []
+  const light: string[] = []
+  for (const door of view.doors) if (!door.open) grave.push(`${door.name} ${door.address}: ${door.error ?? 'not open yet'}; tried again every few seconds`)
+  if (view.reputation.ledger !== 'fresh') grave.push(`the copy of the decisions is ${view.reputation.ledger}: nobody is refused. Is the store reachable?`)
+  if (view.reputation.waiting > 1000) light.push(`${view.reputation.waiting} events wait in the journal for the store`)
+  if (view.rules.problems.length > 0) light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
+  return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
+}
+
+function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Screen, now: number): string[] {
+  const { colours } = screen
+  const paint = [colours.green, colours.yellow, colours.red][level] as (text: string) => string
+  const { rules, operator } = view.reputation.rulings
+  return [
+    `${paint(LEVELS[level] as string)}  decoymx ${view.version}, up ${span(now - Date.parse(view.since))}, mode ${colours.bold(view.mode)}, pid ${view.pid}`,
+    ...remarks.map((remark) => `  ${paint('!')} ${remark}`),
+    '',
+    `  Held now    primary ${view.held.primary}, backup ${view.held.backup}`,
+    `  Decisions   ${rules.block} blocked, ${rules.defer} deferred, ${rules.observe} observed; operator: ${operator.allow} allowed, ${operator.block} blocked`,
+    `  Store       ${view.reputation.store}, copy ${view.reputation.ledger}; ${view.reputation.waiting} events on their way`,
+    `  Rules       ${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,
+    `  Witness     ${view.witness}`,
+    '',
+    ...table(screen, ['listener', 'address', 'state'], view.doors.map((door) => [door.name, door.address, door.open ? 'open' : (door.error ?? 'shut')])),
+  ]
+}

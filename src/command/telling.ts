@@ -1,0 +1,168 @@
+/**
+ * What happens in the rooms, told in two ways: log lines for people, metrics for machines.
+ *
+ * Every happening that a room can report has its place here; the compiler says when one has none.
+ */
+import type { DnsblHappening } from '../answer/dnsbl.ts'
+import type { PolicyHappening } from '../answer/policy.ts'
+import type { Log } from '../console/log.ts'
+import type { Metrics } from '../console/metrics.ts'
+import { type Problem, spellProblem } from '../core/document.ts'
+import type { Rules } from '../core/rules.ts'
+import type { DecoyHappening } from '../decoy/listener.ts'
+import type { Decision } from '../reputation/decision.ts'
+import type { ReputationHappening } from '../reputation/reputation.ts'
+import type { Door, DoorHappening } from './sockets.ts'
+
+export type Tell = ReturnType<typeof teller>
+
+export function teller(log: Log, metrics: Metrics) {
+  let unreachable = false
+
+  const answered = (asker: 'policy' | 'dnsbl', { effect, verdict, doubt }: Decision) => {
+    metrics.answers.inc({ asker, answer: effect })
+    if (doubt) metrics.doubts.inc({ asker, doubt })
+    else if (effect === 'pass' && verdict !== 'clean' && verdict !== 'allow') metrics.wouldHaveBeen.inc({ asker, answer: verdict })
+  }
+
+  return {
+    decoy: (it: DecoyHappening): void => {
+      switch (it.what) {
+        case 'opened':
+          return metrics.connections.inc({ role: it.role, via: it.via, regard: it.regard })
+        case 'closed':
+          metrics.sessions.inc({ role: it.role, outcome: it.outcome })
+          metrics.heldSeconds.inc({ role: it.role }, it.heldMs / 1000)
+          metrics.receivedBytes.inc({ role: it.role }, it.bytesIn)
+          return metrics.sentBytes.inc({ role: it.role }, it.bytesOut)
+        case 'refused':
+          return metrics.refused.inc({ role: it.role, reason: it.reason })
+        case 'fault':
+          metrics.decoyFaults.inc({ role: it.role })
+          return log.error({ error: it.error }, `${it.role} decoy: the SMTP library met an error without a name`)
+      }
+    },
+
+    policy: (it: PolicyHappening): void => {
+      switch (it.what) {
+        case 'answered':
+          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
+            log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `policy: ${it.action}`)
+          return answered('policy', it.decision)
+        case 'unreadable':
+          log.warn({ address: it.address }, 'policy: asked about something that is no address; answered DUNNO')
+          return metrics.policyTrouble.inc({ reason: 'unreadable' })
+        case 'closed':
+          if (it.reason !== 'idle') log.warn(`policy: hung up on a connection: ${it.reason}`)
+          return metrics.policyTrouble.inc({ reason: it.reason })
+        case 'failed':
+          log.error({ error: it.error }, 'policy: a bug of ours')
+          return metrics.policyTrouble.inc({ reason: 'failed' })
+      }
+    },
+
+    dnsbl: (it: DnsblHappening): void => {
+      switch (it.what) {
+        case 'answered':
+          if (it.decision) answered('dnsbl', it.decision)
+          return metrics.queries.inc({ over: it.over, rcode: it.rcode })
+        case 'ignored':
+        case 'unsent':
+          return metrics.dnsblTrouble.inc({ reason: it.what })
+        case 'closed':
+          return metrics.dnsblTrouble.inc({ reason: it.reason })
+        case 'failed':
+          log.error({ error: it.error }, 'dnsbl: a bug of ours')
+          return metrics.dnsblTrouble.inc({ reason: 'failed' })
+      }
+    },
+
+    reputation: ({ from, it }: ReputationHappening): void => {
+      if (from === 'journal') {
+        if (it.what === 'write-failed') {
+          metrics.journalLost.inc(it.lost)
+          log.error({ lost: it.lost, error: it.error }, 'journal: cannot be written')
+        } else log.warn({ file: it.file, lines: it.lines }, 'journal: unreadable lines were passed over')
+      } else if (from === 'store') {
+        if (it.what === 'up') return log.info('store: works')
+        metrics.storeTrouble.inc({ kind: it.what })
+        const { what, ...rest } = it
+        log.warn(rest, `store: ${STORE_WORDS[what]}`)
+      } else if (from === 'ledger') {
+        if (it.what === 'unreachable' && !unreachable) log.warn({ error: it.error }, 'decisions: the store does not answer; the last known ones are used')
+        unreachable = it.what === 'unreachable'
+        if (it.what === 'loaded') log.debug({ rulings: it.rulings }, 'decisions: loaded')
+        if (it.what === 'changed') changed(it.ruling, it.before)
+      } else intake(it)
+    },
+
+    door: (it: DoorHappening): void => {
+      if (it.what === 'open') log.debug(`${it.door} listens on ${it.address}`)
+      else log.error(`${it.door} cannot listen on ${it.address}: ${it.error}; the rest runs, and this is tried again`)
+    },
+
+    rules: (rules: Rules, problems: readonly Problem[]): void => {
+      metrics.reloads.inc({ outcome: problems.length === 0 ? 'sound' : 'unsound' })
+      for (const problem of problems) log.error(spellProblem(problem))
+      if (problems.length > 0) log.error(`rules: ${problems.length} problems; the old rules stay`)
+      else log.info(`rules: ${rules.list.length} from ${rules.file}, mode ${rules.mode}`)
+    },
+
+    rejudged: (outcome: { kept: number; changed: number; released: number }): void => {
+      log.info(outcome, 'rules: standing decisions judged again')
+    },
+
+    ready: (doors: readonly Door[], rules: Rules): void => {
+      for (const { name, bound } of doors) if (bound) log.info(`${name.padEnd(22)} ${bound}`)
+      log.info(`ready, mode ${rules.mode}`)
+    },
+
+    end: (signal: string): void => {
+      log.info(`ending: ${signal}`)
+    },
+
+    trouble: (where: string, error: Error): void => {
+      log.error({ error: error.message }, `${where}: failed`)
+    },
+  }
+
+  function changed(ruling: Changed['ruling'], before: Changed['before']): void {
+    if (!ruling) {
+      if (before) log.info({ client: before.target, ticket: before.ticket }, `decision: ${before.word} of ${before.target} ended`)
+      return
+    }
+    metrics.rulings.inc({ by: ruling.by, word: ruling.word })
+    if (before?.word === ruling.word && before.by === 'rules') return
+    const { target: client, ticket, because, author } = ruling
+    log.info({ client, ticket, because, ...(author ? { author } : {}) }, `decision: ${ruling.word} ${client}`)
+  }
+
+  function intake(it: Extract<ReputationHappening, { from: 'intake' }>['it']): void {
+    switch (it.what) {
+      case 'counted': {
+        const { role, kind, client, detail } = it.evidence
+        metrics.evidence.inc({ role, kind })
+        return log.info({ client, ...(detail === undefined ? {} : { detail }) }, `seen: ${role} ${kind}`)
+      }
+      case 'waived':
+        metrics.waived.inc({ why: it.why })
+        return log.info({ client: it.evidence.client, why: it.why }, `waived: ${it.evidence.role} ${it.evidence.kind}`)
+      case 'pending':
+        return
+      case 'blocked':
+        return log.warn({ error: it.error }, 'evidence: waits in the journal, the store does not take it')
+      case 'flowing':
+        return log.info('evidence: flows again')
+    }
+  }
+}
+
+type Changed = Extract<Extract<ReputationHappening, { from: 'ledger' }>['it'], { what: 'changed' }>
+
+const STORE_WORDS = {
+  down: 'away; evidence waits in the journal',
+  corrupt: 'the database was damaged; it is set aside, and filled again from the journal',
+  'flush-failed': 'cannot be written; what is new is kept in memory and tried again',
+  ignored: 'something unreadable was passed over',
+  rewound: 'has lost events; they are taken from the journal again',
+} as const

@@ -1,0 +1,29 @@
+/**
+ * One line for each event worth a line: JSON for machines, words for a person at a terminal.
+ *
+ * Whatever a client said was made printable and cut before it became evidence, so no line can be forged or broken.
+ */
+import { Writable } from 'node:stream'
+import pino, { type Logger } from 'pino'
+import type { Screen } from './terminal.ts'
+
+export type Log = Logger
+
+export function createLog(level: string, stream: NodeJS.WritableStream, screen: Screen): Log {
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label: string) => ({ level: label }) } }
+  if (!screen.person) return pino(options, stream as unknown as pino.DestinationStream)
+  const worded = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      stream.write(`${words(chunk.toString(), screen)}\n`)
+      done()
+    },
+  })
+  return pino(options, worded)
+}
+
+function words(json: string, screen: Screen): string {
+  const { level, time, msg, ...rest } = JSON.parse(json) as { level: string; time: string; msg?: string } & Record<string, unknown>
+  const paint = { error: screen.colours.red, warn: screen.colours.yellow, debug: screen.colours.dim }[level] ?? ((text: string) => text)
+  const fields = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  return `${screen.colours.dim(time.slice(11, 19))} ${paint(msg ?? '')} ${screen.colours.dim(fields.join(' '))}`.trimEnd()
+}

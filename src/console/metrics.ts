@@ -1,0 +1,137 @@
+/**
+ * Every Prometheus metric of the appliance, in one list.
+ *
+ * No label ever comes from a client: label values are closed lists, and each combination is there from the start with 0, so
+ * that a panel never lacks a series and their number is the same after a million clients as after one.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import { KIND_NAMES, KINDS, type Role, ROLES } from '../core/evidence.ts'
+
+const DECOYS = ['primary', 'backup'] as const
+const WORDS = ['allow', 'observe', 'defer', 'block'] as const
+const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const
+const ASKERS = ['policy', 'dnsbl'] as const
+
+/** What gauges are read from, once per scrape. */
+export type Levels = {
+  readonly held: Record<'primary' | 'backup', number>
+  readonly doors: readonly { readonly open: boolean }[]
+  readonly reputation: {
+    readonly ledgerAgeMs: number
+    readonly waiting: number
+    readonly rulings: Record<'rules' | 'operator', Record<(typeof WORDS)[number], number>>
+  }
+  readonly rules: { readonly loaded: string; readonly problems: readonly string[] }
+}
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+export function createMetrics(version: string) {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  let levels: (() => Levels) | undefined
+
+  const counter = <Label extends string>(name: string, help: string, labels: { readonly [L in Label]: readonly string[] }) => {
+    const made = new Counter({ name: `decoymx_${name}`, help, labelNames: Object.keys(labels) as Label[], registers })
+    for (const values of combinations(labels)) made.inc(values, 0)
+    return made
+  }
+  const gauge = (name: string, help: string, read: (now: Levels) => number) =>
+    new Gauge({
+      name: `decoymx_${name}`,
+      help,
+      registers,
+      collect() {
+        if (levels) this.set(read(levels()))
+      },
+    })
+
+  const metrics = {
+    connections: counter('connections_total', 'Connections to the decoys, by how the client was met', {
+      role: DECOYS,
+      via: ['direct', 'proxy'],
+      regard: ['stranger', 'suspect', 'offender'],
+    }),
+    sessions: counter('sessions_total', 'Connections that ended, by what they were', { role: DECOYS, outcome: ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed'] }),
+    heldSeconds: counter('held_seconds_total', 'Time that clients spent at the decoys', { role: DECOYS }),
+    receivedBytes: counter('received_bytes_total', 'Bytes that clients sent to the decoys', { role: DECOYS }),
+    sentBytes: counter('sent_bytes_total', 'Bytes that the decoys sent', { role: DECOYS }),
+    refused: counter('refused_connections_total', 'Connections that a decoy did not take, by reason', {
+      role: DECOYS,
+      reason: ['total', 'network', 'peer', 'proxy-header', 'proxy-silence', 'gone'],
+    }),
+    decoyFaults: counter('decoy_faults_total', 'Errors without a name in the SMTP library', { role: DECOYS }),
+    evidence: evidenceCounter(registers),
+    waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', { why: ['outage', 'grace', 'unwatched', 'pressure'] }),
+    journalLost: counter('journal_lost_total', 'Events that could not be written to the journal', {}),
+    rulings: counter('rulings_total', 'Decisions made or renewed, by word', { by: ['rules', 'operator'], word: WORDS }),
+    answers: counter('answers_total', 'Answers to the real MX; pass also covers every doubt', { asker: ASKERS, answer: ANSWERS }),
+    wouldHaveBeen: counter('would_have_been_total', 'Answers that mode observe turned into pass, by what they would have been', {
+      asker: ASKERS,
+      answer: ['observe', 'defer', 'block'],
+    }),
+    doubts: counter('doubts_total', 'Answers that passed because our copy of the decisions was not fresh', { asker: ASKERS, doubt: ['starting', 'stale'] }),
+    policyTrouble: counter('policy_trouble_total', 'Policy connections that were hung up on, and requests without a readable client', {
+      reason: ['nul-byte', 'no-equals', 'long-line', 'long-request', 'foreign-request', 'cut-short', 'full', 'idle', 'unread', 'unreadable', 'failed'],
+    }),
+    queries: counter('dnsbl_queries_total', 'DNSBL queries by answer code', {
+      over: ['udp', 'tcp'],
+      rcode: ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED', 'BADVERS'],
+    }),
+    dnsblTrouble: counter('dnsbl_trouble_total', 'Packets that were no query, TCP connections that were cut, answers that could not be sent', {
+      reason: ['ignored', 'bad-frame', 'full', 'idle', 'unsent', 'failed'],
+    }),
+    storeTrouble: counter('store_trouble_total', 'Failures of the store, by kind', { kind: ['down', 'corrupt', 'flush-failed', 'ignored', 'rewound'] }),
+    reloads: counter('rules_reloads_total', 'Reloads of the rules', { outcome: ['sound', 'unsound'] }),
+
+    /** Gauges read what this gives, at each scrape. */
+    follow(read: () => Levels): void {
+      levels = read
+    },
+    async read(): Promise<{ text: string; contentType: string }> {
+      return { text: await registry.metrics(), contentType: registry.contentType }
+    },
+  }
+
+  new Gauge({
+    name: 'decoymx_held_connections',
+    help: 'Connections at the decoys now',
+    labelNames: ['role'],
+    registers,
+    collect() {
+      for (const role of DECOYS) this.set({ role }, levels?.().held[role] ?? 0)
+    },
+  })
+  new Gauge({
+    name: 'decoymx_rulings',
+    help: 'Decisions that stand now',
+    labelNames: ['by', 'word'],
+    registers,
+    collect() {
+      const rulings = levels?.().reputation.rulings
+      for (const by of ['rules', 'operator'] as const) for (const word of WORDS) this.set({ by, word }, rulings?.[by][word] ?? 0)
+    },
+  })
+  gauge('listeners_shut', 'Addresses that should be open and are not', (now) => now.doors.filter((door) => !door.open).length)
+  gauge('ledger_age_seconds', 'Since the copy of the decisions was last proved fresh', (now) => now.reputation.ledgerAgeMs / 1000)
+  gauge('evidence_waiting', 'Events in the journal that the store has not yet', (now) => now.reputation.waiting)
+  gauge('rules_sound', '1 while the rules file is the one in use, 0 while a bad file keeps the old rules', (now) => (now.rules.problems.length === 0 ? 1 : 0))
+  gauge('rules_loaded_timestamp_seconds', 'When the rules in use were loaded', (now) => Date.parse(now.rules.loaded) / 1000)
+  new Gauge({ name: 'decoymx_build_info', help: 'The version that runs', labelNames: ['version'], registers }).set({ version }, 1)
+  return metrics
+}
+
+/** One series for each kind at each role where it can be seen. */
+function evidenceCounter(registers: Registry[]) {
+  const made = new Counter({ name: 'decoymx_evidence_total', help: 'Evidence that counted', labelNames: ['role', 'kind'] as const, registers })
+  for (const role of ROLES) for (const kind of KIND_NAMES) if ((KINDS[kind].roles as readonly Role[]).includes(role)) made.inc({ role, kind }, 0)
+  return made
+}
+
+function combinations<Label extends string>(labels: { readonly [L in Label]: readonly string[] }): Record<Label, string>[] {
+  return (Object.entries(labels) as [Label, readonly string[]][]).reduce(
+    (rows, [label, values]) => rows.flatMap((row) => values.map((value) => ({ ...row, [label]: value }))),
+    [{} as Record<Label, string>],
+  )
+}

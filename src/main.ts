@@ -1,0 +1,170 @@
+/**
+ * From the command line to a command: words, usage, exit codes; nothing else.
+ */
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { NotRunning } from './command/appliance.ts'
+import { check, printProblems } from './command/check.ts'
+import { LIST_LIMIT, list, say } from './command/decisions.ts'
+import { run } from './command/run.ts'
+import type { Where } from './command/settings.ts'
+import { status } from './command/status.ts'
+import { runTests } from './command/test.ts'
+import { why } from './command/why.ts'
+import { screenOf } from './console/terminal.ts'
+
+/** EX_USAGE and EX_SOFTWARE of sysexits(3). */
+const USAGE = 64
+const SOFTWARE = 70
+
+const root = join(import.meta.dirname, '..')
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+const screen = screenOf(process.stdout, process.env)
+const errors = screenOf(process.stderr, process.env)
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
+function complain(body: unknown): number {
+  const { error, hint } = body as { error?: string; hint?: string }
+  errors.print(`${errors.colours.red('error')}  ${error ?? 'the appliance answered with an error'}${hint ? ` (${hint})` : ''}`)
+  return 1
+}
+
+type Options = {
+  readonly state: string
+  readonly settings?: string
+  readonly rules: string
+  readonly json?: boolean
+  readonly only?: string[]
+  readonly for?: string
+  readonly because: string
+  readonly author?: string
+  readonly force?: boolean
+  readonly limit: number
+  readonly verdict?: string
+}
+
+function whereOf(options: Options): Where {
+  return { state: resolve(options.state), settings: options.settings, rules: options.rules }
+}
+
+const state = () => new Option('--state <dir>', 'where the appliance keeps its journal and its socket').env('DECOYMX_STATE').default('var')
+const settings = () => new Option('--settings <file>', 'this host: addresses, store, limits').env('DECOYMX_SETTINGS')
+const rules = () => new Option('--rules <file>', 'the rules').env('DECOYMX_RULES').default('rules.yaml')
+const json = () => new Option('--json', 'print JSON')
+const within = () => new Option('--for <span>', 'how long it stands, like 7d; without it until released')
+const because = () => new Option('--because <reason>', 'why; kept in the journal, shown by why').default('no reason given')
+const author = () => new Option('--author <name>', 'who says so; by default the user of this shell')
+const PARTS = ['decoys', 'policy', 'dnsbl', 'http'] as const
+
+const program = new Command('decoymx')
+  .description('Decoy mail exchangers on spare IPs: who insists there is refused at the real MX.')
+  .version(version)
+  .showHelpAfterError('(decoymx --help lists the commands)')
+  .showSuggestionAfterError()
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(errors.colours.red(text)) })
+
+let exitCode = 0
+const does = (body: (...words: never[]) => number | Promise<number>) => async (...words: unknown[]) => {
+  exitCode = await (body as (...all: unknown[]) => number | Promise<number>)(...words)
+}
+
+program
+  .command('run')
+  .description('the appliance: decoys, policy service, DNSBL, HTTP')
+  .addOption(state())
+  .addOption(settings())
+  .addOption(rules())
+  .addOption(
+    new Option('--only <parts>', `run a part of it: ${PARTS.join(',')}`).argParser((text) => {
+      const parts = text.split(',').map((part) => part.trim())
+      const strange = parts.filter((part) => !(PARTS as readonly string[]).includes(part))
+      if (strange.length > 0) throw new InvalidArgumentError(`Expected a list of ${PARTS.join(', ')}; got ${strange.join(', ')}.`)
+      return parts
+    }),
+  )
+  .action(does((options: Options) => run(whereOf(options), { parts: new Set(options.only ?? PARTS), version, screen, problems: (all) => printProblems(all, errors), refuse: (error) => complain({ error }) })))
+
+program
+  .command('check')
+  .description('are settings and rules sound? every problem with its line')
+  .addOption(settings())
+  .addOption(rules())
+  .addOption(json())
+  .action(does((options: Options) => check(whereOf({ ...options, state: '.' }), process.env, { json: options.json ?? false, screen, errors })))
+
+program
+  .command('why')
+  .description('the decision about a client and its arithmetic; exit 0 clean, 10 observed or deferred, 11 blocked, 12 allowed')
+  .argument('<subject>', 'an IP address, a CIDR, or the ticket that a refused sender quotes')
+  .addOption(state())
+  .addOption(json())
+  .action(does((subject: string, options: Options) => why(whereOf(options).state, subject, { json: options.json ?? false, screen, complain })))
+
+program
+  .command('list')
+  .description('the decisions that stand')
+  .argument('[network]', 'only those inside this CIDR')
+  .addOption(state())
+  .addOption(new Option('--verdict <word>', 'only these').choices(['allow', 'observe', 'defer', 'block']))
+  .addOption(new Option('--limit <n>', 'rows on a terminal').default(LIST_LIMIT).argParser(Number))
+  .addOption(json())
+  .action(
+    does((network: string | undefined, options: Options) =>
+      list(whereOf(options).state, { within: network, word: options.verdict, limit: options.limit, json: options.json ?? false, screen, complain }),
+    ),
+  )
+
+const WORDS = {
+  allow: 'never refuse this client or network; stands above every block',
+  block: 'refuse this client or network',
+  release: 'take a block or an allow back, and forget the evidence that led there',
+} as const
+for (const word of ['allow', 'block', 'release'] as const) {
+  const command = program.command(word).description(WORDS[word]).argument('<target>', 'an IP address or a CIDR').addOption(state()).addOption(because()).addOption(author())
+  if (word !== 'release') command.addOption(within()).addOption(new Option('--force', 'also for a very wide network'))
+  command.addOption(json()).action(
+    does((target: string, options: Options) =>
+      say(whereOf(options).state, word, target, {
+        for: options.for,
+        because: options.because,
+        author: options.author,
+        force: options.force ?? false,
+        json: options.json ?? false,
+        screen,
+        complain,
+      }),
+    ),
+  )
+}
+
+program
+  .command('status')
+  .description('one screen; exit 0 ok, 1 warning, 2 critical')
+  .addOption(state())
+  .addOption(json())
+  .action(does((options: Options) => status(whereOf(options).state, { json: options.json ?? false, screen, errors })))
+
+program
+  .command('test')
+  .description('rule cases: given this evidence, expect that verdict')
+  .argument('[cases...]', 'files or folders', ['test/stories'])
+  .addOption(rules())
+  .action(does((cases: string[], options: Options) => runTests({ rulesFile: options.rules, cases, screen })))
+
+try {
+  await program.parseAsync()
+  process.exitCode = exitCode
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : USAGE
+  else if (error instanceof NotRunning) process.exitCode = complain({ error: error.message })
+  else {
+    errors.print(error instanceof Error ? (error.stack ?? error.message) : String(error))
+    process.exitCode = SOFTWARE
+  }
+}

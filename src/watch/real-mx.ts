@@ -1,0 +1,90 @@
+/**
+ * The witness: greets the real MX and reports a Probe: up, later, down or unsure.
+ *
+ * Up means that it would take mail now: a 220 greeting. 4xx is later (mail is sent on to the backup by right), no answer or
+ * a refusal is down, anything else is unsure. Several real MXs are one: if any is up, senders need no backup. Each look
+ * has a deadline, and one look runs at a time.
+ */
+import net from 'node:net'
+import type { Instant, Probe } from '../core/evidence.ts'
+
+export type RealMxOptions = {
+  readonly addresses: readonly { readonly host: string; readonly port: number }[]
+  readonly everyMs: number
+  readonly now: () => Instant
+  readonly report: (probe: Probe) => Promise<void>
+}
+
+const GREETING_MS = 10_000
+/** Longest greeting line that is read (RFC 5321 section 4.5.3.1.5 allows 512). */
+const LINE_MAX = 1024
+/** A look out of turn is not taken sooner than this after the last. */
+const SOONEST_MS = 500
+
+export class RealMx {
+  readonly #options: RealMxOptions
+  #timer: NodeJS.Timeout | undefined
+  #looking: Promise<void> | undefined
+  #lookedAt: Instant = 0
+  #closed = false
+
+  constructor(options: RealMxOptions) {
+    this.#options = options
+  }
+
+  start(): Promise<void> {
+    return this.#look()
+  }
+
+  /** Evidence waits for the next probe: look soon. */
+  nudge(): void {
+    if (this.#looking || this.#closed) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => void this.#look(), Math.max(0, this.#lookedAt + SOONEST_MS - this.#options.now()))
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await this.#looking
+  }
+
+  #look(): Promise<void> {
+    return (this.#looking ??= this.#greetAll().finally(() => {
+      this.#looking = undefined
+      this.#lookedAt = this.#options.now()
+      if (!this.#closed) this.#timer = setTimeout(() => void this.#look(), this.#options.everyMs)
+    }))
+  }
+
+  async #greetAll(): Promise<void> {
+    const at = this.#options.now()
+    const outcomes = await Promise.all(this.#options.addresses.map(greet))
+    const outcome = (['up', 'unsure', 'later', 'down'] as const).find((each) => outcomes.includes(each)) ?? 'down'
+    const mx = this.#options.addresses.map(({ host, port }) => `${host}:${port}`).join(' ')
+    // A good probe vouches for the time up to its start, a bad one from its end on.
+    await this.#options.report({ type: 'probe', at: outcome === 'up' ? at : this.#options.now(), mx, outcome })
+  }
+}
+
+function greet({ host, port }: { host: string; port: number }): Promise<Probe['outcome']> {
+  return new Promise((resolve) => {
+    let line = ''
+    const socket = net.connect({ host, port })
+    const end = (outcome: Probe['outcome']) => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(outcome)
+    }
+    const timer = setTimeout(end, GREETING_MS, 'down')
+    socket.setEncoding('latin1')
+    socket.on('error', () => end('down'))
+    socket.on('end', () => end('down'))
+    socket.on('data', (text: string) => {
+      line += text
+      if (!line.includes('\n')) return line.length > LINE_MAX ? end('unsure') : undefined
+      if (/^220[ -]/.test(line)) socket.end('QUIT\r\n')
+      end(/^220[ -]/.test(line) ? 'up' : /^4\d\d[ -]/.test(line) ? 'later' : 'unsure')
+    })
+  })
+}

@@ -1,0 +1,92 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { spellProblem } from '../../src/core/document.ts'
+import { parseAddress, readSettings, spellAddress } from '../../src/command/settings.ts'
+import { folder } from '../folders.ts'
+
+function problemsOf(text: string, env: NodeJS.ProcessEnv = {}): string[] {
+  const file = join(folder(), 'decoymx.yaml')
+  writeFileSync(file, text)
+  const read = readSettings(file, env)
+  return read.ok ? [] : read.problems.map((problem) => spellProblem(problem).replace(file, 'decoymx.yaml'))
+}
+
+describe('settings', () => {
+  test('without a file, the defaults of the contract', () => {
+    const read = readSettings(undefined, {})
+    expect(read.ok).toBe(true)
+    if (!read.ok) return
+    const { decoys, policy, dnsbl, http, store } = read.settings
+    expect(decoys.primary.listen.map(spellAddress)).toContain('127.0.0.1:2510')
+    expect(decoys.primary.proxy.map(spellAddress)).toEqual(['127.0.0.1:2511'])
+    expect(decoys.backup.listen.map(spellAddress)).toContain('127.0.0.1:2590')
+    expect(decoys.backup.proxy.map(spellAddress)).toEqual(['127.0.0.1:2591'])
+    expect(policy.listen.map(spellAddress)).toEqual(['127.0.0.1:10040'])
+    expect(dnsbl.listen.map(spellAddress)).toEqual(['127.0.0.1:5300'])
+    expect(dnsbl.zone).toBe('bl.decoymx.test')
+    expect(http.listen.map(spellAddress)).toEqual(['127.0.0.1:8025'])
+    expect(store.url).toBeUndefined()
+    expect(decoys.pace.byte).toBe(0)
+  })
+
+  test('the settings that we ship are sound', () => {
+    expect(readSettings(join(import.meta.dirname, '../../deploy/decoymx.yaml'), {})).toMatchObject({ ok: true, settings: { decoys: { pace: { greeting: 6000 } } } })
+  })
+
+  test('every mistake at once, each with its line, what came, and a hint', () => {
+    const text = [
+      'decoys:',
+      '  primary:',
+      '    listen: ["localhost:25", "192.0.2.66"]',
+      '  bakcup: {}',
+      '  pace: brisc',
+      '  limits: { connections: many, dialogue: 5 }',
+      'policy:',
+      '  listen: "127.0.0.1:10040"',
+      'store:',
+      '  url: http://redis',
+      'log: noisy',
+    ].join('\n')
+    expect(problemsOf(text, { DECOYMX_REDIS_ULR: 'redis://x' })).toEqual([
+      'DECOYMX_REDIS_ULR:1:1: no such environment variable (did you mean DECOYMX_REDIS_URL?)',
+      'decoymx.yaml:3:14: decoys.primary.listen.0: expected an address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got "localhost:25"',
+      'decoymx.yaml:3:30: decoys.primary.listen.1: expected an address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got "192.0.2.66"',
+      'decoymx.yaml:4:3: decoys.bakcup: no such key (did you mean backup?)',
+      'decoymx.yaml:5:9: decoys.pace: expected brisk or slow, got "brisc" (did you mean brisk?)',
+      'decoymx.yaml:6:26: decoys.limits.connections: expected number, got "many"',
+      'decoymx.yaml:6:42: decoys.limits.dialogue: expected a time span like 15m, 24h or 7d, got 5',
+      'decoymx.yaml:8:11: policy.listen: expected array, got "127.0.0.1:10040"',
+      'decoymx.yaml:10:8: store.url: expected redis://host:port, rediss://..., or the path of a socket, got "http://redis"',
+      'decoymx.yaml:11:6: log: expected debug or info or warn or error, got "noisy"',
+    ])
+  })
+
+  test('a file that is not there is a problem, not a crash', () => {
+    expect(readSettings('/nonexistent/decoymx.yaml', {})).toMatchObject({ ok: false, problems: [{ file: '/nonexistent/decoymx.yaml' }] })
+  })
+
+  test('the store comes from the environment, or from a file, before the settings', () => {
+    const path = folder()
+    writeFileSync(join(path, 'url'), 'redis://from-file:6379\n')
+    const file = join(path, 'decoymx.yaml')
+    writeFileSync(file, 'store: { url: "redis://from-settings:6379" }')
+    const urlWith = (env: NodeJS.ProcessEnv) => {
+      const read = readSettings(file, env)
+      return read.ok ? read.settings.store.url : read.problems
+    }
+    expect(urlWith({})).toBe('redis://from-settings:6379')
+    expect(urlWith({ DECOYMX_REDIS_URL_FILE: join(path, 'url') })).toBe('redis://from-file:6379')
+    expect(urlWith({ DECOYMX_REDIS_URL: 'rediss://from-env:6379' })).toBe('rediss://from-env:6379')
+    expect(urlWith({ DECOYMX_REDIS_URL_FILE: join(path, 'gone') })).toMatchObject([{ message: expect.stringContaining('cannot be read') }])
+  })
+
+  test('a password never gets into a message', () => {
+    expect(problemsOf('store: { url: "http://user:hunter2@redis" }').join()).not.toContain('hunter2')
+  })
+
+  test('addresses are read and spelled alike', () => {
+    for (const text of ['127.0.0.1:25', '[::1]:2590', '0.0.0.0:0']) expect(spellAddress(parseAddress(text)!)).toBe(text)
+    for (const text of ['::1:25', '[127.0.0.1]:25', '127.0.0.1', '127.0.0.1:70000', 'mx.example.org:25', '']) expect(parseAddress(text)).toBeUndefined()
+  })
+})

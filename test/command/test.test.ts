@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import picocolors from 'picocolors'
+import { afterAll, describe, expect, test } from 'vitest'
+import { runTests } from '../../src/command/test.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const rulesFile = join(root, 'rules.yaml')
+const folder = mkdtempSync(join(tmpdir(), 'decoymx-test-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const write = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text)
+  return join(folder, name)
+}
+const story = (verdict: string): string => `story: Talks first
+because: nobody does
+steps:
+  - { at: 0s, client: 203.0.113.9, visits: backup, and: [early-talk, recipient] }
+  - at: 1m
+    expect: { client: 203.0.113.9, verdict: ${verdict} }
+`
+
+async function run(cases: string[], rules = rulesFile, colour = false): Promise<{ code: number; lines: string[] }> {
+  const lines: string[] = []
+  const print = (line: string) => void lines.push(line)
+  const screen = { colours: picocolors.createColors(colour), person: colour, width: 100, print }
+  const code = await runTests({ rulesFile: rules, cases, screen })
+  return { code, lines }
+}
+
+describe('decoymx test', () => {
+  test('all that was expected came true: a line for each story, a count, exit 0', async () => {
+    const good = write('good.yaml', story('block'))
+    expect(await run([good])).toEqual({ code: 0, lines: [`ok  Talks first  ${good}`, '1 story, 1 expectation, 0 failed'] })
+  })
+
+  test('one did not: where, what was expected, what came and why; exit 1', async () => {
+    const bad = write('bad.yaml', story('defer'))
+    const { code, lines } = await run([bad])
+    expect(code).toBe(1)
+    expect(lines).toEqual([
+      `FAILED  Talks first  ${bad}`,
+      `  ${bad}:6: expected 203.0.113.9 after 1m: defer`,
+      expect.stringMatching(/^ {4}got block, a sum of 1\d\d(\.\d+)?: talks-first 1\d\d/),
+      '1 story, 1 expectation, 1 failed',
+    ])
+  })
+
+  test('a folder: its stories by name; one that cannot be read is told and fails, the others are run', async () => {
+    write('broken.yaml', story('blocked'))
+    write('notes.txt', 'no story')
+    const { code, lines } = await run([folder])
+    expect(code).toBe(1)
+    expect(lines.filter((line) => /^(ok|FAILED)/.test(line))).toHaveLength(2)
+    expect(lines).toContain(
+      `${join(folder, 'broken.yaml')}:6:45: steps.1.expect.verdict: expected clean or allow or observe or defer or block, got "blocked" (did you mean block?)`,
+    )
+    expect(lines.at(-1)).toBe('2 stories, 2 expectations, 1 failed, 1 file not readable')
+  })
+
+  test('a file that is not there', async () => {
+    const { code, lines } = await run([join(folder, 'none.yaml')])
+    expect(code).toBe(1)
+    expect(lines[0]).toMatch(/none\.yaml:1:1: cannot be read: ENOENT/)
+  })
+
+  test('no story at all is no success', async () => {
+    expect(await run([])).toEqual({ code: 1, lines: ['0 stories, 0 expectations, 0 failed'] })
+  })
+
+  test('rules that are unsound, or not there: nothing is told under them', async () => {
+    const rules = write('rules.yaml', 'mode: maybe\n')
+    const { code, lines } = await run([write('good.yaml', story('block'))], rules)
+    expect(code).toBe(1)
+    expect(lines[0]).toBe(`${rules}:1:1: domains: missing; expected array`)
+    expect(lines).toContain(`${rules}:1:7: mode: expected observe or enforce, got "maybe"`)
+    expect((await run([], join(folder, 'no-rules.yaml'))).lines[0]).toMatch(/cannot be read/)
+  })
+
+  test('colours where they are wanted', async () => {
+    const { lines } = await run([write('good.yaml', story('block'))], rulesFile, true)
+    expect(lines.every((line) => line.includes('\x1b[32m'))).toBe(true)
+  })
+
+  test('the stories we ship hold under the rules we ship', async () => {
+    const { code, lines } = await run([join(root, 'test/stories')])
+    expect(lines.at(-1)).toMatch(/^\d+ stories, \d+ expectations, 0 failed$/)
+    expect(code).toBe(0)
+  })
+})
