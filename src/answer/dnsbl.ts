@@ -55,7 +55,7 @@ export type DnsblLimits = {
   readonly unsentBytes: number
 }
 
-export const DNSBL_LIMITS: DnsblLimits = { connections: 100, idleMs: 10_000, unsentBytes: 1_048_576 }
+const DNSBL_LIMITS: DnsblLimits = { connections: 100, idleMs: 10_000, unsentBytes: 1_048_576 }
 
 export type DnsblOptions = {
   readonly zone: string

@@ -22,7 +22,7 @@ export type PolicyHappening =
   /** A bug of ours; the asker was told DUNNO, or hung up on. */
   | { readonly what: 'failed'; readonly error: string }
 
-export type PolicyAction = 'DUNNO' | 'DEFER_IF_PERMIT' | 'REJECT'
+type PolicyAction = 'DUNNO' | 'DEFER_IF_PERMIT' | 'REJECT'
 
 export type PolicyLimits = {
   /** Open at once. Postfix keeps one for each of its smtpd processes, 100 by default. */
@@ -214,7 +214,7 @@ export type PolicyRequest = {
   readonly serverPort: string
 }
 
-export type Trouble = 'nul-byte' | 'no-equals' | 'long-line' | 'long-request' | 'foreign-request'
+type Trouble = 'nul-byte' | 'no-equals' | 'long-line' | 'long-request' | 'foreign-request'
 
 export type Reading = {
   readonly requests: readonly PolicyRequest[]

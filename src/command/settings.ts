@@ -145,7 +145,7 @@ export function readSettings(file: string | undefined, env: NodeJS.ProcessEnv): 
   return { ok: true, settings: { ...read.value, store: { ...read.value.store, url } } }
 }
 
-export const ENVIRONMENT = ['DECOYMX_STATE', 'DECOYMX_SETTINGS', 'DECOYMX_RULES', 'DECOYMX_REDIS_URL', 'DECOYMX_REDIS_URL_FILE'] as const
+const ENVIRONMENT = ['DECOYMX_STATE', 'DECOYMX_SETTINGS', 'DECOYMX_RULES', 'DECOYMX_REDIS_URL', 'DECOYMX_REDIS_URL_FILE'] as const
 
 function strangers(env: NodeJS.ProcessEnv): Problem[] {
   return Object.keys(env)
@@ -177,7 +177,7 @@ export function spellAddress({ host, port }: Address): string {
 }
 
 /** A URL without its password, for messages. */
-export function hideSecret(url: unknown): string {
+function hideSecret(url: unknown): string {
   return show(typeof url === 'string' ? url.replace(/\/\/[^@/]*@/, '//***@') : url)
 }
 

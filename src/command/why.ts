@@ -10,7 +10,7 @@ import { parsePrefix } from '../core/prefixes.ts'
 import { ask } from './appliance.ts'
 import { type Complain, printRulings } from './decisions.ts'
 
-export const EXIT_OF: Record<string, number> = { clean: 0, observe: 10, defer: 10, block: 11, allow: 12 }
+const EXIT_OF: Record<string, number> = { clean: 0, observe: 10, defer: 10, block: 11, allow: 12 }
 
 export async function why(folder: string, subject: string, options: { json: boolean; screen: Screen; complain: Complain }): Promise<number> {
   const { json, screen, complain } = options

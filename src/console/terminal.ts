@@ -37,7 +37,7 @@ export function table(screen: Screen, heads: readonly string[], rows: readonly (
   return [screen.colours.dim(line(heads.map((head) => head.toUpperCase()))), ...rows.map(line)]
 }
 
-export function cut(text: string, width: number): string {
+function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
 }
 

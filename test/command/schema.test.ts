@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { schemas } from '../../src/command/schema.ts'
+import { factsPage, schemas } from '../../src/command/schema.ts'
 import { FACT_NAMES } from '../../src/core/facts.ts'
 import { rulesSchema } from '../../src/core/rules.ts'
 
@@ -9,6 +9,10 @@ const committed = (file: string): unknown => JSON.parse(readFileSync(new URL(`..
 
 test.each(Object.entries(schemas()))('%s is what the code makes; "node src/command/schema.ts" writes it anew', (file, schema) => {
   expect(committed(file)).toEqual(JSON.parse(JSON.stringify(schema)))
+})
+
+test('the page of facts is what the code makes', () => {
+  expect(readFileSync(new URL('../../docs/facts.md', import.meta.url), 'utf8')).toBe(factsPage())
 })
 
 describe('the schema of the rules', () => {
