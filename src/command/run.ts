@@ -190,10 +190,12 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     tell,
     async close() {
       process.off('SIGHUP', onHangUp)
-      for (const door of doors) door.close()
-      await Promise.all(closers.map((close) => close()))
-      await realMx?.close()
-      await reputation.close()
+      for (const door of doors) door.giveUp()
+      // One room that cannot end must not keep the others, nor the facts, from ending in order.
+      for (const steps of [closers, [() => realMx?.close()], [() => reputation.close()]]) {
+        const ends = await Promise.allSettled(steps.map((close) => close()))
+        for (const end of ends) if (end.status === 'rejected') tell.trouble('ending', end.reason as Error)
+      }
     },
   }
 }

@@ -11,6 +11,8 @@ import { type Address, spellAddress } from './settings.ts'
 export type DoorHappening =
   | { readonly what: 'open'; readonly door: string; readonly address: string }
   | { readonly what: 'shut'; readonly door: string; readonly address: string; readonly error: string }
+  /** It is open, and one client could not come in (no more open files, ...). */
+  | { readonly what: 'stuck'; readonly door: string; readonly address: string; readonly error: string }
 
 /** One address that shall be open. */
 export type Door = {
@@ -19,69 +21,74 @@ export type Door = {
   /** As bound: the port that was given where 0 was wanted. Undefined while shut. */
   readonly bound: string | undefined
   readonly error: string | undefined
-  readonly close: () => void
+  /** No more tries. What is open is closed by the room that made it. */
+  readonly giveUp: () => void
 }
 
-/** Something that can listen: a TCP server, or a UDP socket made anew for each try. */
-export type Listener = { readonly listen: (address: Address) => Promise<number>; readonly close: () => void }
+/** Something that can listen: a TCP server, or a UDP socket made anew for each try. Gives the port it got. */
+export type Listener = (address: Address, onError: (error: Error) => void) => Promise<number>
 
 const RETRY_MS = 5000
 
 /** Opens a door and keeps trying. Settles after the first try. */
-export async function openDoor(name: string, address: Address, listener: Listener, tell: (happening: DoorHappening) => void): Promise<Door> {
+export async function openDoor(
+  name: string,
+  address: Address,
+  listener: Listener,
+  tell: (happening: DoorHappening) => void,
+  retryMs = RETRY_MS,
+): Promise<Door> {
   const door = { name, wanted: spellAddress(address), bound: undefined as string | undefined, error: undefined as string | undefined }
   let timer: NodeJS.Timeout | undefined
   let closed = false
   const attempt = async () => {
     try {
-      door.bound = spellAddress({ host: address.host, port: await listener.listen(address) })
+      const stuck = (error: Error) => tell({ what: 'stuck', door: name, address: door.bound ?? door.wanted, error: error.message })
+      door.bound = spellAddress({ host: address.host, port: await listener(address, stuck) })
       door.error = undefined
       tell({ what: 'open', door: name, address: door.bound })
     } catch (error) {
       const sentence = reasonOf(error as NodeJS.ErrnoException)
       if (sentence !== door.error) tell({ what: 'shut', door: name, address: door.wanted, error: sentence })
       door.error = sentence
-      if (!closed) timer = setTimeout(() => void attempt(), RETRY_MS)
+      if (!closed) timer = setTimeout(() => void attempt(), retryMs)
     }
   }
   await attempt()
-  const close = () => {
+  const giveUp = () => {
     closed = true
     clearTimeout(timer)
-    listener.close()
   }
-  return Object.assign(door, { close })
+  return Object.assign(door, { giveUp })
 }
 
 export function tcp(server: Server): Listener {
-  return {
-    listen: ({ host, port }) =>
-      new Promise((resolve, reject) => {
-        server.once('error', reject)
-        server.listen({ host, port, backlog: 1024, ipv6Only: host.includes(':') }, () => {
-          server.removeListener('error', reject)
-          const bound = server.address()
-          resolve(typeof bound === 'object' && bound ? bound.port : port)
-        })
-      }),
-    close: () => server.close(),
-  }
+  return ({ host, port }, onError) =>
+    new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port, backlog: 1024, ipv6Only: host.includes(':') }, () => {
+        // From now on an error is one connection's: without a listener it would end the process.
+        server.off('error', reject).on('error', onError)
+        const bound = server.address()
+        resolve(typeof bound === 'object' && bound ? bound.port : port)
+      })
+    })
 }
 
 export function udp(make: () => Socket): Listener {
-  let socket: Socket | undefined
-  return {
-    listen: ({ host, port }) =>
-      new Promise((resolve, reject) => {
-        socket = make()
-        socket.once('error', reject)
-        socket.bind(port, host, () => {
-          socket?.removeListener('error', reject)
-          resolve((socket as Socket).address().port)
-        })
-      }),
-    close: () => socket?.close(),
-  }
+  return ({ host, port }, onError) =>
+    new Promise((resolve, reject) => {
+      const socket = make()
+      const failed = (error: Error) => {
+        socket.close()
+        reject(error)
+      }
+      socket.once('error', failed)
+      socket.bind(port, host, () => {
+        socket.off('error', failed).on('error', onError)
+        resolve(socket.address().port)
+      })
+    })
 }
 
 function reasonOf(error: NodeJS.ErrnoException): string {

@@ -98,6 +98,7 @@ export function teller(log: Log, metrics: Metrics) {
 
     door: (it: DoorHappening): void => {
       if (it.what === 'open') log.debug(`${it.door} listens on ${it.address}`)
+      else if (it.what === 'stuck') log.warn({ error: it.error }, `${it.door}: a client could not come in at ${it.address}`)
       else log.error(`${it.door} cannot listen on ${it.address}: ${it.error}; the rest runs, and this is tried again`)
     },
 

@@ -1,0 +1,78 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { type DoorHappening, openDoor, tcp, udp } from '../../src/command/sockets.ts'
+
+/** Tells, and lets a test wait for what it wants to hear. */
+function ear() {
+  const told: DoorHappening[] = []
+  const waiting = new Map<string, () => void>()
+  const tell = (happening: DoorHappening) => {
+    told.push(happening)
+    waiting.get(happening.what)?.()
+  }
+  return { told, tell, heard: (what: DoorHappening['what']) => new Promise<void>((resolve) => waiting.set(what, resolve)) }
+}
+
+describe('a door', () => {
+  test('that is taken is said once, tried again, and open as soon as it can be (TCP)', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const { told, tell, heard } = ear()
+    const server = createServer()
+    onTestFinished(() => void server.close())
+    const door = await openDoor('policy', { host: '127.0.0.1', port }, tcp(server), tell, 10)
+    const address = `127.0.0.1:${port}`
+    expect(door.bound).toBeUndefined()
+    const open = heard('open')
+    other.close()
+    await open
+    expect(door.bound).toBe(address)
+    expect(told).toEqual([
+      { what: 'shut', door: 'policy', address, error: 'another program listens there' },
+      { what: 'open', door: 'policy', address },
+    ])
+  })
+
+  test('the same by UDP, with a new socket for each try and none left over', async () => {
+    const other = createSocket('udp4').bind(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address()
+    const { told, tell, heard } = ear()
+    const made: ReturnType<typeof createSocket>[] = []
+    const closed: unknown[] = []
+    const make = () => {
+      const socket = createSocket('udp4').once('close', () => closed.push(socket))
+      made.push(socket)
+      return socket
+    }
+    const door = await openDoor('DNSBL', { host: '127.0.0.1', port }, udp(make), tell, 10)
+    expect(door.error).toBe('another program listens there')
+    const open = heard('open')
+    other.close()
+    await open
+    expect(door).toMatchObject({ bound: `127.0.0.1:${port}`, error: undefined })
+    expect(told.map(({ what }) => what)).toEqual(['shut', 'open'])
+    expect(closed).toEqual(made.slice(0, -1))
+    made.at(-1)?.close()
+  })
+
+  test('that this host does not have, or may not open, is told in words; a door given up is not tried again', async () => {
+    const { told, tell } = ear()
+    const server = createServer()
+    const door = await openDoor('backup decoy', { host: '192.0.2.67', port: 2590 }, tcp(server), tell, 10)
+    door.giveUp()
+    expect(told).toEqual([{ what: 'shut', door: 'backup decoy', address: '192.0.2.67:2590', error: 'this host has no such address (yet)' }])
+    expect(server.listening).toBe(false)
+  })
+
+  test('any port means the one that was given', async () => {
+    const { tell } = ear()
+    const server = createServer()
+    const door = await openDoor('HTTP', { host: '127.0.0.1', port: 0 }, tcp(server), tell)
+    expect(door.bound).toBe(`127.0.0.1:${(server.address() as AddressInfo).port}`)
+    server.close()
+  })
+})

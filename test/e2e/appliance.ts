@@ -1,0 +1,154 @@
+/**
+ * The appliance as a person starts it: `node src/start.js run`, in a state directory of its own, and every other command
+ * against it in the same way. Ended by SIGTERM, as an init system does.
+ *
+ * Every listener gets a port that the kernel chooses, unless the test names an address.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { ask } from '../../src/command/appliance.ts'
+import { type Address, parseAddress } from '../../src/command/settings.ts'
+import type { StatusView } from '../../src/command/status.ts'
+
+export type Appliance = {
+  readonly pid: number
+  /** Where its state, and its settings, are. */
+  readonly folder: string
+  /** All that it has logged lately. */
+  readonly said: () => string
+  /** Where a door is open: by its name in `status`, like `backup decoy, PROXY`. */
+  readonly door: (name: string) => Address
+  /** Any other command, as a person types it. */
+  readonly decoymx: (...words: string[]) => Promise<Ended>
+  /** SIGSTOP to hang it, SIGCONT to let it go on. */
+  readonly signal: (signal: 'SIGSTOP' | 'SIGCONT' | 'SIGHUP') => void
+  /** SIGKILL: nothing is said goodbye to. Settles when it is gone. */
+  readonly crash: () => Promise<void>
+  /** SIGTERM. Settles with the exit code when it is gone. */
+  readonly end: () => Promise<number | null>
+  /** The same, and clears up. */
+  readonly clear: () => Promise<void>
+}
+
+export type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
+
+export type ApplianceOptions = {
+  /** What shall differ from `ANYWHERE`: whole sections. */
+  readonly settings?: Readonly<Record<string, unknown>>
+  readonly redisUrl?: string | undefined
+  /** Of an earlier one, whose state it goes on with. */
+  readonly folder?: string
+  readonly rules?: string
+}
+
+const ANY = ['127.0.0.1:0']
+
+const ANYWHERE = {
+  decoys: { primary: { listen: ANY, proxy: ANY }, backup: { listen: ANY, proxy: ANY } },
+  policy: { listen: ANY },
+  dnsbl: { listen: ANY },
+  http: { listen: ANY },
+}
+
+/** From the start to open doors. */
+const READY_MS = 10_000
+/** Longest life of a command. */
+const COMMAND_MS = 15_000
+
+const ROOT = join(import.meta.dirname, '../..')
+const START = join(ROOT, 'src/start.js')
+
+/** Settles when its readiness probe says ready; rejects when a door cannot be opened, or it ends. */
+export async function startAppliance({ settings = {}, redisUrl, folder: earlier, rules }: ApplianceOptions): Promise<Appliance> {
+  const folder = earlier ?? (await mkdtemp(join(tmpdir(), 'dmx-e2e-')))
+  const state = join(folder, 'state')
+  const settingsFile = join(folder, 'decoymx.yaml')
+  await writeFile(settingsFile, stringify({ ...ANYWHERE, ...settings }))
+
+  const env = environment(redisUrl)
+  const words = [START, 'run', '--state', state, '--settings', settingsFile, ...(rules ? ['--rules', rules] : [])]
+  // The channel ends it should the tests end in a hurry.
+  const child = spawn(process.execPath, words, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  let said = ''
+  let gone = false
+  const ended = once(child, 'close').then(() => (gone = true))
+  const ready = new Promise<void>((resolve, reject) => {
+    const hear = (chunk: Buffer) => {
+      said = `${said}${chunk.toString()}`.slice(-8000)
+      if (said.includes('"msg":"ready, ')) resolve()
+    }
+    child.stdout?.on('data', hear)
+    child.stderr?.on('data', hear)
+    child.once('close', () => reject(new Error('the appliance ended while starting')))
+  })
+  const end = async () => {
+    if (!gone) child.kill('SIGTERM')
+    await ended
+    return child.exitCode
+  }
+  const crash = async () => {
+    child.kill('SIGKILL')
+    await ended
+  }
+  const clear = async () => {
+    await end()
+    await rm(folder, { recursive: true, force: true })
+  }
+
+  try {
+    await within(READY_MS, ready, 'the appliance is not ready')
+    const { doors } = (await ask(state, 'GET', '/api/v1/status')).body as StatusView
+    const bound = new Map(doors.map(({ name, address, open }) => [name, open ? parseAddress(address) : undefined]))
+    const door = (name: string): Address => {
+      const address = bound.get(name)
+      if (!address) throw new Error(`"${name}" is not open, of: ${[...bound.keys()].join('; ')}`)
+      return address
+    }
+    const { host, port } = door('HTTP')
+    const probe = await fetch(`http://${host}:${port}/readyz`)
+    if (!probe.ok) throw new Error(`not ready: ${await probe.text()}`)
+    return {
+      pid: child.pid as number,
+      folder,
+      said: () => said,
+      crash,
+      door,
+      decoymx: (...others) => runToEnd(process.execPath, [START, ...others, '--state', state], env),
+      signal: (signal) => void child.kill(signal),
+      end,
+      clear,
+    }
+  } catch (error) {
+    await clear()
+    throw new Error(`${(error as Error).message}\n${said}`, { cause: error })
+  }
+}
+
+/** A program that ends by itself: what it said, and its exit code. */
+export async function runToEnd(program: string, words: readonly string[], env = environment(undefined)): Promise<Ended> {
+  const child = spawn(program, words, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: COMMAND_MS })
+  let [stdout, stderr] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  await once(child, 'close')
+  return { code: child.exitCode, stdout, stderr }
+}
+
+/** The promise, or an error that says what took too long. */
+export async function within<Value>(ms: number, promise: Promise<Value>, otherwise: string): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${otherwise} after ${ms} ms`)), ms)
+  })
+  return await Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}
+
+/** Ours, without what a developer's shell may say to a decoymx. */
+function environment(redisUrl: string | undefined): NodeJS.ProcessEnv {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('DECOYMX_')))
+  return redisUrl === undefined ? env : { ...env, DECOYMX_REDIS_URL: redisUrl }
+}

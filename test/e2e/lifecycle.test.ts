@@ -1,0 +1,306 @@
+/**
+ * The appliance as a person runs it, over its whole life and with either store: a bot is listed within a second, poisoning
+ * lists nobody, the primary blames nobody, a crash loses and doubles nothing; and what goes wrong is said.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import type { ClientView } from '../../src/answer/api.ts'
+import type { StatusView } from '../../src/command/status.ts'
+import { fromLine } from '../../src/core/evidence.ts'
+import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
+import { folder } from '../folders.ts'
+import { type RedisServer, startRedis } from '../servers.ts'
+import { type Appliance, runToEnd, startAppliance } from './appliance.ts'
+
+const PROMISE_MS = 1000
+const ROOT = join(import.meta.dirname, '../..')
+const START = join(ROOT, 'src/start.js')
+
+/** A client at a door behind PROXY; `early` is sent with the header, before any greeting. */
+function visit(appliance: Appliance, door: string, ip: string, early = ''): Visitor {
+  const { host, port } = appliance.door(door)
+  const visitor = new Visitor(connect({ host, port, allowHalfOpen: true }))
+  visitor.socket.write(`PROXY TCP${ip.includes(':') ? 6 : 4} ${ip} ${ip.includes(':') ? '::1' : '127.0.0.1'} 40000 25\r\n${early}`)
+  return visitor
+}
+
+/** Everything a bot says: EHLO comes with the header. */
+async function talkFirst(appliance: Appliance, ip: string): Promise<void> {
+  const bot = visit(appliance, 'backup decoy, PROXY', ip, 'EHLO bot.example\r\n')
+  const replies = [await bot.reply(), ...(await bot.walk('MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>'))]
+  expect(replies.at(-1)).toMatch(/^451 /)
+  bot.socket.end('QUIT\r\n')
+  await bot.ended
+}
+
+async function askPolicy(appliance: Appliance, ip: string): Promise<string> {
+  const asker = connect(appliance.door('policy'))
+  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
+  let answer = ''
+  for await (const chunk of asker) answer += String(chunk)
+  return answer.trim()
+}
+
+async function askUntil(appliance: Appliance, ip: string, wanted: RegExp): Promise<string> {
+  for (const since = performance.now(); ; ) {
+    const answer = await askPolicy(appliance, ip)
+    if (wanted.test(answer) || performance.now() - since > PROMISE_MS) return answer
+  }
+}
+
+async function view(appliance: Appliance, ip: string): Promise<ClientView> {
+  return JSON.parse((await appliance.decoymx('why', ip, '--json')).stdout) as ClientView
+}
+
+function journalled(appliance: Appliance, ip: string, kind: string): number {
+  const path = join(appliance.folder, 'state/journal')
+  const lines = readdirSync(path).filter((name) => name.endsWith('.jsonl')).flatMap((name) => readFileSync(join(path, name), 'utf8').split('\n'))
+  return lines.flatMap((line) => fromLine(line)?.event ?? []).filter((event) => event.type === 'evidence' && event.client === ip && event.kind === kind).length
+}
+
+describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main job, $store store', ({ store }) => {
+  describe.skipIf(store === 'redis' && inject('missing').includes('redis-server'))('one life', () => {
+    let redis: RedisServer | undefined
+    let appliance: Appliance
+
+    beforeAll(async () => {
+      if (store === 'redis') redis = await startRedis()
+      appliance = await startAppliance({ redisUrl: redis?.url })
+    })
+    afterAll(async () => {
+      await appliance?.clear()
+      await redis?.stop()
+    })
+
+    test('whoever talks first at the backup and names a recipient of ours is refused within a second', async () => {
+      expect(await askPolicy(appliance, '203.0.113.9')).toBe('action=DUNNO')
+      await talkFirst(appliance, '203.0.113.9')
+      expect(await askUntil(appliance, '203.0.113.9', /REJECT/)).toMatch(/^action=REJECT 5\.7\.1 .*\([0-9A-Z]{4}-[0-9A-Z]{4}\)$/)
+      const { code, stdout } = await appliance.decoymx('why', '203.0.113.9')
+      expect(code).toBe(11)
+      expect(stdout).toMatch(/BLOCK[\s\S]*\+110\.0 {2}talks-first[\s\S]*of the 100 that block/)
+    })
+
+    test('the same over IPv6, for the whole /64', async () => {
+      await talkFirst(appliance, '2001:db8:9::1')
+      expect(await askUntil(appliance, '2001:db8:9:0:aaaa::2', /REJECT/)).toMatch(/^action=REJECT /)
+    })
+
+    test('the ticket in the refusal finds the decision', async () => {
+      const ticket = /\(([^)]+)\)/.exec(await askPolicy(appliance, '203.0.113.9'))?.[1] as string
+      expect(await appliance.decoymx('why', ticket, '--json')).toMatchObject({ code: 11, stdout: expect.stringContaining('"client": "203.0.113.9"') })
+    })
+
+    test('fifty visits that name only foreign recipients list nobody, and why says so', async () => {
+      await Promise.all(
+        Array.from({ length: 50 }, async () => {
+          const sender = visit(appliance, 'backup decoy, PROXY', '203.0.113.20')
+          await sender.walk(...TO_RCPT.slice(0, 2), 'RCPT TO:<a@other.test>', 'QUIT')
+          await sender.ended
+        }),
+      )
+      const { verdict, score, contacts, reasons, facts } = await view(appliance, '203.0.113.20')
+      expect({ verdict, score, contacts }).toEqual({ verdict: 'clean', score: 0, contacts: { primary: 0, backup: 50, real: 0 } })
+      expect(facts).toEqual({ 'backup.contact': 50, 'backup.foreign-recipient': 50 })
+      expect(reasons).toMatchObject([{ rule: 'foreign-only', weight: 0, count: 50, because: expect.stringContaining('foreign') }])
+      expect(await askPolicy(appliance, '203.0.113.20')).toBe('action=DUNNO')
+    })
+
+    test('a client that touches the primary is reset without a word, and never blamed', async () => {
+      const sender = visit(appliance, 'primary decoy, PROXY', '203.0.113.30')
+      expect(await sender.ended).toBe('reset')
+      expect(sender.heard).toBe('')
+      expect(await askPolicy(appliance, '203.0.113.30')).toBe('action=DUNNO')
+      expect(await view(appliance, '203.0.113.30')).toMatchObject({ verdict: 'clean', score: 0, contacts: { primary: 1, real: 1 } })
+    })
+
+    test('allow lets pass within a second and beats a block; release forgets', async () => {
+      expect(await appliance.decoymx('allow', '203.0.113.9', '--for', '7d', '--because', 'our newsletter')).toMatchObject({ code: 0 })
+      expect(await askUntil(appliance, '203.0.113.9', /DUNNO/)).toBe('action=DUNNO')
+      expect((await appliance.decoymx('block', '203.0.113.0/24', '--because', 'a test')).code).toBe(0)
+      expect(await askPolicy(appliance, '203.0.113.9')).toBe('action=DUNNO')
+      expect((await appliance.decoymx('why', '203.0.113.9')).code).toBe(12)
+      expect(await askPolicy(appliance, '203.0.113.31')).toMatch(/^action=REJECT /)
+      expect((await appliance.decoymx('list', '203.0.113.0/24')).stdout.trim().split('\n')).toHaveLength(4)
+      for (const target of ['203.0.113.0/24', '203.0.113.9']) expect((await appliance.decoymx('release', target, '--because', 'done')).code).toBe(0)
+      expect(await view(appliance, '203.0.113.9')).toMatchObject({ verdict: 'clean', score: 0, facts: {} })
+    })
+
+    test('a crash in the middle of a hundred visits loses nothing that was on disk, and doubles nothing', async () => {
+      const ip = '198.51.100.77'
+      let told = 0
+      const visits = Array.from({ length: 100 }, async () => {
+        const sender = visit(appliance, 'backup decoy, PROXY', ip)
+        const replies = await sender.walk(...TO_RCPT.slice(0, 2), 'RCPT TO:<a@other.test>')
+        if (replies.at(-1)?.startsWith('451') && ++told === 40) await appliance.crash()
+        sender.socket.destroy()
+      })
+      await Promise.all(visits)
+      const [contacts, recipients] = [journalled(appliance, ip, 'contact'), journalled(appliance, ip, 'foreign-recipient')]
+      expect(recipients).toBeGreaterThanOrEqual(told)
+      expect(told).toBeGreaterThanOrEqual(40)
+
+      appliance = await startAppliance({ redisUrl: redis?.url, folder: appliance.folder })
+      expect((await view(appliance, ip)).facts).toMatchObject({ 'backup.contact': contacts, 'backup.foreign-recipient': recipients })
+    })
+
+    test('the end by SIGTERM is in order, and what it knew it still knows afterwards', async () => {
+      await talkFirst(appliance, '198.51.100.5')
+      expect(await appliance.end()).toBe(0)
+      appliance = await startAppliance({ redisUrl: redis?.url, folder: appliance.folder })
+      expect(await askPolicy(appliance, '198.51.100.5')).toMatch(/^action=REJECT /)
+      expect((await view(appliance, '198.51.100.5')).contacts.backup).toBe(1)
+    })
+
+    test('any bytes at any door end nothing', async () => {
+      const { doors } = (await (await fetch(`http://${spell(appliance.door('HTTP'))}/api/v1/status`)).json()) as StatusView
+      for (const door of doors.filter(({ name }) => !name.includes('UDP'))) {
+        for (const bytes of [Buffer.alloc(70_000, 0xff), Buffer.from('\0\r\n\r\nGET / HTTP/1.1\r\n\r\n\x16\x03\x01')]) {
+          const socket = connect(appliance.door(door.name))
+          socket.on('error', () => {})
+          socket.end(bytes)
+          socket.resume()
+          socket.setTimeout(2000, () => socket.destroy())
+          await new Promise((resolve) => socket.once('close', resolve))
+        }
+      }
+      expect((await appliance.decoymx('status')).code).toBe(0)
+    })
+  })
+})
+
+describe('what goes wrong is said', () => {
+  test('commands say when no appliance runs, and where they looked', async () => {
+    const state = folder()
+    for (const words of [['why', '203.0.113.9'], ['list'], ['allow', '203.0.113.9']]) {
+      const { code, stderr } = await runToEnd(process.execPath, [START, ...words, '--state', state])
+      expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining(`no decoymx is running on ${state}`) })
+    }
+    expect((await runToEnd(process.execPath, [START, 'status', '--state', state])).code).toBe(2)
+  })
+
+  test('unsound settings and rules: all problems at once with their places, and nothing is started', async () => {
+    const path = folder()
+    writeFileSync(join(path, 'decoymx.yaml'), 'polcy: {}\nlog: loud\n')
+    writeFileSync(join(path, 'rules.yaml'), 'mode: enforce\ndomains: [example.test]\nthresholds: { observe: 20, defer: x, block: 100 }\nstands: { observe: 6h, defer: 1h, block: 1d }\nrules: []\n')
+    for (const command of ['run', 'check']) {
+      const words = [START, command, '--settings', join(path, 'decoymx.yaml'), '--rules', join(path, 'rules.yaml'), ...(command === 'run' ? ['--state', join(path, 'state')] : [])]
+      const { code, stderr } = await runToEnd(process.execPath, words)
+      expect(code).toBe(1)
+      expect(stderr).toContain('decoymx.yaml:1:1: polcy: no such key (did you mean policy?)')
+      expect(stderr).toContain('decoymx.yaml:2:6: log: expected debug or info or warn or error, got "loud"')
+      expect(stderr).toContain('rules.yaml:3:35: thresholds.defer: expected number, got "x"')
+      expect(stderr).toContain('3 problems')
+    }
+    expect(readdirSync(path).sort()).toEqual(['decoymx.yaml', 'rules.yaml'])
+  })
+
+  test('a slip on the command line is told as one, exit 64', async () => {
+    expect(await runToEnd(process.execPath, [START, 'wyh'])).toMatchObject({ code: 64, stderr: expect.stringContaining('Did you mean why?') })
+    expect(await runToEnd(process.execPath, [START, 'run', '--only', 'decoys,pollicy'])).toMatchObject({ code: 64, stderr: expect.stringContaining('pollicy') })
+  })
+
+  describe('with one appliance', () => {
+    let appliance: Appliance
+    let place: string
+    let rules: string
+
+    beforeAll(async () => {
+      place = await mkdtemp(join(tmpdir(), 'dmx-rules-'))
+      rules = join(place, 'rules.yaml')
+      writeFileSync(rules, readFileSync(join(ROOT, 'rules.yaml')))
+      appliance = await startAppliance({ rules })
+    })
+    afterAll(async () => {
+      await appliance?.clear()
+      await rm(place, { recursive: true, force: true })
+    })
+
+    test('a second one on the same state is refused in a sentence', async () => {
+      const state = join(appliance.folder, 'state')
+      const { code, stderr } = await runToEnd(process.execPath, [START, 'run', '--state', state])
+      expect(code).toBe(1)
+      expect(stderr).toContain(`another decoymx (pid ${appliance.pid}) is running on ${state}`)
+    })
+
+    test('SIGHUP loads sound rules; a bad file keeps the old ones and says where it is wrong', async () => {
+      const sound = readFileSync(rules, 'utf8')
+      const mode = async () => ((await statusOf(appliance)).mode)
+      writeFileSync(rules, sound.replace('mode: enforce', 'mode: observe'))
+      await reloaded(appliance)
+      expect(await mode()).toBe('observe')
+      writeFileSync(rules, sound.replace('weight: 110', 'wieght: 110'))
+      await reloaded(appliance)
+      expect(await mode()).toBe('observe')
+      expect((await statusOf(appliance)).rules.problems.join()).toMatch(/rules\.yaml:\d+:5: rules\.0\.wieght: no such key \(did you mean weight\?\)/)
+      expect((await appliance.decoymx('status')).code).toBe(1)
+      writeFileSync(rules, sound)
+      await reloaded(appliance)
+      expect(await mode()).toBe('enforce')
+    })
+
+    test('an operator is told what was expected', async () => {
+      expect(await appliance.decoymx('block', '203.0.113.9/24')).toMatchObject({ code: 1, stderr: expect.stringContaining('did you mean 203.0.113.0/24?') })
+      expect(await appliance.decoymx('block', '0.0.0.0/0')).toMatchObject({ code: 1, stderr: expect.stringContaining('--force') })
+      expect(await appliance.decoymx('allow', '203.0.113.9', '--for', 'ever')).toMatchObject({ code: 1, stderr: expect.stringContaining('expected a time span') })
+      expect(await appliance.decoymx('why', 'mail.example.org')).toMatchObject({ code: 1, stderr: expect.stringContaining('expected an IP address, a CIDR or a ticket') })
+    })
+
+    test('over TCP the API reads only', async () => {
+      const base = `http://${spell(appliance.door('HTTP'))}`
+      expect((await fetch(`${base}/api/v1/words`, { method: 'POST', body: '{}' })).status).toBe(404)
+      expect((await fetch(`${base}/api/v1/clients/nonsense`)).status).toBe(400)
+      expect((await fetch(`${base}/healthz`)).status).toBe(200)
+      const metrics = await (await fetch(`${base}/metrics`)).text()
+      expect(metrics).toContain('decoymx_rulings{by="rules",word="block"} 0')
+    })
+  })
+
+  test('an address that is taken is said, and readiness waits for it', async () => {
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const { port } = taken.address() as { port: number }
+    onTestFinished(() => void taken.close())
+    await expect(startAppliance({ settings: { policy: { listen: [`127.0.0.1:${port}`] } } })).rejects.toThrow(
+      new RegExp(`policy 127.0.0.1:${port}: another program listens there`),
+    )
+  })
+
+  test('a damaged database is set aside, said, and filled again from the journal', async () => {
+    const first = await startAppliance({})
+    await talkFirst(first, '203.0.113.9')
+    expect(await first.end()).toBe(0)
+    const file = join(first.folder, 'state/reputation.db')
+    writeFileSync(file, Buffer.alloc(8192, 0x5a))
+    const second = await startAppliance({ folder: first.folder })
+    onTestFinished(() => second.clear())
+    expect(second.said()).toContain('the database was damaged; it is set aside, and filled again from the journal')
+    expect(readdirSync(join(first.folder, 'state'))).toContain('reputation.db.corrupt-1')
+    expect(await askPolicy(second, '203.0.113.9')).toMatch(/^action=REJECT /)
+    expect((await view(second, '203.0.113.9')).contacts.backup).toBe(1)
+  })
+})
+
+async function statusOf(appliance: Appliance): Promise<StatusView> {
+  return JSON.parse((await appliance.decoymx('status', '--json')).stdout) as StatusView
+}
+
+/** Sends SIGHUP and reads the log until it tells the outcome. */
+async function reloaded(appliance: Appliance): Promise<void> {
+  const tells = () => appliance.said().match(/rules: \d+ (from|problems)/g)?.length ?? 0
+  const before = tells()
+  appliance.signal('SIGHUP')
+  for (const since = performance.now(); tells() === before; ) {
+    if (performance.now() - since > 5000) throw new Error('no word of the reload within 5 s')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+function spell({ host, port }: { host: string; port: number }): string {
+  return `${host}:${port}`
+}
