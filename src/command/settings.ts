@@ -34,8 +34,10 @@ const listen = (...defaults: string[]) => z.array(address).max(LISTEN_MAX).prefa
 const prefixes = (...defaults: string[]) => z.array(prefix).max(1000).prefault(defaults)
 const span = (text: string) => duration().prefault(text)
 
-const hostName = z.string().regex(/^([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}\.?$/i, {
-  error: (issue) => `expected a full host name like mx9.example.org, got ${show(issue.input)}`,
+/** Short enough for 32 IPv6 labels before it. */
+const NAME_MAX = 180
+const hostName = z.string().max(NAME_MAX).regex(/^([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}\.?$/i, {
+  error: (issue) => `expected a full name like mx9.example.org, got ${show(issue.input)}`,
 })
 
 const PACES = {
@@ -83,9 +85,9 @@ export const settingsSchema = z.strictObject({
   dnsbl: z
     .strictObject({
       listen: listen('127.0.0.1:5300'),
-      zone: z.string().default('bl.decoymx.test'),
+      zone: hostName.default('bl.decoymx.test'),
       askers: prefixes('127.0.0.0/8', '::1/128').describe('Who may ask; others are refused'),
-      contact: z.string().default('postmaster.decoymx.test').describe('Mailbox in SOA form: dots for the @'),
+      contact: hostName.default('postmaster.decoymx.test').describe('Mailbox in SOA form: dots for the @'),
       ttl: span('60s').describe('How long resolvers may keep a listing'),
       'negative-ttl': span('10s').describe('How long resolvers may keep "not listed"'),
       'observe-code': z.boolean().default(false).describe('Answer 127.0.0.4 for clients that are observed'),

@@ -72,7 +72,7 @@ async function start(given: Given = {}) {
   const { port } = server.address() as AddressInfo
   /** Settles at the next happening of this sort. */
   const happens = (what: PolicyHappening['what']) => new Promise<void>((resolve) => waiting.set(what, resolve))
-  return { service, port, told, noted, clock, happens }
+  return { service, server, port, told, noted, clock, happens }
 }
 
 /** Postfix's own shape of a request, with more attributes than we use. */
@@ -290,6 +290,18 @@ describe('connections', () => {
     expect(answers).toBe(clients.map((client) => (client === '192.0.2.1' ? REJECT : DUNNO)).join(''))
   })
 
+  test('more answers than the network takes wait for the asker to read, and then all come', async () => {
+    const { server, port } = await start()
+    const accepted = once(server, 'connection') as Promise<[Socket]>
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).pause()
+    socket.end('request=smtpd_access_policy\nclient_address=192.0.2.1\n\n'.repeat(100_000))
+    const [served] = await accepted
+    await once(served, 'pause')
+    const all = readAll(socket)
+    socket.resume()
+    expect((await all).length).toBe(100_000 * REJECT.length)
+  })
+
   test('a request that trickles in byte by byte is answered', async () => {
     const { port } = await start()
     expect(await exchange(port, ...request('192.0.2.1').split(''))).toBe(REJECT)
@@ -343,6 +355,17 @@ describe('connections', () => {
     socket.write('request=')
     expect(await all).toBe('')
     expect(told).toEqual([{ what: 'closed', reason: 'idle' }])
+  })
+
+  test('an asker that goes on asking is not idle', async () => {
+    const { port, told } = await start({ limits: { idleMs: 300 } })
+    const socket = connect(port, '127.0.0.1')
+    for (const since = performance.now(); performance.now() - since < 700; ) {
+      socket.write(request('192.0.2.1'))
+      await take(socket, REJECT.length)
+    }
+    expect(told.map(({ what }) => what)).not.toContain('closed')
+    socket.destroy()
   })
 
   test('an asker that never reads is hung up on', async () => {
