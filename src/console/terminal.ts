@@ -20,7 +20,7 @@ export function screenOf(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Sc
   const coloured = !env['NO_COLOR'] && (forced || (stream.isTTY && env['TERM'] !== 'dumb'))
   return {
     colours: picocolors.createColors(coloured),
-    person: stream.isTTY || forced,
+    person: stream.isTTY === true,
     width: Math.max(stream.columns ?? 100, WIDTH_MIN),
     print: (line) => void stream.write(`${line}\n`),
   }

@@ -104,7 +104,7 @@ describe("the rules' word", () => {
   test('a listing says who, until when and why, and ends', () => {
     const world = tell(offence(T0, '203.0.113.9'))
     const found = verdictOf(world, client('203.0.113.9'), T0 + 1)
-    expect(found).toMatchObject({ word: 'block', by: 'rules', because: expect.stringContaining('before our greeting') })
+    expect(found).toMatchObject({ word: 'block', by: 'rules', because: expect.stringContaining('before being greeted') })
     expect(found.until).toBeGreaterThanOrEqual(T0 + 24 * HOUR_MS)
     expect(wordOf(world, '203.0.113.9', (found.until ?? 0) - 1)).toBe('block')
     expect(wordOf(world, '203.0.113.9', found.until ?? 0)).toBe('clean')

@@ -147,8 +147,9 @@ export async function within<Value>(ms: number, promise: Promise<Value>, otherwi
   return await Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
 
-/** Ours, without what a developer's shell may say to a decoymx. */
+/** Ours, without what a developer's shell, or a test runner, may say to a decoymx. */
 function environment(redisUrl: string | undefined): NodeJS.ProcessEnv {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('DECOYMX_')))
+  const strange = /^(DECOYMX_|FORCE_COLOR$|NO_COLOR$)/
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !strange.test(name)))
   return redisUrl === undefined ? env : { ...env, DECOYMX_REDIS_URL: redisUrl }
 }
