@@ -17,7 +17,7 @@ const WIDTH_MIN = 60
 
 export function screenOf(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Screen {
   const forced = env['FORCE_COLOR'] !== undefined && env['FORCE_COLOR'] !== '0'
-  const coloured = !env['NO_COLOR'] && (forced || (stream.isTTY && env['TERM'] !== 'dumb'))
+  const coloured = !env['NO_COLOR'] && (forced || (stream.isTTY === true && env['TERM'] !== 'dumb'))
   return {
     colours: picocolors.createColors(coloured),
     person: stream.isTTY === true,
