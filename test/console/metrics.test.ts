@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest'
+import { createMetrics, type Levels } from '../../src/console/metrics.ts'
+import { KIND_NAMES } from '../../src/core/evidence.ts'
+
+const none = { allow: 0, observe: 0, defer: 0, block: 0 }
+const LEVELS: Levels = {
+  held: { primary: 1, backup: 7 },
+  doors: [{ open: true }, { open: false }],
+  reputation: { ledgerAgeMs: 1500, waiting: 3, rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } } },
+  rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
+}
+
+async function seriesOf(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {
+  const { text } = await metrics.read()
+  return text.split('\n').filter((line) => line.startsWith('decoymx_')).map((line) => line.slice(0, line.lastIndexOf(' ')))
+}
+
+describe('metrics', () => {
+  test('every series is there from the start, with a help text', async () => {
+    const { text, contentType } = await createMetrics('0.0.0').read()
+    expect(contentType).toContain('text/plain')
+    for (const kind of KIND_NAMES) expect(text).toMatch(new RegExp(`decoymx_evidence_total\\{role="[a-z]+",kind="${kind}"\\} 0`))
+    const named = new Set([...text.matchAll(/^(decoymx_[a-z_]+)[{ ]/gm)].map((match) => match[1]))
+    for (const name of named) expect(text).toContain(`# HELP ${name} `)
+  })
+
+  test('their number is the same after a hundred thousand clients', async () => {
+    const metrics = createMetrics('0.0.0')
+    metrics.follow(() => LEVELS)
+    const before = await seriesOf(metrics)
+    for (let i = 0; i < 100_000; i++) {
+      metrics.connections.inc({ role: 'backup', via: 'direct', regard: 'stranger' })
+      metrics.evidence.inc({ role: 'backup', kind: KIND_NAMES[i % 15] as string })
+      metrics.answers.inc({ asker: 'policy', answer: 'pass' })
+    }
+    expect(await seriesOf(metrics)).toEqual(before)
+  })
+
+  test('gauges read the house at each scrape', async () => {
+    const metrics = createMetrics('0.0.0')
+    metrics.follow(() => LEVELS)
+    const { text } = await metrics.read()
+    expect(text).toContain('decoymx_held_connections{role="backup"} 7')
+    expect(text).toContain('decoymx_rulings{by="rules",word="block"} 12')
+    expect(text).toContain('decoymx_listeners_shut 1')
+    expect(text).toContain('decoymx_ledger_age_seconds 1.5')
+    expect(text).toContain('decoymx_evidence_waiting 3')
+    expect(text).toContain('decoymx_rules_sound 1')
+  })
+})
