@@ -1,0 +1,24 @@
+/**
+ * `node bench/bench.ts [policy|dnsbl|hold ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
+ *
+ * Figures of one machine say little about another, and no machine is equally busy twice. So what counts is the ratio of
+ * two servers that did the same work in turns within the same minute. It prints and passes no judgement;
+ * docs/performance.md says how to read it.
+ */
+import { measureDnsbl } from './dnsbl.ts'
+import { measureHold } from './hold.ts'
+import { measurePolicy } from './policy.ts'
+import { printTable, type Table } from './table.ts'
+
+const PARTS: Record<string, () => Promise<Table>> = { policy: measurePolicy, dnsbl: measureDnsbl, hold: measureHold }
+
+const wanted = process.argv.slice(2)
+const strange = wanted.filter((name) => !Object.hasOwn(PARTS, name))
+if (strange.length > 0) {
+  process.stderr.write(`there is no part ${strange.join(', ')}; the parts are ${Object.keys(PARTS).join(', ')}\n`)
+  process.exit(64)
+}
+
+for (const [name, measure] of Object.entries(PARTS))
+  if (wanted.length === 0 || wanted.includes(name)) printTable(await measure())
+process.exit()

@@ -1,0 +1,236 @@
+/**
+ * The load generator, in a process of its own so that it takes no time from anybody's event loop but its own.
+ *
+ * It is told one job at a time over the channel to its parent, and answers with what it counted. Every job is bounded
+ * in connections and time, and goes to 127.0.0.1 only.
+ */
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { addressOf, isOffender } from './crowd.ts'
+
+export type Job = PolicyJob | DnsblJob | HoldJob | { readonly what: 'let-go' }
+
+type Asking = { readonly port: number; readonly clients: number; readonly forMs: number }
+type PolicyJob = Asking & { readonly what: 'policy'; readonly connections: number }
+type DnsblJob = Asking & { readonly what: 'dnsbl'; readonly zone: string; readonly outstanding: number }
+/** Opens connections until so many are held; `let-go` resets them all. */
+type HoldJob = { readonly what: 'hold'; readonly port: number; readonly upTo: number; readonly proxied: boolean }
+
+export type Outcome = {
+  readonly answers: number
+  /** Answers that say refuse or listed: of decoymx and rbldnsd it must be half. */
+  readonly listed: number
+  /** Answers that were not what the crowd deserves, and questions that were not answered. */
+  readonly wrong: number
+  readonly lost: number
+  readonly ms: number
+  readonly p99Ms: number
+  readonly held: number
+}
+
+const HOST = '127.0.0.1'
+const NOTHING: Outcome = { answers: 0, listed: 0, wrong: 0, lost: 0, ms: 0, p99Ms: 0, held: 0 }
+
+process.on('message', (job: Job) => {
+  // A failure ends this process with its stack on stderr; the parent sees the end.
+  void work(job).then((outcome) => process.send?.(outcome))
+})
+process.on('disconnect', () => process.exit())
+
+function work(job: Job): Promise<Outcome> {
+  switch (job.what) {
+    case 'policy':
+      return askPolicy(job)
+    case 'dnsbl':
+      return askDnsbl(job)
+    case 'hold':
+      return hold(job)
+    case 'let-go':
+      return letGo()
+  }
+}
+
+/** Each connection asks the next question as soon as it has its answer: a closed loop. */
+async function askPolicy({ port, connections, clients, forMs }: PolicyJob): Promise<Outcome> {
+  const latencies: number[] = []
+  let [next, listed] = [0, 0]
+  const start = performance.now()
+  const ends = start + forMs
+
+  const converse = async () => {
+    const socket = connect({ host: HOST, port, noDelay: true })
+    await once(socket, 'connect')
+    let sent = 0
+    let answer = ''
+    const ask = () => {
+      sent = performance.now()
+      socket.write(questionOf(next++, clients), 'latin1')
+    }
+    socket.on('data', (chunk) => {
+      answer += chunk.toString('latin1')
+      if (!answer.endsWith('\n\n')) return
+      const now = performance.now()
+      latencies.push(now - sent)
+      if (answer.startsWith('action=REJECT')) listed++
+      answer = ''
+      if (now < ends) ask()
+      else socket.destroy()
+    })
+    ask()
+    await once(socket, 'close')
+  }
+  await Promise.all(Array.from({ length: connections }, converse))
+  const ms = performance.now() - start
+  return { ...NOTHING, answers: latencies.length, listed, ms, p99Ms: quantile(latencies, 0.99) }
+}
+
+/** What Postfix 3.7 sends for one recipient, with values of the usual lengths; a message of its own each time. */
+function questionOf(n: number, clients: number): string {
+  const client = n % clients
+  const head = HEADS[client] ?? (HEADS[client] = headOf(client))
+  return `${head}instance=${(n + 4096).toString(16)}.6924f0a1.${(n * 7919).toString(16)}.0\n${TAIL}`
+}
+
+const HEADS: string[] = []
+
+function headOf(client: number): string {
+  const ip = addressOf(client)
+  const name = `host-${ip.replaceAll('.', '-')}.dynamic.example.net`
+  return `request=smtpd_access_policy
+protocol_state=RCPT
+protocol_name=ESMTP
+client_address=${ip}
+client_name=${name}
+client_port=${32_768 + client}
+reverse_client_name=${name}
+server_address=192.0.2.25
+server_port=25
+helo_name=${name}
+sender=newsletter-${client}@example.net
+recipient=someone@example.test
+recipient_count=0
+queue_id=
+`
+}
+
+const TAIL = `size=18231
+etrn_domain=
+stress=
+sasl_method=
+sasl_username=
+sasl_sender=
+ccert_subject=
+ccert_issuer=
+ccert_fingerprint=
+ccert_pubkey_fingerprint=
+encryption_protocol=TLSv1.3
+encryption_cipher=TLS_AES_256_GCM_SHA384
+encryption_keysize=256
+policy_context=
+compatibility_level=3.6
+mail_version=3.7.11
+
+`
+
+/** A question unanswered for so long is counted as lost, and its place is used for the next. */
+const LOST_MS = 200
+
+/** Keeps so many questions under way. A question's place among them is its id, so the answer leads back to it. */
+async function askDnsbl({ port, zone, outstanding, clients, forMs }: DnsblJob): Promise<Outcome> {
+  const questions = Array.from({ length: clients }, (_, client) => queryOf(client, zone))
+  const asked = Array.from({ length: outstanding }, () => ({ client: 0, at: 0 }))
+  let [next, answers, listed, wrong, lost] = [0, 0, 0, 0, 0]
+  let under = outstanding
+  const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * 1024 * 1024 })
+  socket.connect(port, HOST)
+  await once(socket, 'connect')
+  const start = performance.now()
+  const ends = start + forMs
+  const { promise: finished, resolve: finish } = Promise.withResolvers<void>()
+
+  const ask = (place: number) => {
+    const client = next++ % clients
+    const question = questions[client] as Buffer
+    question.writeUInt16BE(place, 0)
+    asked[place] = { client, at: performance.now() }
+    // A copy: the socket may send later, and the same question may by then have another id.
+    socket.send(Buffer.from(question))
+  }
+  const goOn = (place: number, now: number) => {
+    if (now < ends) ask(place)
+    else if (--under === 0) finish()
+  }
+  socket.on('message', (reply) => {
+    const place = reply.readUInt16BE(0)
+    const mine = asked[place]
+    if (!mine || mine.at === 0) return
+    const found = (reply.readUInt8(3) & 15) === 0 && reply.readUInt16BE(6) > 0
+    answers++
+    if (found) listed++
+    if (found !== isOffender(mine.client)) wrong++
+    mine.at = 0
+    goOn(place, performance.now())
+  })
+  const sweep = setInterval(() => {
+    const now = performance.now()
+    for (const [place, mine] of asked.entries()) {
+      if (mine.at === 0 || now - mine.at < LOST_MS) continue
+      lost++
+      mine.at = 0
+      goOn(place, now)
+    }
+  }, LOST_MS)
+  for (let place = 0; place < outstanding; place++) ask(place)
+  await finished
+  clearInterval(sweep)
+  const ms = performance.now() - start
+  socket.close()
+  return { ...NOTHING, answers, listed, wrong, lost, ms }
+}
+
+/** RFC 1035, section 4: one question for an A record, recursion desired as stub resolvers ask. */
+function queryOf(client: number, zone: string): Buffer {
+  const labels = [...addressOf(client).split('.').toReversed(), ...zone.split('.')]
+  const name = labels.map((label) => String.fromCharCode(label.length) + label).join('')
+  return Buffer.from(`\0\0\x01\0\0\x01\0\0\0\0\0\0${name}\0\0\x01\0\x01`, 'latin1')
+}
+
+/** Connections being opened at the same time. */
+const OPENING = 64
+
+const held = new Set<Socket>()
+let opened = 0
+
+async function hold({ port, upTo, proxied }: HoldJob): Promise<Outcome> {
+  const start = performance.now()
+  const open = async () => {
+    while (opened < upTo) {
+      // Every second address is an offender's; 128 of them are in one /24, which the default limits allow.
+      const client = addressOf(2 * opened++)
+      const socket = connect({ host: HOST, port })
+      held.add(socket)
+      // What it is told is read, or the kernel would have to keep it.
+      socket.resume()
+      socket.on('error', () => undefined)
+      socket.on('close', () => held.delete(socket))
+      await Promise.race([once(socket, 'connect'), once(socket, 'close')])
+      if (proxied) socket.write(`PROXY TCP4 ${client} 192.0.2.66 40000 25\r\n`)
+    }
+  }
+  await Promise.all(Array.from({ length: OPENING }, open))
+  return { ...NOTHING, held: held.size, ms: performance.now() - start }
+}
+
+/** By reset, so that no port stays occupied in TIME_WAIT. */
+async function letGo(): Promise<Outcome> {
+  const closing = [...held].map((socket) => once(socket, 'close'))
+  for (const socket of held) socket.resetAndDestroy()
+  await Promise.all(closing)
+  opened = 0
+  return NOTHING
+}
+
+function quantile(values: number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] ?? 0
+}
