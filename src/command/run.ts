@@ -192,7 +192,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
       process.off('SIGHUP', onHangUp)
       for (const door of doors) door.giveUp()
       // One room that cannot end must not keep the others, nor the facts, from ending in order.
-      for (const steps of [closers, [() => realMx?.close()], [() => reputation.close()]]) {
+      for (const steps of [closers, [async () => realMx?.close()], [() => reputation.close()]]) {
         const ends = await Promise.allSettled(steps.map((close) => close()))
         for (const end of ends) if (end.status === 'rejected') tell.trouble('ending', end.reason as Error)
       }

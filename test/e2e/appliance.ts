@@ -139,7 +139,7 @@ export async function runToEnd(program: string, words: readonly string[], env = 
 }
 
 /** The promise, or an error that says what took too long. */
-export async function within<Value>(ms: number, promise: Promise<Value>, otherwise: string): Promise<Value> {
+async function within<Value>(ms: number, promise: Promise<Value>, otherwise: string): Promise<Value> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`${otherwise} after ${ms} ms`)), ms)
