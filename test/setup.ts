@@ -17,14 +17,17 @@ declare module 'vitest' {
   }
 }
 
-export default function setup(project: TestProject): void {
+export default function setup(project: TestProject): (() => void) | undefined {
   const missing = (Object.keys(PROGRAMS) as Program[]).filter((program) => !isInstalled(program))
   project.provide('missing', missing)
-  if (missing.length === 0) return
+  if (missing.length === 0) return undefined
   const packages = missing.map((program) => PROGRAMS[program]).join(' ')
   const sentence = `These tests want real servers: install them with "apt-get install --no-install-recommends ${packages}".`
   if (process.env['CI']) throw new Error(sentence)
-  process.stderr.write(`\n${sentence} Until then the tests that need them are skipped.\n\n`)
+  const skipping = `\n${sentence} Until then the tests that need them are skipped.\n\n`
+  process.stderr.write(skipping)
+  // Once more at the end, where it is not scrolled away.
+  return () => void process.stderr.write(skipping)
 }
 
 function isInstalled(program: string): boolean {
