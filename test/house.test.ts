@@ -168,6 +168,15 @@ describe('what we ship passes our own check', () => {
     expect(modes).toEqual(shipped.map((file) => [file, file.startsWith('deploy/') ? 'observe' : 'enforce']))
   })
 
+  test('and are the same rules', () => {
+    const lists = shipped.map((file) => {
+      const rules = readRules(file, read(file))
+      return rules.ok ? rules.rules.list.map(({ line, ...rule }) => ({ ...rule, line: line > 0 })) : []
+    })
+    expect(lists[1]).toEqual(lists[0])
+    expect(lists[0]).not.toEqual([])
+  })
+
   test.each(['deploy/decoymx.yaml'].filter((file) => existsSync(join(root, file))))('%s', (file) => {
     const settings = readSettings(join(root, file), {})
     expect(settings.ok ? [] : settings.problems.map(spellProblem)).toEqual([])
