@@ -30,7 +30,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 function complain(body: unknown): number {
   const { error, hint } = body as { error?: string; hint?: string }
-  errors.print(`${errors.colours.red('error')}  ${error ?? 'the appliance answered with an error'}${hint ? ` (${hint})` : ''}`)
+  errors.print(
+    `${errors.colours.red('error')}  ${error ?? 'the appliance answered with an error'}${hint ? ` (${hint})` : ''}`,
+  )
   return 1
 }
 
@@ -52,12 +54,16 @@ function whereOf(options: Options): Where {
   return { state: resolve(options.state), settings: options.settings, rules: options.rules }
 }
 
-const state = () => new Option('--state <dir>', 'where the appliance keeps its journal and its socket').env('DECOYMX_STATE').default('var')
+const state = () =>
+  new Option('--state <dir>', 'where the appliance keeps its journal and its socket')
+    .env('DECOYMX_STATE')
+    .default('var')
 const settings = () => new Option('--settings <file>', 'this host: addresses, store, limits').env('DECOYMX_SETTINGS')
 const rules = () => new Option('--rules <file>', 'the rules').env('DECOYMX_RULES').default('rules.yaml')
 const json = () => new Option('--json', 'print JSON')
 const within = () => new Option('--for <span>', 'how long it stands, like 7d; without it until released')
-const because = () => new Option('--because <reason>', 'why; kept in the journal, shown by why').default('no reason given')
+const because = () =>
+  new Option('--because <reason>', 'why; kept in the journal, shown by why').default('no reason given')
 const author = () => new Option('--author <name>', 'who says so; by default the user of this shell')
 const PARTS = ['decoys', 'policy', 'dnsbl', 'http'] as const
 
@@ -70,9 +76,11 @@ const program = new Command('decoymx')
   .configureOutput({ outputError: (text, write) => write(errors.colours.red(text)) })
 
 let exitCode = 0
-const does = (body: (...words: never[]) => number | Promise<number>) => async (...words: unknown[]) => {
-  exitCode = await (body as (...all: unknown[]) => number | Promise<number>)(...words)
-}
+const does =
+  (body: (...words: never[]) => number | Promise<number>) =>
+  async (...words: unknown[]) => {
+    exitCode = await (body as (...all: unknown[]) => number | Promise<number>)(...words)
+  }
 
 program
   .command('run')
@@ -84,11 +92,22 @@ program
     new Option('--only <parts>', `run a part of it: ${PARTS.join(',')}`).argParser((text) => {
       const parts = text.split(',').map((part) => part.trim())
       const strange = parts.filter((part) => !(PARTS as readonly string[]).includes(part))
-      if (strange.length > 0) throw new InvalidArgumentError(`Expected a list of ${PARTS.join(', ')}; got ${strange.join(', ')}.`)
+      if (strange.length > 0)
+        throw new InvalidArgumentError(`Expected a list of ${PARTS.join(', ')}; got ${strange.join(', ')}.`)
       return parts
     }),
   )
-  .action(does((options: Options) => run(whereOf(options), { parts: new Set(options.only ?? PARTS), version, screen, problems: (all) => printProblems(all, errors), refuse: (error) => complain({ error }) })))
+  .action(
+    does((options: Options) =>
+      run(whereOf(options), {
+        parts: new Set(options.only ?? PARTS),
+        version,
+        screen,
+        problems: (all) => printProblems(all, errors),
+        refuse: (error) => complain({ error }),
+      }),
+    ),
+  )
 
 program
   .command('check')
@@ -96,15 +115,25 @@ program
   .addOption(settings())
   .addOption(rules())
   .addOption(json())
-  .action(does((options: Options) => check(whereOf({ ...options, state: '.' }), process.env, { json: options.json ?? false, screen, errors })))
+  .action(
+    does((options: Options) =>
+      check(whereOf({ ...options, state: '.' }), process.env, { json: options.json ?? false, screen, errors }),
+    ),
+  )
 
 program
   .command('why')
-  .description('the decision about a client and its arithmetic; exit 0 clean, 10 observed or deferred, 11 blocked, 12 allowed')
+  .description(
+    'the decision about a client and its arithmetic; exit 0 clean, 10 observed or deferred, 11 blocked, 12 allowed',
+  )
   .argument('<subject>', 'an IP address, a CIDR, or the ticket that a refused sender quotes')
   .addOption(state())
   .addOption(json())
-  .action(does((subject: string, options: Options) => why(whereOf(options).state, subject, { json: options.json ?? false, screen, complain })))
+  .action(
+    does((subject: string, options: Options) =>
+      why(whereOf(options).state, subject, { json: options.json ?? false, screen, complain }),
+    ),
+  )
 
 program
   .command('list')
@@ -116,7 +145,14 @@ program
   .addOption(json())
   .action(
     does((network: string | undefined, options: Options) =>
-      list(whereOf(options).state, { within: network, word: options.verdict, limit: options.limit, json: options.json ?? false, screen, complain }),
+      list(whereOf(options).state, {
+        within: network,
+        word: options.verdict,
+        limit: options.limit,
+        json: options.json ?? false,
+        screen,
+        complain,
+      }),
     ),
   )
 
@@ -126,7 +162,13 @@ const WORDS = {
   release: 'take a block or an allow back, and forget the evidence that led there',
 } as const
 for (const word of ['allow', 'block', 'release'] as const) {
-  const command = program.command(word).description(WORDS[word]).argument('<target>', 'an IP address or a CIDR').addOption(state()).addOption(because()).addOption(author())
+  const command = program
+    .command(word)
+    .description(WORDS[word])
+    .argument('<target>', 'an IP address or a CIDR')
+    .addOption(state())
+    .addOption(because())
+    .addOption(author())
   if (word !== 'release') command.addOption(within()).addOption(new Option('--force', 'also for a very wide network'))
   command.addOption(json()).action(
     does((target: string, options: Options) =>

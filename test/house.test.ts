@@ -38,7 +38,9 @@ type Import = { readonly from: string; readonly to: string; readonly named: stri
 function importsOf(file: string): Import[] {
   const code = withoutComments(sources.get(file) ?? '')
   const fixed = [...code.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?'([^'\n]+)'/gm)]
-  const called = [...code.matchAll(/\bimport\(\s*'([^'\n]+)'/g)].map(([whole, named]) => [whole, undefined, named] as const)
+  const called = [...code.matchAll(/\bimport\(\s*'([^'\n]+)'/g)].map(
+    ([whole, named]) => [whole, undefined, named] as const,
+  )
   return [...fixed, ...called].map(([, type, named = '']) => ({
     from: file,
     to: named.startsWith('.') ? normalize(join(dirname(file), named)) : named,
@@ -88,11 +90,22 @@ describe('floors', () => {
   })
 
   test('no circle of imports, not even of types', () => {
-    expect(circleIn(new Map(files.map((file) => [file, ours.filter(({ from }) => from === file).map(({ to }) => to)])))).toEqual([])
+    expect(
+      circleIn(new Map(files.map((file) => [file, ours.filter(({ from }) => from === file).map(({ to }) => to)]))),
+    ).toEqual([])
   })
 
   test('a circle would be found', () => {
-    expect(circleIn(new Map([['a', ['b', 'c']], ['b', []], ['c', ['d']], ['d', ['a']]]))).toEqual(['a', 'c', 'd', 'a'])
+    expect(
+      circleIn(
+        new Map([
+          ['a', ['b', 'c']],
+          ['b', []],
+          ['c', ['d']],
+          ['d', ['a']],
+        ]),
+      ),
+    ).toEqual(['a', 'c', 'd', 'a'])
   })
 })
 
@@ -131,7 +144,9 @@ describe('core is pure', () => {
   })
 
   test('and asks few packages', () => {
-    const packages = imports.filter(({ from, named }) => roomOf(from) === 'core' && !named.startsWith('.')).map(({ named }) => named)
+    const packages = imports
+      .filter(({ from, named }) => roomOf(from) === 'core' && !named.startsWith('.'))
+      .map(({ named }) => named)
     expect([...new Set(packages)].toSorted()).toEqual(['ipaddr.js', 'yaml', 'zod'])
   })
 })
@@ -143,11 +158,17 @@ describe('every file', () => {
   })
 
   test('has a noun of its own for a name, in small letters and dashes', () => {
-    expect(files.filter((file) => NAMELESS.test(basename(file)) || !/^[a-z0-9]+(-[a-z0-9]+)*\.(ts|js)$/.test(basename(file)))).toEqual([])
+    expect(
+      files.filter(
+        (file) => NAMELESS.test(basename(file)) || !/^[a-z0-9]+(-[a-z0-9]+)*\.(ts|js)$/.test(basename(file)),
+      ),
+    ).toEqual([])
   })
 
   test(`has at most ${LINES_MAX} lines`, () => {
-    const long = files.map((file) => [file, (sources.get(file) ?? '').split('\n').length - 1] as const).filter(([, lines]) => lines > LINES_MAX)
+    const long = files
+      .map((file) => [file, (sources.get(file) ?? '').split('\n').length - 1] as const)
+      .filter(([, lines]) => lines > LINES_MAX)
     expect(long).toEqual([])
   })
 })

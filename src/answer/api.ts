@@ -76,9 +76,16 @@ const WIDEST = { 4: 16, 6: 32 } as const
 export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
   const app = new Hono()
   app.use(secureHeaders())
-  app.use(bodyLimit({ maxSize: BODY_BYTES_MAX, onError: (c) => c.json({ error: `the body is larger than ${BODY_BYTES_MAX} bytes` }, 413) }))
+  app.use(
+    bodyLimit({
+      maxSize: BODY_BYTES_MAX,
+      onError: (c) => c.json({ error: `the body is larger than ${BODY_BYTES_MAX} bytes` }, 413),
+    }),
+  )
   app.onError((error, c) => c.json({ error: error.message }, 500))
-  app.notFound((c) => c.json({ error: `there is no ${c.req.method} ${c.req.path} here`, hint: 'GET / lists what there is' }, 404))
+  app.notFound((c) =>
+    c.json({ error: `there is no ${c.req.method} ${c.req.path} here`, hint: 'GET / lists what there is' }, 404),
+  )
 
   app.get('/', (c) => c.text(INDEX))
   app.get('/healthz', (c) => c.json({ ok: true }))
@@ -98,7 +105,11 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
   })
   app.get('/api/v1/tickets/:ticket', (c) => {
     const ruling = options.reputation.ofTicket(c.req.param('ticket'))
-    if (!ruling) return c.json({ error: `no decision stands under ticket ${c.req.param('ticket')}`, hint: 'it has expired or was released' }, 404)
+    if (!ruling)
+      return c.json(
+        { error: `no decision stands under ticket ${c.req.param('ticket')}`, hint: 'it has expired or was released' },
+        404,
+      )
     return c.json(viewOfRuling(ruling))
   })
   app.get('/api/v1/decisions', (c) => {
@@ -109,7 +120,10 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
       if (!prefix) return true
       const [address = ''] = ruling.target.split('/')
       const client = parseClient(address)
-      return client !== undefined && (covers(prefix, client) || (ruling.by === 'operator' && overlaps(ruling.target, prefix)))
+      return (
+        client !== undefined &&
+        (covers(prefix, client) || (ruling.by === 'operator' && overlaps(ruling.target, prefix)))
+      )
     })
     return c.json({ decisions: rulings.toSorted((a, b) => b.since - a.since).map(viewOfRuling) })
   })
@@ -117,16 +131,38 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
 
   app.post('/api/v1/words', async (c) => {
     const read = wordSchema.safeParse(await c.req.json().catch(() => undefined))
-    if (!read.success) return c.json({ error: read.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ') }, 400)
+    if (!read.success)
+      return c.json(
+        { error: read.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ') },
+        400,
+      )
     const { word, target, because, author, force, for: span } = read.data
     const prefix = parsePrefix(target)
     if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
     if (word !== 'release' && prefix.length < WIDEST[prefix.family] && !force)
-      return c.json({ error: `${prefix.cidr} is wider than /${WIDEST[prefix.family]}`, hint: 'say it again with --force if you mean it' }, 400)
+      return c.json(
+        {
+          error: `${prefix.cidr} is wider than /${WIDEST[prefix.family]}`,
+          hint: 'say it again with --force if you mean it',
+        },
+        400,
+      )
     const at = options.now()
-    const said: Word = { type: 'word', at, word, target: prefix.cidr, until: span === undefined ? undefined : at + span, because, author }
+    const said: Word = {
+      type: 'word',
+      at,
+      word,
+      target: prefix.cidr,
+      until: span === undefined ? undefined : at + span,
+      because,
+      author,
+    }
     const outcome = await options.reputation.say(said)
-    if (outcome === 'lost') return c.json({ error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' }, 503)
+    if (outcome === 'lost')
+      return c.json(
+        { error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' },
+        503,
+      )
     return c.json({ outcome, word, target: prefix.cidr, until: iso(said.until) })
   })
   app.post('/api/v1/reload', async (c) => {
@@ -140,14 +176,20 @@ const wordSchema = z.strictObject({
   word: z.enum(['allow', 'block', 'release']),
   target: z.string().min(1).max(64),
   for: duration()
-    .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, { error: 'expected a span above 0 and at most ten years; leave it out for good' })
+    .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, {
+      error: 'expected a span above 0 and at most ten years; leave it out for good',
+    })
     .optional(),
   because: z.string().trim().min(1, { error: 'expected a reason' }).max(300),
   author: z.string().min(1).max(100),
   force: z.boolean().default(false),
 })
 
-function viewOf(client: Client, { decision, verdict, facts, contacts, networkContacts }: Explanation, rules: string): ClientView {
+function viewOf(
+  client: Client,
+  { decision, verdict, facts, contacts, networkContacts }: Explanation,
+  rules: string,
+): ClientView {
   const byEntry = verdict?.allowedBy
   return {
     client: client.ip,
@@ -166,16 +208,25 @@ function viewOf(client: Client, { decision, verdict, facts, contacts, networkCon
     standing: {
       allowed:
         decision.verdict === 'allow'
-          ? { by: decision.by === 'operator' ? 'operator' : `${rules}:${byEntry?.line ?? 0}`, because: decision.because ?? '' }
+          ? {
+              by: decision.by === 'operator' ? 'operator' : `${rules}:${byEntry?.line ?? 0}`,
+              because: decision.because ?? '',
+            }
           : null,
       never: verdict?.never ?? null,
       credit: null,
       pool: null,
     },
-    reasons: (verdict?.reasons ?? []).map((reason) => ({ ...reason, weight: Math.round(reason.weight * 100) / 100, last: iso(reason.last) as string })),
+    reasons: (verdict?.reasons ?? []).map((reason) => ({
+      ...reason,
+      weight: Math.round(reason.weight * 100) / 100,
+      last: iso(reason.last) as string,
+    })),
     contacts,
     networkContacts,
-    facts: Object.fromEntries(FACT_NAMES.map((name) => [name, total(facts.own, name)] as const).filter(([, n]) => n > 0)),
+    facts: Object.fromEntries(
+      FACT_NAMES.map((name) => [name, total(facts.own, name)] as const).filter(([, n]) => n > 0),
+    ),
     rules,
   }
 }

@@ -17,24 +17,28 @@ const REPLY_BYTES_MAX = 512 * 1024 * 1024
 export function ask(folder: string, method: 'GET' | 'POST', path: string, body?: object): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? undefined : JSON.stringify(body)
-    const headers = payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
-    const asked = request({ socketPath: controlSocket(folder), method, path, headers, timeout: DEADLINE_MS }, (response) => {
-      const chunks: Buffer[] = []
-      let size = 0
-      response.on('data', (chunk: Buffer) => {
-        size += chunk.length
-        if (size > REPLY_BYTES_MAX) asked.destroy(new Error('the reply is too large'))
-        else chunks.push(chunk)
-      })
-      response.on('error', reject)
-      response.on('end', () => {
-        try {
-          resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString()) })
-        } catch (error) {
-          reject(error as Error)
-        }
-      })
-    })
+    const headers =
+      payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
+    const asked = request(
+      { socketPath: controlSocket(folder), method, path, headers, timeout: DEADLINE_MS },
+      (response) => {
+        const chunks: Buffer[] = []
+        let size = 0
+        response.on('data', (chunk: Buffer) => {
+          size += chunk.length
+          if (size > REPLY_BYTES_MAX) asked.destroy(new Error('the reply is too large'))
+          else chunks.push(chunk)
+        })
+        response.on('error', reject)
+        response.on('end', () => {
+          try {
+            resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString()) })
+          } catch (error) {
+            reject(error as Error)
+          }
+        })
+      },
+    )
     asked.on('timeout', () => asked.destroy(new Error(`the appliance did not answer within ${DEADLINE_MS / 1000} s`)))
     asked.on('error', (error: NodeJS.ErrnoException) => reject(explain(error, folder)))
     asked.end(payload)
@@ -43,7 +47,10 @@ export function ask(folder: string, method: 'GET' | 'POST', path: string, body?:
 
 function explain(error: NodeJS.ErrnoException, folder: string): Error {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
-    return new NotRunning(`no decoymx is running on ${folder}. Start it with "npm start", or name its state directory with --state DIR`)
-  if (error.code === 'EACCES') return new NotRunning(`the decoymx on ${folder} belongs to another user: ask as that user, or as root`)
+    return new NotRunning(
+      `no decoymx is running on ${folder}. Start it with "npm start", or name its state directory with --state DIR`,
+    )
+  if (error.code === 'EACCES')
+    return new NotRunning(`the decoymx on ${folder} belongs to another user: ask as that user, or as root`)
   return error
 }

@@ -25,17 +25,26 @@ export function readRulesFile(path: string): ReturnType<typeof readRules> {
   try {
     return readRules(file, readFileSync(path, 'utf8'))
   } catch (error) {
-    return { ok: false, problems: [{ file, line: 1, column: 1, message: `cannot be read: ${(error as Error).message}` }] }
+    return {
+      ok: false,
+      problems: [{ file, line: 1, column: 1, message: `cannot be read: ${(error as Error).message}` }],
+    }
   }
 }
 
-export function check(where: Where, env: NodeJS.ProcessEnv, options: { json: boolean; screen: Screen; errors: Screen }): number {
+export function check(
+  where: Where,
+  env: NodeJS.ProcessEnv,
+  options: { json: boolean; screen: Screen; errors: Screen },
+): number {
   const read = readAll(where, env)
   const problems = read.ok ? [] : read.problems
   if (options.json) options.screen.print(JSON.stringify({ ok: read.ok, problems }, null, 2))
   else if (read.ok) {
     const { list, mode, file } = read.rules
-    options.screen.print(`${options.screen.colours.green('sound')}  ${where.settings ?? 'settings: defaults'}; ${file}: ${list.length} rules, mode ${mode}`)
+    options.screen.print(
+      `${options.screen.colours.green('sound')}  ${where.settings ?? 'settings: defaults'}; ${file}: ${list.length} rules, mode ${mode}`,
+    )
   } else printProblems(problems, options.errors)
   return read.ok ? 0 : 1
 }

@@ -15,12 +15,21 @@ export const LIST_LIMIT = 50
 
 export async function list(
   folder: string,
-  options: { within: string | undefined; word: string | undefined; limit: number; json: boolean; screen: Screen; complain: Complain },
+  options: {
+    within: string | undefined
+    word: string | undefined
+    limit: number
+    json: boolean
+    screen: Screen
+    complain: Complain
+  },
 ): Promise<number> {
   const query = options.within === undefined ? '' : `?within=${encodeURIComponent(options.within)}`
   const { status, body } = await ask(folder, 'GET', `/api/v1/decisions${query}`)
   if (status !== 200) return options.complain(body)
-  const all = (body as { decisions: RulingView[] }).decisions.filter((each) => !options.word || each.word === options.word)
+  const all = (body as { decisions: RulingView[] }).decisions.filter(
+    (each) => !options.word || each.word === options.word,
+  )
   if (options.json) options.screen.print(JSON.stringify({ decisions: all }, null, 2))
   else if (all.length === 0) options.screen.print('No decision stands.')
   else {
@@ -35,7 +44,15 @@ export async function say(
   folder: string,
   word: 'allow' | 'block' | 'release',
   target: string,
-  options: { for: string | undefined; because: string; author: string | undefined; force: boolean; json: boolean; screen: Screen; complain: Complain },
+  options: {
+    for: string | undefined
+    because: string
+    author: string | undefined
+    force: boolean
+    json: boolean
+    screen: Screen
+    complain: Complain
+  },
 ): Promise<number> {
   const { status, body } = await ask(folder, 'POST', '/api/v1/words', {
     word,
@@ -50,7 +67,8 @@ export async function say(
   if (options.json) options.screen.print(JSON.stringify(done, null, 2))
   else {
     const stands = word === 'release' ? '' : done.until ? ` until ${when(done.until, Date.now())}` : ' until released'
-    const effect = done.outcome === 'applied' ? 'in effect now' : 'written down; in effect as soon as the store answers again'
+    const effect =
+      done.outcome === 'applied' ? 'in effect now' : 'written down; in effect as soon as the store answers again'
     options.screen.print(`${DONE[word]} ${done.target}${stands}: ${effect}`)
   }
   return 0
@@ -66,7 +84,8 @@ export function printRulings(screen: Screen, rulings: readonly RulingView[], now
     each.ticket,
     each.because,
   ])
-  for (const line of table(screen, ['client', 'verdict', 'by', 'score', 'until', 'ticket', 'because'], rows)) screen.print(line)
+  for (const line of table(screen, ['client', 'verdict', 'by', 'score', 'until', 'ticket', 'because'], rows))
+    screen.print(line)
 }
 
 const DONE = { allow: 'allowed', block: 'blocked', release: 'released' } as const

@@ -92,7 +92,8 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     },
   })
   const { witness, decide } = reputation
-  const realMx = settings['real-mx'].greet.length > 0 && parts.has('decoys') ? witnessOf(settings, witness, now) : undefined
+  const realMx =
+    settings['real-mx'].greet.length > 0 && parts.has('decoys') ? witnessOf(settings, witness, now) : undefined
   await realMx?.start()
 
   const reload = async (): Promise<readonly Problem[]> => {
@@ -117,14 +118,26 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     since: new Date(now() - process.uptime() * 1000).toISOString(),
     mode: rules.mode,
     box: reputation.box,
-    rules: { file: rules.file, count: rules.list.length, loaded: new Date(loadedAt).toISOString(), problems: reloadProblems.map(spellProblem) },
-    doors: doors.map(({ name, wanted, bound, error }) => ({ name, address: bound ?? wanted, open: bound !== undefined, error: error ?? null })),
+    rules: {
+      file: rules.file,
+      count: rules.list.length,
+      loaded: new Date(loadedAt).toISOString(),
+      problems: reloadProblems.map(spellProblem),
+    },
+    doors: doors.map(({ name, wanted, bound, error }) => ({
+      name,
+      address: bound ?? wanted,
+      open: bound !== undefined,
+      error: error ?? null,
+    })),
     held: { primary: heldBy(decoys, 'primary'), backup: heldBy(decoys, 'backup') },
     reputation: reputation.state(),
     witness: witnessSentence(settings),
   })
   const unready = (): string[] => [
-    ...doors.filter((door) => door.bound === undefined).map((door) => `${door.name} ${door.wanted}: ${door.error ?? 'not open yet'}`),
+    ...doors
+      .filter((door) => door.bound === undefined)
+      .map((door) => `${door.name} ${door.wanted}: ${door.error ?? 'not open yet'}`),
     ...(reputation.state().ledger === 'fresh' ? [] : [`the copy of the decisions is ${reputation.state().ledger}`]),
   ]
   metrics.follow(status)
@@ -133,7 +146,15 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     for (const address of addresses) doors.push(await openDoor(name, address, listener(), tell.door))
   }
   const closers: (() => Promise<void>)[] = []
-  const apiOptions: ApiOptions = { reputation, rulesFile: () => rules.file, status, unready, metrics: () => metrics.read(), reload, now }
+  const apiOptions: ApiOptions = {
+    reputation,
+    rulesFile: () => rules.file,
+    status,
+    unready,
+    metrics: () => metrics.read(),
+    reload,
+    now,
+  }
   const control = serve(apiOptions, 'operator')
   closers.push(await listenForCommands(control, where.state))
 
@@ -161,7 +182,15 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     await open('policy', settings.policy.listen, () => tcp(policy.server()))
   }
   if (parts.has('dnsbl')) {
-    const { zone, askers, contact, ttl, 'negative-ttl': negativeTtl, 'observe-code': observeCode, listen } = settings.dnsbl
+    const {
+      zone,
+      askers,
+      contact,
+      ttl,
+      'negative-ttl': negativeTtl,
+      'observe-code': observeCode,
+      listen,
+    } = settings.dnsbl
     const dnsbl = new Dnsbl({
       zone,
       decide,
@@ -237,7 +266,9 @@ function witnessOf(settings: Settings, witness: Witness, now: () => number): Rea
 
 function witnessSentence(settings: Settings): string {
   const { greet } = settings['real-mx']
-  return greet.length > 0 ? `greets ${greet.map(spellAddress).join(', ')}` : 'none (real-mx.greet in the settings): an outage of the real MX is not noticed'
+  return greet.length > 0
+    ? `greets ${greet.map(spellAddress).join(', ')}`
+    : 'none (real-mx.greet in the settings): an outage of the real MX is not noticed'
 }
 
 function heldBy(decoys: readonly Decoy[], role: 'primary' | 'backup'): number {
@@ -252,7 +283,9 @@ function serve(options: ApiOptions, rights: 'viewer' | 'operator'): Server {
 async function listenForCommands(server: Server, folder: string): Promise<() => Promise<void>> {
   const path = controlSocket(folder)
   if (Buffer.byteLength(path) > SOCKET_PATH_MAX)
-    throw new Error(`the path of the state directory is too long for a socket in it (${path}): start from a nearer directory, or use a shorter --state`)
+    throw new Error(
+      `the path of the state directory is too long for a socket in it (${path}): start from a nearer directory, or use a shorter --state`,
+    )
   rmSync(path, { force: true })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

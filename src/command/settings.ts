@@ -17,7 +17,10 @@ export type Settings = z.output<typeof settingsSchema>
 const address = z.string().transform((text, ctx): Address => {
   const read = parseAddress(text)
   if (read) return read
-  ctx.addIssue({ code: 'custom', message: `expected an address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got ${show(text)}` })
+  ctx.addIssue({
+    code: 'custom',
+    message: `expected an address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got ${show(text)}`,
+  })
   return z.NEVER
 })
 
@@ -36,9 +39,12 @@ const span = (text: string) => duration().prefault(text)
 
 /** Short enough for 32 IPv6 labels before it. */
 const NAME_MAX = 180
-const hostName = z.string().max(NAME_MAX).regex(/^([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}\.?$/i, {
-  error: (issue) => `expected a full name like mx9.example.org, got ${show(issue.input)}`,
-})
+const hostName = z
+  .string()
+  .max(NAME_MAX)
+  .regex(/^([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}\.?$/i, {
+    error: (issue) => `expected a full name like mx9.example.org, got ${show(issue.input)}`,
+  })
 
 const PACES = {
   brisk: { greeting: '200ms', reply: '50ms', byte: '0ms', drip: '1s' },
@@ -98,7 +104,10 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       url: z
         .string()
-        .regex(/^rediss?:\/\/.+|^redis\+unix:\/\/.+|^\/.+/, { error: (issue) => `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(issue.input)}` })
+        .regex(/^rediss?:\/\/.+|^redis\+unix:\/\/.+|^\/.+/, {
+          error: (issue) =>
+            `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(issue.input)}`,
+        })
         .optional()
         .describe('A Redis that several hosts share; without it the store is embedded, in the state directory'),
       'url-file': z.string().optional().describe('A file that holds the url'),
@@ -113,7 +122,11 @@ export const settingsSchema = z.strictObject({
     .prefault({}),
   'real-mx': z
     .strictObject({
-      greet: z.array(address).max(16).default([]).describe('Real MXs that the witness greets; none: outages are not noticed'),
+      greet: z
+        .array(address)
+        .max(16)
+        .default([])
+        .describe('Real MXs that the witness greets; none: outages are not noticed'),
       every: span('30s'),
     })
     .prefault({}),
@@ -124,8 +137,7 @@ export const settingsSchema = z.strictObject({
 export type Where = { readonly state: string; readonly settings: string | undefined; readonly rules: string }
 
 export type SettingsReading =
-  | { readonly ok: true; readonly settings: Settings }
-  | { readonly ok: false; readonly problems: readonly Problem[] }
+  { readonly ok: true; readonly settings: Settings } | { readonly ok: false; readonly problems: readonly Problem[] }
 
 /** Reads the file, if there is one, and the environment; all mistakes of both at once. */
 export function readSettings(file: string | undefined, env: NodeJS.ProcessEnv): SettingsReading {
@@ -140,19 +152,35 @@ export function readSettings(file: string | undefined, env: NodeJS.ProcessEnv): 
   }
   const read = readDocument(file ?? 'defaults', source, settingsSchema)
   if (!read.ok) return { ok: false, problems: [...problems, ...read.problems] }
-  const url = secret(env['DECOYMX_REDIS_URL'], env['DECOYMX_REDIS_URL_FILE'] ?? read.value.store['url-file'], problems) ?? read.value.store.url
+  const url =
+    secret(env['DECOYMX_REDIS_URL'], env['DECOYMX_REDIS_URL_FILE'] ?? read.value.store['url-file'], problems) ??
+    read.value.store.url
   if (url !== undefined && !settingsSchema.shape.store.safeParse({ url }).success)
-    problems.push(at('DECOYMX_REDIS_URL', `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(url)}`))
+    problems.push(
+      at(
+        'DECOYMX_REDIS_URL',
+        `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(url)}`,
+      ),
+    )
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, settings: { ...read.value, store: { ...read.value.store, url } } }
 }
 
-const ENVIRONMENT = ['DECOYMX_STATE', 'DECOYMX_SETTINGS', 'DECOYMX_RULES', 'DECOYMX_REDIS_URL', 'DECOYMX_REDIS_URL_FILE'] as const
+const ENVIRONMENT = [
+  'DECOYMX_STATE',
+  'DECOYMX_SETTINGS',
+  'DECOYMX_RULES',
+  'DECOYMX_REDIS_URL',
+  'DECOYMX_REDIS_URL_FILE',
+] as const
 
 function strangers(env: NodeJS.ProcessEnv): Problem[] {
   return Object.keys(env)
     .filter((name) => name.startsWith('DECOYMX_') && !(ENVIRONMENT as readonly string[]).includes(name))
-    .map((name) => ({ ...at(name, 'no such environment variable'), hint: didYouMean(name, ENVIRONMENT) ?? `known: ${ENVIRONMENT.join(', ')}` }))
+    .map((name) => ({
+      ...at(name, 'no such environment variable'),
+      hint: didYouMean(name, ENVIRONMENT) ?? `known: ${ENVIRONMENT.join(', ')}`,
+    }))
 }
 
 function secret(value: string | undefined, file: string | undefined, problems: Problem[]): string | undefined {

@@ -38,12 +38,18 @@ export async function openDoor(
   tell: (happening: DoorHappening) => void,
   retryMs = RETRY_MS,
 ): Promise<Door> {
-  const door = { name, wanted: spellAddress(address), bound: undefined as string | undefined, error: undefined as string | undefined }
+  const door = {
+    name,
+    wanted: spellAddress(address),
+    bound: undefined as string | undefined,
+    error: undefined as string | undefined,
+  }
   let timer: NodeJS.Timeout | undefined
   let closed = false
   const attempt = async () => {
     try {
-      const stuck = (error: Error) => tell({ what: 'stuck', door: name, address: door.bound ?? door.wanted, error: error.message })
+      const stuck = (error: Error) =>
+        tell({ what: 'stuck', door: name, address: door.bound ?? door.wanted, error: error.message })
       door.bound = spellAddress({ host: address.host, port: await listener(address, stuck) })
       door.error = undefined
       tell({ what: 'open', door: name, address: door.bound })

@@ -23,7 +23,8 @@ export function lockState(folder: string): StateLock | string {
     lock.exec('PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (error) {
     lock?.close()
-    if (!/locked|busy/i.test((error as Error).message)) return `the state directory ${folder} cannot be locked: ${(error as Error).message}`
+    if (!/locked|busy/i.test((error as Error).message))
+      return `the state directory ${folder} cannot be locked: ${(error as Error).message}`
     const pid = existsSync(pidFile(folder)) ? ` (pid ${readFileSync(pidFile(folder), 'utf8').trim()})` : ''
     return `another decoymx${pid} is running on ${folder}; end it, or give this one a directory of its own with --state DIR`
   }

@@ -11,14 +11,27 @@ export type StatusView = {
   readonly since: string
   readonly mode: string
   readonly box: string
-  readonly rules: { readonly file: string; readonly count: number; readonly loaded: string; readonly problems: readonly string[] }
-  readonly doors: readonly { readonly name: string; readonly address: string; readonly open: boolean; readonly error: string | null }[]
+  readonly rules: {
+    readonly file: string
+    readonly count: number
+    readonly loaded: string
+    readonly problems: readonly string[]
+  }
+  readonly doors: readonly {
+    readonly name: string
+    readonly address: string
+    readonly open: boolean
+    readonly error: string | null
+  }[]
   readonly held: { readonly primary: number; readonly backup: number }
   readonly reputation: ReputationState
   readonly witness: string
 }
 
-export async function status(folder: string, { json, screen, errors }: { json: boolean; screen: Screen; errors: Screen }): Promise<number> {
+export async function status(
+  folder: string,
+  { json, screen, errors }: { json: boolean; screen: Screen; errors: Screen },
+): Promise<number> {
   try {
     const { body } = await ask(folder, 'GET', '/api/v1/status')
     const view = body as StatusView
@@ -40,10 +53,14 @@ const LEVELS = ['OK', 'WARNING', 'CRITICAL'] as const
 function judged(view: StatusView): [0 | 1 | 2, string[]] {
   const grave: string[] = []
   const light: string[] = []
-  for (const door of view.doors) if (!door.open) grave.push(`${door.name} ${door.address}: ${door.error ?? 'not open yet'}; tried again every few seconds`)
-  if (view.reputation.ledger !== 'fresh') grave.push(`the copy of the decisions is ${view.reputation.ledger}: nobody is refused. Is the store reachable?`)
+  for (const door of view.doors)
+    if (!door.open)
+      grave.push(`${door.name} ${door.address}: ${door.error ?? 'not open yet'}; tried again every few seconds`)
+  if (view.reputation.ledger !== 'fresh')
+    grave.push(`the copy of the decisions is ${view.reputation.ledger}: nobody is refused. Is the store reachable?`)
   if (view.reputation.waiting > 1000) light.push(`${view.reputation.waiting} events wait in the journal for the store`)
-  if (view.rules.problems.length > 0) light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
+  if (view.rules.problems.length > 0)
+    light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
 }
 
@@ -61,6 +78,10 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     `  Rules       ${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,
     `  Witness     ${view.witness}`,
     '',
-    ...table(screen, ['listener', 'address', 'state'], view.doors.map((door) => [door.name, door.address, door.open ? 'open' : (door.error ?? 'shut')])),
+    ...table(
+      screen,
+      ['listener', 'address', 'state'],
+      view.doors.map((door) => [door.name, door.address, door.open ? 'open' : (door.error ?? 'shut')]),
+    ),
   ]
 }

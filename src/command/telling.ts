@@ -22,7 +22,8 @@ export function teller(log: Log, metrics: Metrics) {
   const answered = (asker: 'policy' | 'dnsbl', { effect, verdict, doubt }: Decision) => {
     metrics.answers.inc({ asker, answer: effect })
     if (doubt) metrics.doubts.inc({ asker, doubt })
-    else if (effect === 'pass' && verdict !== 'clean' && verdict !== 'allow') metrics.wouldHaveBeen.inc({ asker, answer: verdict })
+    else if (effect === 'pass' && verdict !== 'clean' && verdict !== 'allow')
+      metrics.wouldHaveBeen.inc({ asker, answer: verdict })
   }
 
   return {
@@ -89,7 +90,8 @@ export function teller(log: Log, metrics: Metrics) {
         const { what, ...rest } = it
         log.warn(rest, `store: ${STORE_WORDS[what]}`)
       } else if (from === 'ledger') {
-        if (it.what === 'unreachable' && !unreachable) log.warn({ error: it.error }, 'decisions: the store does not answer; the last known ones are used')
+        if (it.what === 'unreachable' && !unreachable)
+          log.warn({ error: it.error }, 'decisions: the store does not answer; the last known ones are used')
         unreachable = it.what === 'unreachable'
         if (it.what === 'loaded') log.debug({ rulings: it.rulings }, 'decisions: loaded')
         if (it.what === 'changed') changed(it.ruling, it.before)
@@ -98,7 +100,8 @@ export function teller(log: Log, metrics: Metrics) {
 
     door: (it: DoorHappening): void => {
       if (it.what === 'open') log.debug(`${it.door} listens on ${it.address}`)
-      else if (it.what === 'stuck') log.warn({ error: it.error }, `${it.door}: a client could not come in at ${it.address}`)
+      else if (it.what === 'stuck')
+        log.warn({ error: it.error }, `${it.door}: a client could not come in at ${it.address}`)
       else log.error(`${it.door} cannot listen on ${it.address}: ${it.error}; the rest runs, and this is tried again`)
     },
 
@@ -129,7 +132,8 @@ export function teller(log: Log, metrics: Metrics) {
 
   function changed(ruling: Changed['ruling'], before: Changed['before']): void {
     if (!ruling) {
-      if (before) log.info({ client: before.target, ticket: before.ticket }, `decision: ${before.word} of ${before.target} ended`)
+      if (before)
+        log.info({ client: before.target, ticket: before.ticket }, `decision: ${before.word} of ${before.target} ended`)
       return
     }
     metrics.rulings.inc({ by: ruling.by, word: ruling.word })

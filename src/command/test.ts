@@ -65,7 +65,10 @@ async function filesOf(path: string): Promise<string[]> {
   const found = await stat(path).catch(() => undefined)
   if (!found?.isDirectory()) return [path]
   const names = await readdir(path)
-  return names.filter((name) => /\.ya?ml$/.test(name)).toSorted().map((name) => join(path, name))
+  return names
+    .filter((name) => /\.ya?ml$/.test(name))
+    .toSorted()
+    .map((name) => join(path, name))
 }
 
 type Unread = { readonly ok: false; readonly problems: readonly Problem[] }

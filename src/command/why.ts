@@ -12,7 +12,11 @@ import { type Complain, printRulings } from './decisions.ts'
 
 const EXIT_OF: Record<string, number> = { clean: 0, observe: 10, defer: 10, block: 11, allow: 12 }
 
-export async function why(folder: string, subject: string, options: { json: boolean; screen: Screen; complain: Complain }): Promise<number> {
+export async function why(
+  folder: string,
+  subject: string,
+  options: { json: boolean; screen: Screen; complain: Complain },
+): Promise<number> {
   const { json, screen, complain } = options
   if (parseClient(subject)) return whyClient(folder, subject, options)
   if (/^[0-9a-z]{4}-?[0-9a-z]{4}$/i.test(subject)) {
@@ -27,7 +31,11 @@ export async function why(folder: string, subject: string, options: { json: bool
     return EXIT_OF[ruling.word] ?? 1
   }
   const prefix = parsePrefix(subject)
-  if (typeof prefix === 'string') return complain({ error: `expected an IP address, a CIDR or a ticket, got "${subject}"`, hint: 'like 192.0.2.1, 2001:db8::/64 or 7F3K-9Q2M' })
+  if (typeof prefix === 'string')
+    return complain({
+      error: `expected an IP address, a CIDR or a ticket, got "${subject}"`,
+      hint: 'like 192.0.2.1, 2001:db8::/64 or 7F3K-9Q2M',
+    })
   const { status, body } = await ask(folder, 'GET', `/api/v1/decisions?within=${encodeURIComponent(prefix.cidr)}`)
   if (status !== 200) return complain(body)
   const { decisions } = body as { decisions: RulingView[] }
@@ -37,7 +45,11 @@ export async function why(folder: string, subject: string, options: { json: bool
   return Math.max(0, ...decisions.map((each) => EXIT_OF[each.word] ?? 1))
 }
 
-async function whyClient(folder: string, ip: string, { json, screen, complain }: { json: boolean; screen: Screen; complain: Complain }): Promise<number> {
+async function whyClient(
+  folder: string,
+  ip: string,
+  { json, screen, complain }: { json: boolean; screen: Screen; complain: Complain },
+): Promise<number> {
   const { status, body } = await ask(folder, 'GET', `/api/v1/clients/${encodeURIComponent(ip)}`)
   if (status !== 200) return complain(body)
   const view = body as ClientView
@@ -48,15 +60,25 @@ async function whyClient(folder: string, ip: string, { json, screen, complain }:
 
 function tell(view: ClientView, screen: Screen, now: number): string[] {
   const { colours } = screen
-  const paint = { block: colours.red, defer: colours.yellow, observe: colours.yellow, allow: colours.green }[view.verdict] ?? colours.green
+  const paint =
+    { block: colours.red, defer: colours.yellow, observe: colours.yellow, allow: colours.green }[view.verdict] ??
+    colours.green
   const head = [colours.bold(view.client), paint(view.verdict.toUpperCase())]
   if (view.until) head.push(`until ${when(view.until, now)}`)
   if (view.ticket) head.push(`ticket ${colours.bold(view.ticket)}`)
-  return [head.join('  '), `  ${standing(view)}`, '', ...arithmetic(view, screen, now), ...visits(view), ...next(view, colours)]
+  return [
+    head.join('  '),
+    `  ${standing(view)}`,
+    '',
+    ...arithmetic(view, screen, now),
+    ...visits(view),
+    ...next(view, colours),
+  ]
 }
 
 function standing(view: ClientView): string {
-  if (view.doubt === 'store') return 'The store did not answer in time: the facts are not known now, so nothing can be refused because of them.'
+  if (view.doubt === 'store')
+    return 'The store did not answer in time: the facts are not known now, so nothing can be refused because of them.'
   if (view.standing.never) return `Never listed: it is ${view.standing.never}.`
   if (view.standing.allowed) return `Allowed by ${view.standing.allowed.by}: ${view.standing.allowed.because}`
   if (view.doubt) return `Our copy of the decisions is ${view.doubt}: askers are told nothing against it.`
@@ -67,16 +89,26 @@ function standing(view: ClientView): string {
 
 function arithmetic(view: ClientView, { colours }: Screen, now: number): string[] {
   if (view.reasons.length === 0) return ['  No rule saw anything.', '']
-  const lines = view.reasons.toSorted((a, b) => b.weight - a.weight).flatMap((reason) => {
-    const weight = `+${reason.weight.toFixed(1)}`.padStart(8)
-    const seen = [`counted ${reason.count}`, ...(reason.waived > 0 ? [`waived ${reason.waived} (seen at the real MX before)`] : [])]
-    return [
-      `${reason.weight > 0 ? colours.bold(weight) : colours.dim(weight)}  ${reason.rule}  ${seen.join(', ')}, last ${span(now - Date.parse(reason.last))} ago  ${colours.dim(`${view.rules}:${reason.line}`)}`,
-      `          ${reason.because}`,
-    ]
-  })
+  const lines = view.reasons
+    .toSorted((a, b) => b.weight - a.weight)
+    .flatMap((reason) => {
+      const weight = `+${reason.weight.toFixed(1)}`.padStart(8)
+      const seen = [
+        `counted ${reason.count}`,
+        ...(reason.waived > 0 ? [`waived ${reason.waived} (seen at the real MX before)`] : []),
+      ]
+      return [
+        `${reason.weight > 0 ? colours.bold(weight) : colours.dim(weight)}  ${reason.rule}  ${seen.join(', ')}, last ${span(now - Date.parse(reason.last))} ago  ${colours.dim(`${view.rules}:${reason.line}`)}`,
+        `          ${reason.because}`,
+      ]
+    })
   const clears = view.clears ? `; with nothing new below its threshold ${when(view.clears, now)}` : ''
-  return [...lines, '  ------', `${(view.score ?? 0).toFixed(1).padStart(8)}  of the ${view.threshold} that block${clears}`, '']
+  return [
+    ...lines,
+    '  ------',
+    `${(view.score ?? 0).toFixed(1).padStart(8)}  of the ${view.threshold} that block${clears}`,
+    '',
+  ]
 }
 
 function visits({ contacts, networkContacts, network, facts }: ClientView): string[] {

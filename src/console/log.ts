@@ -10,7 +10,12 @@ import type { Screen } from './terminal.ts'
 export type Log = Logger
 
 export function createLog(level: string, stream: NodeJS.WritableStream, screen: Screen): Log {
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label: string) => ({ level: label }) } }
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  }
   if (!screen.person) return pino(options, stream as unknown as pino.DestinationStream)
   const worded = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -22,8 +27,15 @@ export function createLog(level: string, stream: NodeJS.WritableStream, screen: 
 }
 
 function words(json: string, screen: Screen): string {
-  const { level, time, msg, ...rest } = JSON.parse(json) as { level: string; time: string; msg?: string } & Record<string, unknown>
-  const paint = { error: screen.colours.red, warn: screen.colours.yellow, debug: screen.colours.dim }[level] ?? ((text: string) => text)
-  const fields = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+  const { level, time, msg, ...rest } = JSON.parse(json) as { level: string; time: string; msg?: string } & Record<
+    string,
+    unknown
+  >
+  const paint =
+    { error: screen.colours.red, warn: screen.colours.yellow, debug: screen.colours.dim }[level] ??
+    ((text: string) => text)
+  const fields = Object.entries(rest).map(
+    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  )
   return `${screen.colours.dim(time.slice(11, 19))} ${paint(msg ?? '')} ${screen.colours.dim(fields.join(' '))}`.trimEnd()
 }

@@ -32,7 +32,11 @@ export function createMetrics(version: string) {
   collectDefaultMetrics({ register: registry })
   let levels: (() => Levels) | undefined
 
-  const counter = <Label extends string>(name: string, help: string, labels: { readonly [L in Label]: readonly string[] }) => {
+  const counter = <Label extends string>(
+    name: string,
+    help: string,
+    labels: { readonly [L in Label]: readonly string[] },
+  ) => {
     const made = new Counter({ name: `decoymx_${name}`, help, labelNames: Object.keys(labels) as Label[], registers })
     for (const values of combinations(labels)) made.inc(values, 0)
     return made
@@ -53,7 +57,10 @@ export function createMetrics(version: string) {
       via: ['direct', 'proxy'],
       regard: ['stranger', 'suspect', 'offender'],
     }),
-    sessions: counter('sessions_total', 'Connections that ended, by what they were', { role: DECOYS, outcome: ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed'] }),
+    sessions: counter('sessions_total', 'Connections that ended, by what they were', {
+      role: DECOYS,
+      outcome: ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed'],
+    }),
     heldSeconds: counter('held_seconds_total', 'Time that clients spent at the decoys', { role: DECOYS }),
     receivedBytes: counter('received_bytes_total', 'Bytes that clients sent to the decoys', { role: DECOYS }),
     sentBytes: counter('sent_bytes_total', 'Bytes that the decoys sent', { role: DECOYS }),
@@ -63,26 +70,60 @@ export function createMetrics(version: string) {
     }),
     decoyFaults: counter('decoy_faults_total', 'Errors without a name in the SMTP library', { role: DECOYS }),
     evidence: evidenceCounter(registers),
-    waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', { why: ['outage', 'grace', 'unwatched', 'pressure'] }),
+    waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', {
+      why: ['outage', 'grace', 'unwatched', 'pressure'],
+    }),
     journalLost: counter('journal_lost_total', 'Events that could not be written to the journal', {}),
     rulings: counter('rulings_total', 'Decisions made or renewed, by word', { by: ['rules', 'operator'], word: WORDS }),
-    answers: counter('answers_total', 'Answers to the real MX; pass also covers every doubt', { asker: ASKERS, answer: ANSWERS }),
-    wouldHaveBeen: counter('would_have_been_total', 'Answers that mode observe turned into pass, by what they would have been', {
+    answers: counter('answers_total', 'Answers to the real MX; pass also covers every doubt', {
       asker: ASKERS,
-      answer: ['observe', 'defer', 'block'],
+      answer: ANSWERS,
     }),
-    doubts: counter('doubts_total', 'Answers that passed because our copy of the decisions was not fresh', { asker: ASKERS, doubt: ['starting', 'stale'] }),
-    policyTrouble: counter('policy_trouble_total', 'Policy connections that were hung up on, and requests without a readable client', {
-      reason: ['nul-byte', 'no-equals', 'long-line', 'long-request', 'foreign-request', 'cut-short', 'full', 'idle', 'unread', 'unreadable', 'failed'],
+    wouldHaveBeen: counter(
+      'would_have_been_total',
+      'Answers that mode observe turned into pass, by what they would have been',
+      {
+        asker: ASKERS,
+        answer: ['observe', 'defer', 'block'],
+      },
+    ),
+    doubts: counter('doubts_total', 'Answers that passed because our copy of the decisions was not fresh', {
+      asker: ASKERS,
+      doubt: ['starting', 'stale'],
     }),
+    policyTrouble: counter(
+      'policy_trouble_total',
+      'Policy connections that were hung up on, and requests without a readable client',
+      {
+        reason: [
+          'nul-byte',
+          'no-equals',
+          'long-line',
+          'long-request',
+          'foreign-request',
+          'cut-short',
+          'full',
+          'idle',
+          'unread',
+          'unreadable',
+          'failed',
+        ],
+      },
+    ),
     queries: counter('dnsbl_queries_total', 'DNSBL queries by answer code', {
       over: ['udp', 'tcp'],
       rcode: ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED', 'BADVERS'],
     }),
-    dnsblTrouble: counter('dnsbl_trouble_total', 'Packets that were no query, TCP connections that were cut, answers that could not be sent', {
-      reason: ['ignored', 'bad-frame', 'full', 'idle', 'unsent', 'failed'],
+    dnsblTrouble: counter(
+      'dnsbl_trouble_total',
+      'Packets that were no query, TCP connections that were cut, answers that could not be sent',
+      {
+        reason: ['ignored', 'bad-frame', 'full', 'idle', 'unsent', 'failed'],
+      },
+    ),
+    storeTrouble: counter('store_trouble_total', 'Failures of the store, by kind', {
+      kind: ['down', 'corrupt', 'flush-failed', 'ignored', 'rewound'],
     }),
-    storeTrouble: counter('store_trouble_total', 'Failures of the store, by kind', { kind: ['down', 'corrupt', 'flush-failed', 'ignored', 'rewound'] }),
     reloads: counter('rules_reloads_total', 'Reloads of the rules', { outcome: ['sound', 'unsound'] }),
 
     /** Gauges read what this gives, at each scrape. */
@@ -110,26 +151,54 @@ export function createMetrics(version: string) {
     registers,
     collect() {
       const rulings = levels?.().reputation.rulings
-      for (const by of ['rules', 'operator'] as const) for (const word of WORDS) this.set({ by, word }, rulings?.[by][word] ?? 0)
+      for (const by of ['rules', 'operator'] as const)
+        for (const word of WORDS) this.set({ by, word }, rulings?.[by][word] ?? 0)
     },
   })
-  gauge('listeners_shut', 'Addresses that should be open and are not', (now) => now.doors.filter((door) => !door.open).length)
-  gauge('ledger_age_seconds', 'Since the copy of the decisions was last proved fresh', (now) => now.reputation.ledgerAgeMs / 1000)
+  gauge(
+    'listeners_shut',
+    'Addresses that should be open and are not',
+    (now) => now.doors.filter((door) => !door.open).length,
+  )
+  gauge(
+    'ledger_age_seconds',
+    'Since the copy of the decisions was last proved fresh',
+    (now) => now.reputation.ledgerAgeMs / 1000,
+  )
   gauge('evidence_waiting', 'Events in the journal that the store has not yet', (now) => now.reputation.waiting)
-  gauge('rules_sound', '1 while the rules file is the one in use, 0 while a bad file keeps the old rules', (now) => (now.rules.problems.length === 0 ? 1 : 0))
-  gauge('rules_loaded_timestamp_seconds', 'When the rules in use were loaded', (now) => Date.parse(now.rules.loaded) / 1000)
-  new Gauge({ name: 'decoymx_build_info', help: 'The version that runs', labelNames: ['version'], registers }).set({ version }, 1)
+  gauge('rules_sound', '1 while the rules file is the one in use, 0 while a bad file keeps the old rules', (now) =>
+    now.rules.problems.length === 0 ? 1 : 0,
+  )
+  gauge(
+    'rules_loaded_timestamp_seconds',
+    'When the rules in use were loaded',
+    (now) => Date.parse(now.rules.loaded) / 1000,
+  )
+  new Gauge({ name: 'decoymx_build_info', help: 'The version that runs', labelNames: ['version'], registers }).set(
+    { version },
+    1,
+  )
   return metrics
 }
 
 /** One series for each kind at each role where it can be seen. */
 function evidenceCounter(registers: Registry[]) {
-  const made = new Counter({ name: 'decoymx_evidence_total', help: 'Evidence that counted', labelNames: ['role', 'kind'] as const, registers })
-  for (const role of ROLES) for (const kind of KIND_NAMES) if ((KINDS[kind].roles as readonly Role[]).includes(role)) made.inc({ role, kind }, 0)
+  const made = new Counter({
+    name: 'decoymx_evidence_total',
+    help: 'Evidence that counted',
+    labelNames: ['role', 'kind'] as const,
+    registers,
+  })
+  for (const role of ROLES)
+    for (const kind of KIND_NAMES)
+      if ((KINDS[kind].roles as readonly Role[]).includes(role)) made.inc({ role, kind }, 0)
   return made
 }
 
-function combinations<Label extends string>(labels: { readonly [L in Label]: readonly string[] }): Record<Label, string>[] {
+function combinations<Label extends string>(labels: { readonly [L in Label]: readonly string[] }): Record<
+  Label,
+  string
+>[] {
   return (Object.entries(labels) as [Label, readonly string[]][]).reduce(
     (rows, [label, values]) => rows.flatMap((row) => values.map((value) => ({ ...row, [label]: value }))),
     [{} as Record<Label, string>],

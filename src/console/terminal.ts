@@ -33,7 +33,10 @@ export function table(screen: Screen, heads: readonly string[], rows: readonly (
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0)
   const room = Math.max(screen.width - before, 20)
   const line = (row: readonly string[]) =>
-    row.map((cell, i) => (i === heads.length - 1 ? cut(cell, room) : cell.padEnd(widths[i] as number))).join('  ').trimEnd()
+    row
+      .map((cell, i) => (i === heads.length - 1 ? cut(cell, room) : cell.padEnd(widths[i] as number)))
+      .join('  ')
+      .trimEnd()
   return [screen.colours.dim(line(heads.map((head) => head.toUpperCase()))), ...rows.map(line)]
 }
 

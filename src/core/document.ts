@@ -26,7 +26,11 @@ export const DOCUMENT_MAX = 262_144
 const PROBLEMS_MAX = 50
 const ALIASES_MAX = 20
 
-export function readDocument<Schema extends z.ZodType>(file: string, source: string, schema: Schema): Reading<z.output<Schema>> {
+export function readDocument<Schema extends z.ZodType>(
+  file: string,
+  source: string,
+  schema: Schema,
+): Reading<z.output<Schema>> {
   if (source.length > DOCUMENT_MAX)
     return sayAt(file, 1, 1, `the file has ${source.length} characters; at most ${DOCUMENT_MAX} are read`)
   const counter = new LineCounter()
@@ -44,7 +48,10 @@ export function readDocument<Schema extends z.ZodType>(file: string, source: str
   }
   const slips = [...doc.errors, ...doc.warnings]
   if (slips.length > 0)
-    return { ok: false, problems: slips.slice(0, PROBLEMS_MAX).map((slip) => ({ ...place(slip.pos[0]), message: yamlSlip(slip) })) }
+    return {
+      ok: false,
+      problems: slips.slice(0, PROBLEMS_MAX).map((slip) => ({ ...place(slip.pos[0]), message: yamlSlip(slip) })),
+    }
 
   let plain: unknown
   try {
@@ -158,7 +165,9 @@ function sentence(issue: Issue): string {
   if (!/^(Invalid (input|option)|Too (small|big)):/.test(issue.message)) return issue.message
   switch (issue.code) {
     case 'invalid_type':
-      return issue.input === undefined ? `missing; expected ${issue.expected}` : `expected ${issue.expected}, got ${show(issue.input)}`
+      return issue.input === undefined
+        ? `missing; expected ${issue.expected}`
+        : `expected ${issue.expected}, got ${show(issue.input)}`
     case 'invalid_value':
       return `expected ${issue.values.map(String).join(' or ')}, got ${show(issue.input)}`
     case 'too_small':
@@ -201,7 +210,7 @@ function schemaWords(node: unknown, found = new Set<string>()): Set<string> {
 }
 
 function yamlSlip(slip: { code: string; message: string }): string {
-  return slip.code === 'DUPLICATE_KEY' ? 'this key stands here twice' : slip.message.split('\n', 1)[0] as string
+  return slip.code === 'DUPLICATE_KEY' ? 'this key stands here twice' : (slip.message.split('\n', 1)[0] as string)
 }
 
 function sayAt(file: string, line: number, column: number, message: string): { ok: false; problems: Problem[] } {

@@ -16,7 +16,12 @@ export const ROLES = ['primary', 'backup', 'real'] as const
 export type Role = (typeof ROLES)[number]
 
 /** What a kind of evidence is, where it can be seen, why it counts, and who says so. The reference page is made of this. */
-export type KindNote = { readonly roles: readonly Role[]; readonly what: string; readonly why: string; readonly source: string }
+export type KindNote = {
+  readonly roles: readonly Role[]
+  readonly what: string
+  readonly why: string
+  readonly source: string
+}
 
 const DECOYS: readonly Role[] = ['primary', 'backup']
 

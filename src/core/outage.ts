@@ -68,7 +68,12 @@ function settle(guard: Guard, probe: Probe): Admission {
   return { guard: next, counted, waived }
 }
 
-function doubt(before: Probe | undefined, after: Probe, failedAt: Instant | undefined, at: Instant): Waived['why'] | undefined {
+function doubt(
+  before: Probe | undefined,
+  after: Probe,
+  failedAt: Instant | undefined,
+  at: Instant,
+): Waived['why'] | undefined {
   if (after.outcome !== 'up') return 'outage'
   if (!before || before.at > at || after.at - before.at > PROBE_GAP_MS) return 'unwatched'
   if (before.outcome !== 'up') return 'outage'

@@ -39,7 +39,12 @@ export function parsePrefix(text: string): Prefix | string {
 export function prefixOf(client: Client, length: number): Prefix {
   const width = widthOf(client.family)
   const bits = numberOf(client) >> BigInt(width - length)
-  return { cidr: `${spell(bits << BigInt(width - length), client.family)}/${length}`, family: client.family, length, bits }
+  return {
+    cidr: `${spell(bits << BigInt(width - length), client.family)}/${length}`,
+    family: client.family,
+    length,
+    bits,
+  }
 }
 
 /** Does the client lie inside this prefix? */

@@ -28,7 +28,12 @@ export type Rule = {
   readonly line: number
 }
 
-export type AllowEntry = { readonly prefix: Prefix; readonly because: string; readonly until: Instant | undefined; readonly line: number }
+export type AllowEntry = {
+  readonly prefix: Prefix
+  readonly because: string
+  readonly until: Instant | undefined
+  readonly line: number
+}
 
 export type Standing = 'observe' | 'defer' | 'block'
 
@@ -48,7 +53,8 @@ export type Rules = {
 const RULES_MAX = 500
 const ENTRIES_MAX = 10_000
 
-export type RulesReading = { readonly ok: true; readonly rules: Rules } | { readonly ok: false; readonly problems: readonly Problem[] }
+export type RulesReading =
+  { readonly ok: true; readonly rules: Rules } | { readonly ok: false; readonly problems: readonly Problem[] }
 
 export function readRules(file: string, source: string): RulesReading {
   const read = readDocument(file, source, rulesSchema)
@@ -73,20 +79,31 @@ const prefix = z.string().transform((text, ctx): Prefix => {
   return z.NEVER
 })
 
-const window = duration().refine((ms) => ms > 0 && ms <= RETENTION_MS, { error: 'expected a span above 0 and at most 31d, for which facts are kept' })
+const window = duration().refine((ms) => ms > 0 && ms <= RETENTION_MS, {
+  error: 'expected a span above 0 and at most 31d, for which facts are kept',
+})
 
 const domain = z.string().regex(/^\.?([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?$/i, {
   error: (issue) => `expected a domain like example.org, or .example.org for all below it, got ${show(issue.input)}`,
 })
 
 const ruleSchema = z.strictObject({
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, { error: 'expected a short name in lower case with dashes, like talks-first' }),
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,39}$/, { error: 'expected a short name in lower case with dashes, like talks-first' }),
   counts: facts.describe('The fact, or list of facts, that is counted'),
-  each: z.enum(['sighting', 'hour']).default('sighting').describe('Count every sighting, or each hour with a sighting once'),
+  each: z
+    .enum(['sighting', 'hour'])
+    .default('sighting')
+    .describe('Count every sighting, or each hour with a sighting once'),
   together: facts.default([]).describe('Only if one of these was seen within the window, too'),
-  'unless-seen': window.optional().describe('Weighs nothing if the client or its network was at the real MX this long before'),
+  'unless-seen': window
+    .optional()
+    .describe('Weighs nothing if the client or its network was at the real MX this long before'),
   weight: z.number().min(0).max(1000).describe('What each adds; 0 makes a note without weight'),
-  'half-life': duration().refine((ms) => ms > 0, { error: 'expected a span above 0' }).describe('After this time half of the weight is left'),
+  'half-life': duration()
+    .refine((ms) => ms > 0, { error: 'expected a span above 0' })
+    .describe('After this time half of the weight is left'),
   window: window.describe('Older sightings are not counted'),
   cap: z.number().min(0).max(10_000).default(1000).describe('The most this rule can add'),
   because,
@@ -122,12 +139,24 @@ export const rulesSchema = z
   .superRefine((doc, ctx) => {
     const { observe, defer, block } = doc.thresholds
     if (!(observe <= defer && defer <= block))
-      ctx.addIssue({ code: 'custom', path: ['thresholds'], message: `expected observe <= defer <= block, got ${observe}, ${defer}, ${block}` })
+      ctx.addIssue({
+        code: 'custom',
+        path: ['thresholds'],
+        message: `expected observe <= defer <= block, got ${observe}, ${defer}, ${block}`,
+      })
     repeated(doc.rules.map((rule) => rule.name)).forEach((i) =>
-      ctx.addIssue({ code: 'custom', path: ['rules', i, 'name'], message: `a rule named ${doc.rules[i]?.name} stands above already` }),
+      ctx.addIssue({
+        code: 'custom',
+        path: ['rules', i, 'name'],
+        message: `a rule named ${doc.rules[i]?.name} stands above already`,
+      }),
     )
     repeated(doc.allow.map((entry) => entry.client.cidr)).forEach((i) =>
-      ctx.addIssue({ code: 'custom', path: ['allow', i, 'client'], message: `${doc.allow[i]?.client.cidr} stands above already` }),
+      ctx.addIssue({
+        code: 'custom',
+        path: ['allow', i, 'client'],
+        message: `${doc.allow[i]?.client.cidr} stands above already`,
+      }),
     )
   })
 
@@ -141,7 +170,12 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
   const traps = new Set(doc.traps.map((address) => address.toLowerCase()))
   const allow = doc.allow.map((entry, i): readonly [Prefix, AllowEntry] => [
     entry.client,
-    { prefix: entry.client, because: entry.because, until: entry.until ? Date.parse(entry.until) : undefined, line: lineOf(['allow', i]) },
+    {
+      prefix: entry.client,
+      because: entry.because,
+      until: entry.until ? Date.parse(entry.until) : undefined,
+      line: lineOf(['allow', i]),
+    },
   ])
   return {
     file,

@@ -41,8 +41,7 @@ export type Outcome = {
 }
 
 export type StoryReading =
-  | { readonly ok: true; readonly story: Story }
-  | { readonly ok: false; readonly problems: readonly Problem[] }
+  { readonly ok: true; readonly story: Story } | { readonly ok: false; readonly problems: readonly Problem[] }
 
 export const STARTS_AT: Instant = Date.UTC(2026, 0, 5)
 
@@ -128,7 +127,8 @@ const expectSchema = z
   })
   .superRefine((said, ctx) => {
     const message = 'expected a verdict, at-least, at-most, reasons or waived beside the client'
-    if (given(said, 'verdict', 'at-least', 'at-most', 'reasons', 'waived') === 0) ctx.addIssue({ code: 'custom', message })
+    if (given(said, 'verdict', 'at-least', 'at-most', 'reasons', 'waived') === 0)
+      ctx.addIssue({ code: 'custom', message })
   })
 
 const stepSchema = z
@@ -153,8 +153,7 @@ const stepSchema = z
     if (!visits && each.and) mistake('only a visit has this', 'and')
     if (!visits && !each['real-mx'] && (times ?? every) !== undefined)
       mistake('only a visit or a look at the real MX is repeated', times === undefined ? 'every' : 'times')
-    else if (times !== undefined && every === undefined)
-      mistake('how long between? expected every beside it', 'times')
+    else if (times !== undefined && every === undefined) mistake('how long between? expected every beside it', 'times')
     for (const [i, name] of (each.and ?? []).entries()) {
       if (!visits || rolesOf(name).includes(visits)) continue
       const there = KIND_NAMES.filter((other) => rolesOf(other).includes(visits)).join(', ')

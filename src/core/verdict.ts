@@ -39,9 +39,18 @@ export type Verdict = {
 }
 
 export function judge(client: Client, facts: Facts, rules: Rules, now: Instant): Verdict {
-  const reasons = rules.list.map((rule) => tryRule(rule, facts, now)).filter((reason) => reason.count + reason.waived > 0)
+  const reasons = rules.list
+    .map((rule) => tryRule(rule, facts, now))
+    .filter((reason) => reason.count + reason.waived > 0)
   const score = sum(reasons)
-  const plain = { score, threshold: rules.thresholds.block, reasons, clearsAt: undefined, allowedBy: undefined, never: undefined }
+  const plain = {
+    score,
+    threshold: rules.thresholds.block,
+    reasons,
+    clearsAt: undefined,
+    allowedBy: undefined,
+    never: undefined,
+  }
 
   const entry = rules.allow.find(client)
   if (entry && (entry.until ?? Infinity) > now) return { ...plain, word: 'allow', allowedBy: entry }
@@ -59,7 +68,12 @@ export type Listing = { readonly word: Standing; readonly since: Instant; readon
  * The listing after a verdict. A listing does not flap with the fading of its sum: it stands its time out, grows with
  * new evidence, and a lesser verdict never shortens it. Undefined: nothing stands.
  */
-export function renew(standing: Listing | undefined, verdict: Verdict, rules: Rules, now: Instant): Listing | undefined {
+export function renew(
+  standing: Listing | undefined,
+  verdict: Verdict,
+  rules: Rules,
+  now: Instant,
+): Listing | undefined {
   const old = standing && standing.until > now ? standing : undefined
   if (verdict.word === 'allow' || verdict.never) return undefined
   if (verdict.word === 'clean') return old
@@ -107,7 +121,9 @@ function recent(counts: Counts, fact: FactName, windowMs: number, now: Instant):
  */
 function seenBefore(facts: Facts, bucket: Bucket, withinMs: number): boolean {
   return [facts.own, facts.network].some((counts) =>
-    SEEN.some((fact) => (counts.get(fact) ?? []).some((seen) => seen.first <= bucket.last && seen.last >= bucket.first - withinMs)),
+    SEEN.some((fact) =>
+      (counts.get(fact) ?? []).some((seen) => seen.first <= bucket.last && seen.last >= bucket.first - withinMs),
+    ),
   )
 }
 

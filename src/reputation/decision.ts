@@ -30,19 +30,45 @@ export type Decide = (client: Client) => Decision
 export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant): Decide {
   return (client) => {
     const { mode, allow } = rules()
-    const none = { client, mode, by: undefined, until: undefined, ticket: undefined, because: undefined, doubt: undefined }
+    const none = {
+      client,
+      mode,
+      by: undefined,
+      until: undefined,
+      ticket: undefined,
+      because: undefined,
+      doubt: undefined,
+    }
     const operators = ledger.allowFor(client)
     if (operators)
-      return { ...none, verdict: 'allow', effect: 'pass', by: 'operator', until: operators.until, ticket: operators.ticket, because: operators.because }
+      return {
+        ...none,
+        verdict: 'allow',
+        effect: 'pass',
+        by: 'operator',
+        until: operators.until,
+        ticket: operators.ticket,
+        because: operators.because,
+      }
     const entry = allow.find(client)
     if (entry && (entry.until ?? Infinity) > now())
       return { ...none, verdict: 'allow', effect: 'pass', by: 'rules', until: entry.until, because: entry.because }
 
     const ruling = ledger.rulingFor(client)
-    if (!ruling || ruling.word === 'allow' || neverListed(client)) return { ...none, verdict: 'clean', effect: 'pass', doubt: doubtOf(ledger) }
+    if (!ruling || ruling.word === 'allow' || neverListed(client))
+      return { ...none, verdict: 'clean', effect: 'pass', doubt: doubtOf(ledger) }
     const { word, by, until, ticket, because } = ruling
     const doubt = doubtOf(ledger)
-    return { ...none, verdict: word, effect: doubt || mode === 'observe' ? 'pass' : word, by, until, ticket, because, doubt }
+    return {
+      ...none,
+      verdict: word,
+      effect: doubt || mode === 'observe' ? 'pass' : word,
+      by,
+      until,
+      ticket,
+      because,
+      doubt,
+    }
   }
 }
 

@@ -115,7 +115,8 @@ export class Intake {
       const seenAt = lastAtDecoys(own)
       const verdict = judge(client, { own, network }, rules(), seenAt)
       const made = renew(undefined, verdict, rules(), seenAt)
-      const next = made && made.until > now() ? { ...made, since: made.word === ruling.word ? ruling.since : now() } : undefined
+      const next =
+        made && made.until > now() ? { ...made, since: made.word === ruling.word ? ruling.since : now() } : undefined
       outcome[!next ? 'released' : next.word === ruling.word ? 'kept' : 'changed']++
       await this.#rule(client, verdict, next)
     }
@@ -157,7 +158,7 @@ export class Intake {
       this.#placed = true
     }
     this.#queue = []
-    for (let before = -1; before < this.#taken && this.#placed && !this.#closed; ) {
+    for (let before = -1; before < this.#taken && this.#placed && !this.#closed;) {
       before = this.#taken
       let batch: Entry[] = []
       for await (const entry of journal.read(this.#taken)) {
@@ -214,12 +215,18 @@ export class Intake {
     const tallies = counted.map(({ evidence, seq }) => tally(evidence, seq))
     const touched = await store.add(journal.box, tallies, this.#cursor)
     const atDecoys = new Map(
-      counted.filter(({ evidence }) => evidence.role !== 'real').map(({ evidence }) => [clientOf(evidence).key, clientOf(evidence)]),
+      counted
+        .filter(({ evidence }) => evidence.role !== 'real')
+        .map(({ evidence }) => [clientOf(evidence).key, clientOf(evidence)]),
     )
     for (const client of atDecoys.values()) {
       const facts = { own: touched.get(client.key) ?? NO_COUNTS, network: touched.get(client.network) ?? NO_COUNTS }
       const verdict = judge(client, facts, rules(), now())
-      await this.#rule(client, verdict, renew(listingOf(this.#options.ledger.ofRules(client.key)), verdict, rules(), now()))
+      await this.#rule(
+        client,
+        verdict,
+        renew(listingOf(this.#options.ledger.ofRules(client.key)), verdict, rules(), now()),
+      )
     }
   }
 
@@ -312,4 +319,3 @@ function listingOf(ruling: Ruling | undefined): Listing | undefined {
   if (!ruling || ruling.word === 'allow' || ruling.until === undefined) return undefined
   return { word: ruling.word, since: ruling.since, until: ruling.until }
 }
-

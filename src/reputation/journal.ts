@@ -88,7 +88,10 @@ export class Journal {
       const next = files[i + 1]
       if (next && next.firstSeq <= after + 1) continue
       let unreadable = 0
-      for await (const line of createInterface({ input: createReadStream(join(this.#folder, file.name)), crlfDelay: Infinity })) {
+      for await (const line of createInterface({
+        input: createReadStream(join(this.#folder, file.name)),
+        crlfDelay: Infinity,
+      })) {
         if (line === '') continue
         const entry = fromLine(line)
         if (!entry) unreadable++
@@ -138,8 +141,13 @@ export class Journal {
     this.#open = undefined
     await this.#prune()
     const newest = (await listFiles(this.#folder)).at(-1)
-    const reuse = newest?.day === day && (await stat(join(this.#folder, newest.name))).size < FILE_BYTES_MAX ? newest : undefined
-    const handle = await open(join(this.#folder, reuse?.name ?? `${day}-${String(firstSeq).padStart(12, '0')}.jsonl`), 'a+', 0o640)
+    const reuse =
+      newest?.day === day && (await stat(join(this.#folder, newest.name))).size < FILE_BYTES_MAX ? newest : undefined
+    const handle = await open(
+      join(this.#folder, reuse?.name ?? `${day}-${String(firstSeq).padStart(12, '0')}.jsonl`),
+      'a+',
+      0o640,
+    )
     const bytes = (await handle.stat()).size
     this.#open = { handle, day, bytes }
     if (bytes > 0 && !(await endsWithNewline(handle, bytes))) await handle.appendFile('\n')

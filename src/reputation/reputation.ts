@@ -95,7 +95,15 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     written: (entries) => intake.written(entries),
     tell: (it) => tell({ from: 'journal', it }),
   })
-  const intake: Intake = new Intake({ journal, store, ledger, rules, watched: options.watched, now, tell: (it) => tell({ from: 'intake', it }) })
+  const intake: Intake = new Intake({
+    journal,
+    store,
+    ledger,
+    rules,
+    watched: options.watched,
+    now,
+    tell: (it) => tell({ from: 'intake', it }),
+  })
   await ledger.start()
   await intake.start(CATCH_UP_MS)
   const decide = decider(ledger, rules, now)
@@ -107,19 +115,34 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     async say(word) {
       const seq = await journal.append(word)
       if (seq === undefined) return 'lost'
-      const applied = await within(SAY_MS, intake.apply(seq, word).then(() => true))
+      const applied = await within(
+        SAY_MS,
+        intake.apply(seq, word).then(() => true),
+      )
       return applied ? 'applied' : 'waiting'
     },
     async explain(client) {
       const facts = await within(EXPLAIN_MS, factsOf(store, client))
       const verdict = facts ? judge(client, facts, rules(), now()) : undefined
       const { own, network } = facts ?? NO_FACTS
-      return { decision: decide(client), verdict, facts: { own, network }, contacts: contactsOf(own), networkContacts: contactsOf(network) }
+      return {
+        decision: decide(client),
+        verdict,
+        facts: { own, network },
+        contacts: contactsOf(own),
+        networkContacts: contactsOf(network),
+      }
     },
     rulings: () => ledger.all(),
     ofTicket: (ticket) => ledger.ofTicket(ticket),
     rejudge: () => intake.rejudge(),
-    state: () => ({ store: store.kind, ledger: ledger.state, ledgerAgeMs: ledger.ageMs, waiting: intake.waiting, rulings: countRulings(ledger) }),
+    state: () => ({
+      store: store.kind,
+      ledger: ledger.state,
+      ledgerAgeMs: ledger.ageMs,
+      waiting: intake.waiting,
+      rulings: countRulings(ledger),
+    }),
     async close() {
       await journal.close()
       await intake.settled(journal.lastSeq, ledger.state === 'fresh' ? FAREWELL_MS : 0)
@@ -132,7 +155,9 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
 
 function openStore({ folder, redisUrl, now, tell }: ReputationOptions): Promise<Store> {
   const told = (it: StoreHappening) => tell({ from: 'store', it })
-  return redisUrl ? openRedis(redisUrl, { now, tell: told }) : openEmbedded(join(folder, 'reputation.db'), { now, tell: told })
+  return redisUrl
+    ? openRedis(redisUrl, { now, tell: told })
+    : openEmbedded(join(folder, 'reputation.db'), { now, tell: told })
 }
 
 async function factsOf(store: Store, client: Client): Promise<Facts> {

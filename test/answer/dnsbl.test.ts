@@ -474,7 +474,10 @@ describe('queries that are none, or not one', () => {
 
   test('any bytes: no crash, and only a small answer with the same id', () => {
     const { dnsbl } = make()
-    const any = fc.oneof(nearly, fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)))
+    const any = fc.oneof(
+      nearly,
+      fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
+    )
     fc.assert(
       fc.property(any, fc.constantFrom('udp' as const, 'tcp' as const), (bytes, over) => {
         const before = Buffer.from(bytes)
@@ -656,7 +659,7 @@ describe('TCP', () => {
   test('who goes on asking is not idle', async () => {
     const { port, told } = await start({ limits: { idleMs: 300 } })
     const socket = dial(port)
-    for (const since = performance.now(); performance.now() - since < 700; ) {
+    for (const since = performance.now(); performance.now() - since < 700;) {
       socket.write(framed(query(LISTED)))
       await once(socket, 'data')
     }

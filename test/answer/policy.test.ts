@@ -91,7 +91,9 @@ function request(client: string | undefined, more: Record<string, string> = {}):
     size: '12345',
     ...more,
   }
-  return `${Object.entries(attributes).map(([name, value]) => `${name}=${value}\n`).join('')}\n`
+  return `${Object.entries(attributes)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('')}\n`
 }
 
 /** Everything that comes back until the other side is done. */
@@ -240,7 +242,10 @@ describe('bytes to requests', () => {
   ])('%s: %j', (trouble, bytes) => {
     expect(read(bytes)).toMatchObject({ requests: [], last: { trouble } })
     const reader = requestReader(POLICY_LIMITS)
-    const found = bytes.match(/[^]{1,7}/g)?.map((piece) => reader(Buffer.from(piece)).trouble).find((each) => each)
+    const found = bytes
+      .match(/[^]{1,7}/g)
+      ?.map((piece) => reader(Buffer.from(piece)).trouble)
+      .find((each) => each)
     expect(found).toBe(trouble)
   })
 
@@ -258,7 +263,12 @@ describe('bytes to requests', () => {
     const words = ['\n', '\n', '\n', '=', '=', '\0', 'a', 'b', request('192.0.2.1')]
     const letters = fc.constantFrom(...words.map((word) => Buffer.from(word)))
     const soup = fc.array(letters, { maxLength: 40 }).map((parts) => Buffer.concat(parts))
-    const chunks = fc.array(fc.oneof(soup, fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes))))
+    const chunks = fc.array(
+      fc.oneof(
+        soup,
+        fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+      ),
+    )
     fc.assert(
       fc.property(chunks, (pieces) => {
         const reader = requestReader({ lineBytes: 64, requestBytes: 512 })
@@ -360,7 +370,7 @@ describe('connections', () => {
   test('an asker that goes on asking is not idle', async () => {
     const { port, told } = await start({ limits: { idleMs: 300 } })
     const socket = connect(port, '127.0.0.1')
-    for (const since = performance.now(); performance.now() - since < 700; ) {
+    for (const since = performance.now(); performance.now() - since < 700;) {
       socket.write(request('192.0.2.1'))
       await take(socket, REJECT.length)
     }
@@ -455,8 +465,18 @@ describe('evidence', () => {
   })
 
   test.each<[string, Witness]>([
-    ['throws', () => { throw new Error('disk on fire') }],
-    ['rejects', async () => { throw new Error('disk on fire') }],
+    [
+      'throws',
+      () => {
+        throw new Error('disk on fire')
+      },
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('disk on fire')
+      },
+    ],
   ])('a witness that %s is told of and hurts nobody', async (_, witness) => {
     const { port, told } = await start({ witness })
     expect(await exchange(port, request('192.0.2.1') + request('192.0.2.2'))).toContain('DEFER_IF_PERMIT')

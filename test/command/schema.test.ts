@@ -7,9 +7,12 @@ import { rulesSchema } from '../../src/core/rules.ts'
 
 const committed = (file: string): unknown => JSON.parse(readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))
 
-test.each(Object.entries(schemas()))('%s is what the code makes; "node src/command/schema.ts" writes it anew', (file, schema) => {
-  expect(committed(file)).toEqual(JSON.parse(JSON.stringify(schema)))
-})
+test.each(Object.entries(schemas()))(
+  '%s is what the code makes; "node src/command/schema.ts" writes it anew',
+  (file, schema) => {
+    expect(committed(file)).toEqual(JSON.parse(JSON.stringify(schema)))
+  },
+)
 
 test('the page of facts is what the code makes', () => {
   expect(readFileSync(new URL('../../docs/facts.md', import.meta.url), 'utf8')).toBe(factsPage())
@@ -20,13 +23,20 @@ describe('the schema of the rules', () => {
 
   test('is draft 7 of what a person writes', () => {
     expect(schema).toEqual(z.toJSONSchema(rulesSchema, { target: 'draft-7', io: 'input' }))
-    expect(schema).toMatchObject({ $schema: 'http://json-schema.org/draft-07/schema#', required: ['mode', 'domains', 'thresholds', 'stands', 'rules'] })
+    expect(schema).toMatchObject({
+      $schema: 'http://json-schema.org/draft-07/schema#',
+      required: ['mode', 'domains', 'thresholds', 'stands', 'rules'],
+    })
   })
 
   test('offers an editor every fact, and knows what a time span looks like', () => {
-    const rule: unknown = expect.objectContaining({ counts: expect.objectContaining({ anyOf: expect.arrayContaining([{ type: 'string', enum: FACT_NAMES }]) }) })
+    const rule: unknown = expect.objectContaining({
+      counts: expect.objectContaining({ anyOf: expect.arrayContaining([{ type: 'string', enum: FACT_NAMES }]) }),
+    })
     expect(schema).toMatchObject({ properties: { rules: { items: { properties: rule } } } })
-    expect(schema).toMatchObject({ properties: { stands: { properties: { block: { pattern: '^(\\d{1,6})(ms|s|m|h|d|w)$' } } } } })
+    expect(schema).toMatchObject({
+      properties: { stands: { properties: { block: { pattern: '^(\\d{1,6})(ms|s|m|h|d|w)$' } } } },
+    })
   })
 
   test('is the one that the rules we ship point their editor to', () => {

@@ -31,7 +31,10 @@ describe('settings', () => {
   })
 
   test('the settings that we ship are sound', () => {
-    expect(readSettings(join(import.meta.dirname, '../../deploy/decoymx.yaml'), {})).toMatchObject({ ok: true, settings: { decoys: { pace: { greeting: 6000 } } } })
+    expect(readSettings(join(import.meta.dirname, '../../deploy/decoymx.yaml'), {})).toMatchObject({
+      ok: true,
+      settings: { decoys: { pace: { greeting: 6000 } } },
+    })
   })
 
   test('every mistake at once, each with its line, what came, and a hint', () => {
@@ -63,7 +66,10 @@ describe('settings', () => {
   })
 
   test('a file that is not there is a problem, not a crash', () => {
-    expect(readSettings('/nonexistent/decoymx.yaml', {})).toMatchObject({ ok: false, problems: [{ file: '/nonexistent/decoymx.yaml' }] })
+    expect(readSettings('/nonexistent/decoymx.yaml', {})).toMatchObject({
+      ok: false,
+      problems: [{ file: '/nonexistent/decoymx.yaml' }],
+    })
   })
 
   test('the store comes from the environment, or from a file, before the settings', () => {
@@ -78,7 +84,9 @@ describe('settings', () => {
     expect(urlWith({})).toBe('redis://from-settings:6379')
     expect(urlWith({ DECOYMX_REDIS_URL_FILE: join(path, 'url') })).toBe('redis://from-file:6379')
     expect(urlWith({ DECOYMX_REDIS_URL: 'rediss://from-env:6379' })).toBe('rediss://from-env:6379')
-    expect(urlWith({ DECOYMX_REDIS_URL_FILE: join(path, 'gone') })).toMatchObject([{ message: expect.stringContaining('cannot be read') }])
+    expect(urlWith({ DECOYMX_REDIS_URL_FILE: join(path, 'gone') })).toMatchObject([
+      { message: expect.stringContaining('cannot be read') },
+    ])
   })
 
   test('a password never gets into a message', () => {
@@ -87,6 +95,7 @@ describe('settings', () => {
 
   test('addresses are read and spelled alike', () => {
     for (const text of ['127.0.0.1:25', '[::1]:2590', '0.0.0.0:0']) expect(spellAddress(parseAddress(text)!)).toBe(text)
-    for (const text of ['::1:25', '[127.0.0.1]:25', '127.0.0.1', '127.0.0.1:70000', 'mx.example.org:25', '']) expect(parseAddress(text)).toBeUndefined()
+    for (const text of ['::1:25', '[127.0.0.1]:25', '127.0.0.1', '127.0.0.1:70000', 'mx.example.org:25', ''])
+      expect(parseAddress(text)).toBeUndefined()
   })
 })

@@ -12,7 +12,11 @@ function ear() {
     told.push(happening)
     waiting.get(happening.what)?.()
   }
-  return { told, tell, heard: (what: DoorHappening['what']) => new Promise<void>((resolve) => waiting.set(what, resolve)) }
+  return {
+    told,
+    tell,
+    heard: (what: DoorHappening['what']) => new Promise<void>((resolve) => waiting.set(what, resolve)),
+  }
 }
 
 describe('a door', () => {
@@ -64,7 +68,9 @@ describe('a door', () => {
     const server = createServer()
     const door = await openDoor('backup decoy', { host: '192.0.2.67', port: 2590 }, tcp(server), tell, 10)
     door.giveUp()
-    expect(told).toEqual([{ what: 'shut', door: 'backup decoy', address: '192.0.2.67:2590', error: 'this host has no such address (yet)' }])
+    expect(told).toEqual([
+      { what: 'shut', door: 'backup decoy', address: '192.0.2.67:2590', error: 'this host has no such address (yet)' },
+    ])
     expect(server.listening).toBe(false)
   })
 

@@ -34,7 +34,10 @@ async function run(cases: string[], rules = rulesFile, colour = false): Promise<
 describe('decoymx test', () => {
   test('all that was expected came true: a line for each story, a count, exit 0', async () => {
     const good = write('good.yaml', story('block'))
-    expect(await run([good])).toEqual({ code: 0, lines: [`ok  Talks first  ${good}`, '1 story, 1 expectation, 0 failed'] })
+    expect(await run([good])).toEqual({
+      code: 0,
+      lines: [`ok  Talks first  ${good}`, '1 story, 1 expectation, 0 failed'],
+    })
   })
 
   test('one did not: where, what was expected, what came and why; exit 1', async () => {

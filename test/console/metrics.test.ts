@@ -6,20 +6,28 @@ const none = { allow: 0, observe: 0, defer: 0, block: 0 }
 const LEVELS: Levels = {
   held: { primary: 1, backup: 7 },
   doors: [{ open: true }, { open: false }],
-  reputation: { ledgerAgeMs: 1500, waiting: 3, rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } } },
+  reputation: {
+    ledgerAgeMs: 1500,
+    waiting: 3,
+    rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } },
+  },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
 }
 
 async function seriesOf(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {
   const { text } = await metrics.read()
-  return text.split('\n').filter((line) => line.startsWith('decoymx_')).map((line) => line.slice(0, line.lastIndexOf(' ')))
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('decoymx_'))
+    .map((line) => line.slice(0, line.lastIndexOf(' ')))
 }
 
 describe('metrics', () => {
   test('every series is there from the start, with a help text', async () => {
     const { text, contentType } = await createMetrics('0.0.0').read()
     expect(contentType).toContain('text/plain')
-    for (const kind of KIND_NAMES) expect(text).toMatch(new RegExp(`decoymx_evidence_total\\{role="[a-z]+",kind="${kind}"\\} 0`))
+    for (const kind of KIND_NAMES)
+      expect(text).toMatch(new RegExp(`decoymx_evidence_total\\{role="[a-z]+",kind="${kind}"\\} 0`))
     const named = new Set([...text.matchAll(/^(decoymx_[a-z_]+)[{ ]/gm)].map((match) => match[1]))
     for (const name of named) expect(text).toContain(`# HELP ${name} `)
   })

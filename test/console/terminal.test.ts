@@ -3,9 +3,15 @@ import { type Screen, screenOf, span, table, when } from '../../src/console/term
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 
-function screen(stream: { isTTY?: boolean; columns?: number }, env: NodeJS.ProcessEnv = {}): Screen & { readonly printed: string[] } {
+function screen(
+  stream: { isTTY?: boolean; columns?: number },
+  env: NodeJS.ProcessEnv = {},
+): Screen & { readonly printed: string[] } {
   const printed: string[] = []
-  const made = screenOf({ ...stream, write: (text: string) => printed.push(text) } as unknown as NodeJS.WriteStream, env)
+  const made = screenOf(
+    { ...stream, write: (text: string) => printed.push(text) } as unknown as NodeJS.WriteStream,
+    env,
+  )
   return { ...made, printed }
 }
 
@@ -32,7 +38,9 @@ describe('a table', () => {
   ]
 
   test('fits the terminal: columns aligned, the last one cut', () => {
-    expect(table(screen({ isTTY: true, columns: 60 }, { NO_COLOR: '1' }), ['client', 'verdict', 'because'], rows)).toEqual([
+    expect(
+      table(screen({ isTTY: true, columns: 60 }, { NO_COLOR: '1' }), ['client', 'verdict', 'because'], rows),
+    ).toEqual([
       'CLIENT           VERDICT  BECAUSE',
       '203.0.113.9      block    a reason that is far too long for…',
       '2001:db8:9::/64  observe  short',
@@ -40,12 +48,22 @@ describe('a table', () => {
   })
 
   test('in a pipe is tab-separated, uncut, and keeps one row on one line', () => {
-    expect(table(screen({}), ['client', 'because'], [['203.0.113.9', 'two\nlines\tand a tab']])).toEqual(['client\tbecause', '203.0.113.9\ttwo lines and a tab'])
+    expect(table(screen({}), ['client', 'because'], [['203.0.113.9', 'two\nlines\tand a tab']])).toEqual([
+      'client\tbecause',
+      '203.0.113.9\ttwo lines and a tab',
+    ])
   })
 })
 
 test('spans and instants in words', () => {
-  expect([0, 1500, 90_000, 7_200_000, 86_400_000, 10 * 86_400_000].map(span)).toEqual(['0 s', '2 s', '90 s', '2 h', '24 h', '10 d'])
+  expect([0, 1500, 90_000, 7_200_000, 86_400_000, 10 * 86_400_000].map(span)).toEqual([
+    '0 s',
+    '2 s',
+    '90 s',
+    '2 h',
+    '24 h',
+    '10 d',
+  ])
   expect(when('2026-11-25T11:20:00.000Z', NOON)).toBe('2026-11-25 11:20 UTC (in 23 h)')
   expect(when('2026-11-24T11:20:00.000Z', NOON)).toBe('2026-11-24 11:20 UTC (40 min ago)')
 })

@@ -1,7 +1,14 @@
 import { isIP } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Client, clientOfKey, neverListed, parseClient, parseReversed, reversedLabels } from '../../src/core/client.ts'
+import {
+  type Client,
+  clientOfKey,
+  neverListed,
+  parseClient,
+  parseReversed,
+  reversedLabels,
+} from '../../src/core/client.ts'
 
 const client = (text: string): Client => {
   const read = parseClient(text)
@@ -20,9 +27,19 @@ const groups6 = fc
 /** One way to write these groups: case, padding, which run of zeros is cut, a dotted tail, a zone. */
 const spelled6 = (groups: readonly number[]) =>
   fc
-    .record({ upper: fc.boolean(), padded: fc.boolean(), cutAt: fc.nat(7), cutLength: fc.nat(8), dotted: fc.boolean(), zone: fc.boolean() })
+    .record({
+      upper: fc.boolean(),
+      padded: fc.boolean(),
+      cutAt: fc.nat(7),
+      cutLength: fc.nat(8),
+      dotted: fc.boolean(),
+      zone: fc.boolean(),
+    })
     .map(({ upper, padded, cutAt, cutLength, dotted, zone }) => {
-      const tail = groups.slice(6).flatMap((group) => [group >> 8, group & 255]).join('.')
+      const tail = groups
+        .slice(6)
+        .flatMap((group) => [group >> 8, group & 255])
+        .join('.')
       const words = groups.map((group) => hex(group, padded ? 4 : 1))
       const parts = dotted ? [...words.slice(0, 6), tail] : words
       const end = Math.min(cutAt + cutLength, dotted ? 6 : 8)
@@ -88,7 +105,11 @@ describe('what is no address is no client', () => {
   const TAILS = ['1.2.3.4', '01.2.3.4', '0.0.0.0', '1:2:3:4:5:6', '1:2:3:4:5:6:7:', '10000']
   const nearly = fc.oneof(
     fc.string(),
-    fc.array(fc.constantFrom('0', '1', '25', '256', 'f', 'ffff', '00', '.', ':', '::', 'x', ...TAILS), { maxLength: 18 }).map((parts) => parts.join('')),
+    fc
+      .array(fc.constantFrom('0', '1', '25', '256', 'f', 'ffff', '00', '.', ':', '::', 'x', ...TAILS), {
+        maxLength: 18,
+      })
+      .map((parts) => parts.join('')),
   )
 
   test('we read what the operating system reads, and nothing else', () => {
@@ -101,10 +122,20 @@ describe('what is no address is no client', () => {
     )
   })
 
-  test.each(['', '1.2.3', '01.2.3.4', '1.2.3.4.5', '0x7f.0.0.1', '2130706433', '1.2.3.4%eth0', ' 1.2.3.4', '1.2.3.4/32', ':::', '1::2::3', '[::1]'])(
-    '%j',
-    (text) => expect(parseClient(text)).toBeUndefined(),
-  )
+  test.each([
+    '',
+    '1.2.3',
+    '01.2.3.4',
+    '1.2.3.4.5',
+    '0x7f.0.0.1',
+    '2130706433',
+    '1.2.3.4%eth0',
+    ' 1.2.3.4',
+    '1.2.3.4/32',
+    ':::',
+    '1::2::3',
+    '[::1]',
+  ])('%j', (text) => expect(parseClient(text)).toBeUndefined())
 
   test('longer than any address: refused unread', () => {
     expect(parseClient(`::${'0'.repeat(100_000)}`)).toBeUndefined()
@@ -125,7 +156,10 @@ describe('reversed names of a DNSBL', () => {
   })
 
   test('any labels: a client or none, never a throw, and only from digits', () => {
-    const label = fc.oneof(fc.string({ maxLength: 6 }), fc.constantFrom('1', '255', 'f', '::ffff:1', '2001:db8::', '%', ''))
+    const label = fc.oneof(
+      fc.string({ maxLength: 6 }),
+      fc.constantFrom('1', '255', 'f', '::ffff:1', '2001:db8::', '%', ''),
+    )
     fc.assert(
       fc.property(fc.array(label, { maxLength: 34 }), (labels) => {
         const found = parseReversed(labels)
@@ -137,15 +171,30 @@ describe('reversed names of a DNSBL', () => {
 })
 
 describe('never listed', () => {
-  test.each(['0.0.0.0', '127.0.0.1', '127.9.9.9', '10.1.2.3', '172.16.0.1', '192.168.1.1', '100.64.0.1', '169.254.1.1', '224.0.0.1', '255.255.255.255'])(
-    '%s',
-    (text) => expect(neverListed(client(text))).toMatch(/address/),
-  )
+  test.each([
+    '0.0.0.0',
+    '127.0.0.1',
+    '127.9.9.9',
+    '10.1.2.3',
+    '172.16.0.1',
+    '192.168.1.1',
+    '100.64.0.1',
+    '169.254.1.1',
+    '224.0.0.1',
+    '255.255.255.255',
+  ])('%s', (text) => expect(neverListed(client(text))).toMatch(/address/))
   test.each(['::', '::1', 'fe80::1%eth0', 'fd00::1', 'ff02::1', '::ffff:127.0.0.1', '::ffff:10.0.0.1'])('%s', (text) =>
     expect(neverListed(client(text))).toMatch(/address/),
   )
-  test.each(['192.0.2.1', '198.51.100.1', '203.0.113.1', '2001:db8::1', '8.8.8.8', '2a00:1450::1', '172.32.0.1', '100.128.0.1', '198.18.0.1'])(
-    '%s is judged like any other',
-    (text) => expect(neverListed(client(text))).toBeUndefined(),
-  )
+  test.each([
+    '192.0.2.1',
+    '198.51.100.1',
+    '203.0.113.1',
+    '2001:db8::1',
+    '8.8.8.8',
+    '2a00:1450::1',
+    '172.32.0.1',
+    '100.128.0.1',
+    '198.18.0.1',
+  ])('%s is judged like any other', (text) => expect(neverListed(client(text))).toBeUndefined())
 })

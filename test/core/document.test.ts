@@ -1,7 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { didYouMean, DOCUMENT_MAX, duration, parseDuration, type Problem, readDocument, show, spellProblem } from '../../src/core/document.ts'
+import {
+  didYouMean,
+  DOCUMENT_MAX,
+  duration,
+  parseDuration,
+  type Problem,
+  readDocument,
+  show,
+  spellProblem,
+} from '../../src/core/document.ts'
 
 const schema = z.strictObject({
   name: z.string(),
@@ -34,44 +43,77 @@ describe('every mistake has its place', () => {
     ['a wrong type', 'name: [1]\n', ['f.yaml:1:7: name: expected string, got [1]']],
     ['something missing', 'wait: 1m\n', ['f.yaml:1:1: name: missing; expected string']],
     ['nothing at all', '', ['f.yaml:1:1: name: missing; expected string']],
-    ['too much and too little', 'name: a\nparts:\n  - {size: 10, mode: observe}\n  - {size: 0, mode: observe}\n', [
-      'f.yaml:3:12: parts.0.size: expected a number of at most 9, got 10',
-      'f.yaml:4:12: parts.1.size: expected a number of at least 1, got 0',
-    ]],
-    ['a word that is nearly right', 'name: a\nparts:\n  - size: 1\n    mode: obsrve\n', [
-      'f.yaml:4:11: parts.0.mode: expected observe or enforce, got "obsrve" (did you mean observe?)',
-    ]],
-    ['a span without a unit', 'name: a\nwait: 90\n', ['f.yaml:2:7: wait: expected a time span like 15m, 24h or 7d, got 90']],
+    [
+      'too much and too little',
+      'name: a\nparts:\n  - {size: 10, mode: observe}\n  - {size: 0, mode: observe}\n',
+      [
+        'f.yaml:3:12: parts.0.size: expected a number of at most 9, got 10',
+        'f.yaml:4:12: parts.1.size: expected a number of at least 1, got 0',
+      ],
+    ],
+    [
+      'a word that is nearly right',
+      'name: a\nparts:\n  - size: 1\n    mode: obsrve\n',
+      ['f.yaml:4:11: parts.0.mode: expected observe or enforce, got "obsrve" (did you mean observe?)'],
+    ],
+    [
+      'a span without a unit',
+      'name: a\nwait: 90\n',
+      ['f.yaml:2:7: wait: expected a time span like 15m, 24h or 7d, got 90'],
+    ],
     ['a key twice', 'name: a\nname: b\n', ['f.yaml:2:1: this key stands here twice']],
-    ['several at once, from the top', 'nmae: a\nparts: 3\nwait: soon\n', [
-      'f.yaml:1:1: name: missing; expected string',
-      'f.yaml:1:1: nmae: no such key (did you mean name?)',
-      'f.yaml:2:8: parts: expected array, got 3',
-      'f.yaml:3:7: wait: expected a time span like 15m, 24h or 7d, got "soon"',
-    ]],
-    ['deep in one branch of a choice', 'name: a\neither:\n  - x\n  - 4\n', ['f.yaml:4:5: either.1: expected string, got 4']],
+    [
+      'several at once, from the top',
+      'nmae: a\nparts: 3\nwait: soon\n',
+      [
+        'f.yaml:1:1: name: missing; expected string',
+        'f.yaml:1:1: nmae: no such key (did you mean name?)',
+        'f.yaml:2:8: parts: expected array, got 3',
+        'f.yaml:3:7: wait: expected a time span like 15m, 24h or 7d, got "soon"',
+      ],
+    ],
+    [
+      'deep in one branch of a choice',
+      'name: a\neither:\n  - x\n  - 4\n',
+      ['f.yaml:4:5: either.1: expected string, got 4'],
+    ],
     ['no map', '- 1\n', ['f.yaml:1:1: the document: expected object, got [1]']],
-    ['an anchor inside what it names', '&a [*a]\n', ['f.yaml:1:4: the document: expected object, got a value that contains itself']],
+    [
+      'an anchor inside what it names',
+      '&a [*a]\n',
+      ['f.yaml:1:4: the document: expected object, got a value that contains itself'],
+    ],
     ['a map as a key', 'name: a\n? {b: c}\n: 1\n', ['f.yaml:1:1: { b: c }: no such key']],
   ])('%s', (_, source, expected) => expect(problemsOf(source).map(spellProblem)).toEqual(expected))
 
-  test.each(['"open', 'a: [1', '\tname: a', 'a: b: c', '%YAML 9\n---\nname: a', 'name: !!shell x', '--- 1\n--- 2', 'name: *nobody'])(
-    'what is no YAML: %j',
-    (source) => {
-      const problems = problemsOf(source)
-      expect(problems.length).toBeGreaterThan(0)
-      for (const { line, column } of problems) expect(Math.min(line, column)).toBeGreaterThanOrEqual(1)
-    },
-  )
+  test.each([
+    '"open',
+    'a: [1',
+    '\tname: a',
+    'a: b: c',
+    '%YAML 9\n---\nname: a',
+    'name: !!shell x',
+    '--- 1\n--- 2',
+    'name: *nobody',
+  ])('what is no YAML: %j', (source) => {
+    const problems = problemsOf(source)
+    expect(problems.length).toBeGreaterThan(0)
+    for (const { line, column } of problems) expect(Math.min(line, column)).toBeGreaterThanOrEqual(1)
+  })
 })
 
 describe('hostile documents', () => {
   test('too long: refused unread', () => {
-    expect(problemsOf('#'.repeat(DOCUMENT_MAX + 1))[0]?.message).toBe(`the file has ${DOCUMENT_MAX + 1} characters; at most ${DOCUMENT_MAX} are read`)
+    expect(problemsOf('#'.repeat(DOCUMENT_MAX + 1))[0]?.message).toBe(
+      `the file has ${DOCUMENT_MAX + 1} characters; at most ${DOCUMENT_MAX} are read`,
+    )
   })
 
   test('aliases that multiply: refused', () => {
-    const levels = Array.from({ length: 9 }, (_, i) => `a${i}: &a${i} [${Array.from({ length: 9 }, () => (i ? `*a${i - 1}` : 'x')).join()}]`)
+    const levels = Array.from(
+      { length: 9 },
+      (_, i) => `a${i}: &a${i} [${Array.from({ length: 9 }, () => (i ? `*a${i - 1}` : 'x')).join()}]`,
+    )
     expect(problemsOf(levels.join('\n'))[0]?.message).toMatch(/not readable as plain data/)
   })
 
@@ -85,7 +127,31 @@ describe('hostile documents', () => {
 
   test('any text: a value or problems, each within the file', () => {
     const yamlish = fc
-      .array(fc.oneof(fc.string({ unit: 'binary', maxLength: 5 }), fc.constantFrom('name: ', 'parts:\n', '  - ', '\n', '[', ']', '{', '}', ': ', '&a ', '*a', '"', '? ', '|\n ', '# ', '!!map ', '<<: ')), { maxLength: 30 })
+      .array(
+        fc.oneof(
+          fc.string({ unit: 'binary', maxLength: 5 }),
+          fc.constantFrom(
+            'name: ',
+            'parts:\n',
+            '  - ',
+            '\n',
+            '[',
+            ']',
+            '{',
+            '}',
+            ': ',
+            '&a ',
+            '*a',
+            '"',
+            '? ',
+            '|\n ',
+            '# ',
+            '!!map ',
+            '<<: ',
+          ),
+        ),
+        { maxLength: 30 },
+      )
       .map((parts) => parts.join(''))
     fc.assert(
       fc.property(yamlish, (source) => {
@@ -104,7 +170,8 @@ test('spans of time', () => {
   expect(['0s', '500ms', '90s', '15m', '24h', '7d', '2w', ' 1h '].map(parseDuration)).toEqual([
     0, 500, 90_000, 900_000, 86_400_000, 604_800_000, 1_209_600_000, 3_600_000,
   ])
-  for (const text of ['', '5', 'h', '-1h', '1.5h', '1 h', '1y', '1h30m', '9999999s']) expect(parseDuration(text), text).toBeUndefined()
+  for (const text of ['', '5', 'h', '-1h', '1.5h', '1 h', '1y', '1h30m', '9999999s'])
+    expect(parseDuration(text), text).toBeUndefined()
 })
 
 test('the nearest word is offered, a far one is not', () => {

@@ -1,11 +1,27 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
-import { clientOf, DETAIL_MAX, type Entry, type Event, fromLine, type Kind, KIND_NAMES, KINDS, printable, ROLES, toLine } from '../../src/core/evidence.ts'
+import {
+  clientOf,
+  DETAIL_MAX,
+  type Entry,
+  type Event,
+  fromLine,
+  type Kind,
+  KIND_NAMES,
+  KINDS,
+  printable,
+  ROLES,
+  toLine,
+} from '../../src/core/evidence.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 80 })
 const at = fc.nat(Number.MAX_SAFE_INTEGER)
-const optional = <Value>(name: string, value: fc.Arbitrary<Value>) => fc.oneof(fc.constant({}), value.map((each) => ({ [name]: each })))
+const optional = <Value>(name: string, value: fc.Arbitrary<Value>) =>
+  fc.oneof(
+    fc.constant({}),
+    value.map((each) => ({ [name]: each })),
+  )
 
 const evidence = fc
   .tuple(
@@ -21,7 +37,12 @@ const evidence = fc
     optional('detail', text),
   )
   .map(([must, ...may]): Event => Object.assign({}, must, ...may))
-const probe = fc.record({ type: fc.constant('probe' as const), at, mx: text, outcome: fc.constantFrom('up', 'later', 'down', 'unsure') })
+const probe = fc.record({
+  type: fc.constant('probe' as const),
+  at,
+  mx: text,
+  outcome: fc.constantFrom('up', 'later', 'down', 'unsure'),
+})
 const word = fc
   .tuple(
     fc.record({
@@ -58,9 +79,13 @@ describe('a journal line', () => {
   })
 
   test('random text and random JSON: an entry that writes and reads back, or none', () => {
-    const nearly = fc.tuple(entry, fc.constantFrom('seq', 'type', 'at', 'client', 'role', 'kind', 'word', 'target', 'outcome'), fc.jsonValue()).map(
-      ([{ seq, event }, key, value]) => JSON.stringify({ seq, ...event, [key]: value }),
-    )
+    const nearly = fc
+      .tuple(
+        entry,
+        fc.constantFrom('seq', 'type', 'at', 'client', 'role', 'kind', 'word', 'target', 'outcome'),
+        fc.jsonValue(),
+      )
+      .map(([{ seq, event }, key, value]) => JSON.stringify({ seq, ...event, [key]: value }))
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.json(), nearly), (line) => {
         const read = fromLine(line)
@@ -71,7 +96,10 @@ describe('a journal line', () => {
   })
 
   test('fields of a later version are dropped, evidence about no address is refused', () => {
-    const known: Entry = { seq: 7, event: { type: 'evidence', at: 1, client: '192.0.2.1', role: 'backup', kind: 'contact' } }
+    const known: Entry = {
+      seq: 7,
+      event: { type: 'evidence', at: 1, client: '192.0.2.1', role: 'backup', kind: 'contact' },
+    }
     expect(fromLine(JSON.stringify({ seq: 7, ...known.event, asn: 64496 }))).toEqual(known)
     expect(fromLine(JSON.stringify({ seq: 7, ...known.event, client: 'mail.example.org' }))).toBeUndefined()
     expect(fromLine(JSON.stringify({ ...known.event }))).toBeUndefined()
@@ -90,15 +118,20 @@ test('what a client said becomes printable ASCII, cut and escaped', () => {
 })
 
 test('evidence about something that is no address is a bug of ours', () => {
-  expect(() => clientOf({ type: 'evidence', at: 0, client: 'nobody', role: 'backup', kind: 'contact' })).toThrow('no address')
+  expect(() => clientOf({ type: 'evidence', at: 0, client: 'nobody', role: 'backup', kind: 'contact' })).toThrow(
+    'no address',
+  )
 })
 
 describe('the catalogue of kinds', () => {
-  test.each(KIND_NAMES.map((kind): [Kind] => [kind]))('%s can be seen somewhere, and says why it counts and who says so', (kind) => {
-    const { roles, what, why, source } = KINDS[kind]
-    expect(roles.length).toBeGreaterThan(0)
-    for (const sentence of [what, why, source]) expect(sentence.length).toBeGreaterThan(5)
-  })
+  test.each(KIND_NAMES.map((kind): [Kind] => [kind]))(
+    '%s can be seen somewhere, and says why it counts and who says so',
+    (kind) => {
+      const { roles, what, why, source } = KINDS[kind]
+      expect(roles.length).toBeGreaterThan(0)
+      for (const sentence of [what, why, source]) expect(sentence.length).toBeGreaterThan(5)
+    },
+  )
 
   test('nothing that our own answer at the real MX brings about can be seen at a decoy, or the other way round', () => {
     for (const kind of KIND_NAMES) {

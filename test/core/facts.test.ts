@@ -32,13 +32,20 @@ function modelOf(seen: readonly Sighting[]): Record<string, Bucket> {
   return Object.fromEntries(
     kept.map(([key, group]) => {
       const times = group.map(({ at }) => at)
-      return [key, { hour: hourOf(times[0] as number), count: times.length, first: Math.min(...times), last: Math.max(...times) }]
+      return [
+        key,
+        { hour: hourOf(times[0] as number), count: times.length, first: Math.min(...times), last: Math.max(...times) },
+      ]
     }),
   )
 }
 
 const flat = (counts: Counts): Record<string, Bucket> =>
-  Object.fromEntries([...counts].flatMap(([fact, buckets]) => buckets.map((each) => [`${String(each.hour).padStart(12, '0')} ${fact}`, each])))
+  Object.fromEntries(
+    [...counts].flatMap(([fact, buckets]) =>
+      buckets.map((each) => [`${String(each.hour).padStart(12, '0')} ${fact}`, each]),
+    ),
+  )
 
 describe('counts', () => {
   test('are what grouping by fact and hour gives, in whatever order the sightings came', () => {
@@ -55,7 +62,9 @@ describe('counts', () => {
 
   test('keep the newest BUCKETS_MAX hours, in whatever order the sightings came', () => {
     // Enough facts share each hour that the cut falls within one.
-    const crowd = FACT_NAMES.flatMap((fact) => Array.from({ length: 40 }, (_, hour): Sighting => ({ fact, at: hour * HOUR_MS + 1 })))
+    const crowd = FACT_NAMES.flatMap((fact) =>
+      Array.from({ length: 40 }, (_, hour): Sighting => ({ fact, at: hour * HOUR_MS + 1 })),
+    )
     expect(crowd.length).toBeGreaterThan(BUCKETS_MAX)
     const model = modelOf(crowd)
     fc.assert(
@@ -91,7 +100,13 @@ test('the catalogue names each fact once, and no decoy kind at the real MX', () 
 
 test('a tally goes to the client and its network, under the number of its event', () => {
   const evidence: Evidence = { type: 'evidence', at: 5, client: '2001:db8:1:2::9', role: 'backup', kind: 'recipient' }
-  expect(tally(evidence, 12)).toEqual({ key: '2001:db8:1:2::/64', network: '2001:db8:1::/48', fact: 'backup.recipient', at: 5, seq: 12 })
+  expect(tally(evidence, 12)).toEqual({
+    key: '2001:db8:1:2::/64',
+    network: '2001:db8:1::/48',
+    fact: 'backup.recipient',
+    at: 5,
+    seq: 12,
+  })
 })
 
 test('contacts per role, totals, and when it was last at a decoy', () => {

@@ -1,10 +1,30 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Event, Evidence, Probe, Role } from '../../src/core/evidence.ts'
-import { admit, GRACE_MS, type Guard, newGuard, type Numbered, PENDING_MAX, PROBE_GAP_MS, type Waived } from '../../src/core/outage.ts'
+import {
+  admit,
+  GRACE_MS,
+  type Guard,
+  newGuard,
+  type Numbered,
+  PENDING_MAX,
+  PROBE_GAP_MS,
+  type Waived,
+} from '../../src/core/outage.ts'
 
-const hit = (at: number, role: Role = 'backup'): Evidence => ({ type: 'evidence', at, client: '203.0.113.9', role, kind: role === 'real' ? 'passed' : 'recipient' })
-const probe = (at: number, outcome: Probe['outcome'] = 'up'): Probe => ({ type: 'probe', at, mx: 'mx.example.test', outcome })
+const hit = (at: number, role: Role = 'backup'): Evidence => ({
+  type: 'evidence',
+  at,
+  client: '203.0.113.9',
+  role,
+  kind: role === 'real' ? 'passed' : 'recipient',
+})
+const probe = (at: number, outcome: Probe['outcome'] = 'up'): Probe => ({
+  type: 'probe',
+  at,
+  mx: 'mx.example.test',
+  outcome,
+})
 const MINUTE_MS = 60_000
 
 /** Feeds events in this order, numbered from 1. */
@@ -21,22 +41,29 @@ function run(events: readonly Event[], watched = true): { guard: Guard; counted:
 
 describe('whatever comes, in whatever order', () => {
   const event = fc.oneof(
-    fc.record({ at: fc.nat(60 * MINUTE_MS), role: fc.constantFrom<Role>('primary', 'backup', 'backup', 'real') }).map(({ at, role }): Event => hit(at, role)),
     fc
-      .record({ at: fc.nat(60 * MINUTE_MS), outcome: fc.constantFrom<Probe['outcome']>('up', 'up', 'up', 'up', 'down', 'later', 'unsure') })
+      .record({ at: fc.nat(60 * MINUTE_MS), role: fc.constantFrom<Role>('primary', 'backup', 'backup', 'real') })
+      .map(({ at, role }): Event => hit(at, role)),
+    fc
+      .record({
+        at: fc.nat(60 * MINUTE_MS),
+        outcome: fc.constantFrom<Probe['outcome']>('up', 'up', 'up', 'up', 'down', 'later', 'unsure'),
+      })
       .map(({ at, outcome }): Event => probe(at, outcome)),
   )
   /** Mostly in order of time, as a journal is. */
-  const recording = fc.array(event, { maxLength: 80 }).chain((events) =>
-    fc.boolean().map((ordered) => (ordered ? events.toSorted((a, b) => a.at - b.at) : events)),
-  )
+  const recording = fc
+    .array(event, { maxLength: 80 })
+    .chain((events) => fc.boolean().map((ordered) => (ordered ? events.toSorted((a, b) => a.at - b.at) : events)))
 
   test('no hit is lost and none is doubled', () => {
     fc.assert(
       fc.property(recording, fc.boolean(), (events, watched) => {
         const { guard, counted, waived } = run(events, watched)
         const seqs = [...counted, ...waived, ...guard.pending].map(({ seq }) => seq)
-        expect(seqs.toSorted((a, b) => a - b)).toEqual(events.flatMap((each, i) => (each.type === 'evidence' ? [i + 1] : [])))
+        expect(seqs.toSorted((a, b) => a - b)).toEqual(
+          events.flatMap((each, i) => (each.type === 'evidence' ? [i + 1] : [])),
+        )
       }),
     )
   })
@@ -52,7 +79,9 @@ describe('whatever comes, in whatever order', () => {
             const after = probes[i + 1]
             return after && before.at <= at && at <= after.at ? [[before, after] as const] : []
           })
-          expect(pairs.some(([a, b]) => a.outcome === 'up' && b.outcome === 'up' && b.at - a.at <= PROBE_GAP_MS)).toBe(true)
+          expect(pairs.some(([a, b]) => a.outcome === 'up' && b.outcome === 'up' && b.at - a.at <= PROBE_GAP_MS)).toBe(
+            true,
+          )
         }
       }),
     )
@@ -64,7 +93,8 @@ describe('whatever comes, in whatever order', () => {
         const ordered = events.toSorted((a, b) => a.at - b.at)
         const bad = ordered.filter((each) => each.type === 'probe' && each.outcome !== 'up')
         for (const { evidence } of run(ordered).counted)
-          if (evidence.role === 'backup') expect(bad.filter(({ at }) => at < evidence.at && evidence.at - at < GRACE_MS)).toEqual([])
+          if (evidence.role === 'backup')
+            expect(bad.filter(({ at }) => at < evidence.at && evidence.at - at < GRACE_MS)).toEqual([])
       }),
     )
   })
@@ -86,7 +116,11 @@ describe('one hit at the backup', () => {
     ['or waived by it', [probe(0), hit(70), probe(60), probe(120, 'down')], 'outage'],
   ])('%s', (_, events, outcome) => {
     const { guard, counted, waived } = run(events)
-    expect([...counted.map(() => 'counted'), ...guard.pending.map(() => 'pending'), ...waived.map(({ why }) => why)]).toEqual([outcome])
+    expect([
+      ...counted.map(() => 'counted'),
+      ...guard.pending.map(() => 'pending'),
+      ...waived.map(({ why }) => why),
+    ]).toEqual([outcome])
   })
 
   test('the grace ends', () => {

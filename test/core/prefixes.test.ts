@@ -4,10 +4,16 @@ import { type Client, parseClient } from '../../src/core/client.ts'
 import { covers, parsePrefix, type Prefix, Prefixes, prefixOf } from '../../src/core/prefixes.ts'
 
 /** Few different bits, so that prefixes meet clients often. */
-const address4 = fc.tuple(fc.constantFrom(10, 192), fc.constantFrom(0, 255), fc.nat(3), fc.nat(3)).map((bytes) => bytes.join('.'))
-const address6 = fc.tuple(fc.nat(1), fc.nat(1), fc.nat(1), fc.nat(3)).map(([a, b, c, d]) => `2001:db8:${a}:${b}::${c}:${d}`)
+const address4 = fc
+  .tuple(fc.constantFrom(10, 192), fc.constantFrom(0, 255), fc.nat(3), fc.nat(3))
+  .map((bytes) => bytes.join('.'))
+const address6 = fc
+  .tuple(fc.nat(1), fc.nat(1), fc.nat(1), fc.nat(3))
+  .map(([a, b, c, d]) => `2001:db8:${a}:${b}::${c}:${d}`)
 const anyClient = fc.oneof(address4, address6, fc.ipV4(), fc.ipV6()).map((text) => parseClient(text) as Client)
-const anyPrefix = fc.tuple(anyClient, fc.nat(128)).map(([client, length]) => prefixOf(client, client.family === 4 ? length % 33 : length))
+const anyPrefix = fc
+  .tuple(anyClient, fc.nat(128))
+  .map(([client, length]) => prefixOf(client, client.family === 4 ? length % 33 : length))
 
 describe('longest prefix', () => {
   test('finds what a naive scan finds, also after deletions', () => {
@@ -26,7 +32,10 @@ describe('longest prefix', () => {
             naive.delete(prefix.cidr)
           }
           expect(table.size).toBe(naive.size)
-          for (const client of [...clients, ...entries.map(([prefix]) => parseClient(prefix.cidr.split('/')[0] as string) as Client)]) {
+          for (const client of [
+            ...clients,
+            ...entries.map(([prefix]) => parseClient(prefix.cidr.split('/')[0] as string) as Client),
+          ]) {
             const inside = [...naive.values()].filter(({ prefix }) => contains(prefix, client))
             const longest = inside.toSorted((a, b) => b.prefix.length - a.prefix.length)[0]
             expect(table.find(client)).toBe(longest?.value)
@@ -81,18 +90,30 @@ describe('reading a prefix', () => {
 
   test('any text: a prefix or a sentence', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.string(), fc.tuple(fc.ipV4(), fc.integer()).map((parts) => parts.join('/'))), (text) => {
-        const read = parsePrefix(text)
-        if (typeof read !== 'string') expect(parsePrefix(read.cidr)).toEqual(read)
-      }),
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.tuple(fc.ipV4(), fc.integer()).map((parts) => parts.join('/')),
+        ),
+        (text) => {
+          const read = parsePrefix(text)
+          if (typeof read !== 'string') expect(parsePrefix(read.cidr)).toEqual(read)
+        },
+      ),
     )
   })
 })
 
 function bitsOf(client: Client): string {
-  if (client.family === 4) return client.ip.split('.').map((byte) => Number(byte).toString(2).padStart(8, '0')).join('')
+  if (client.family === 4)
+    return client.ip
+      .split('.')
+      .map((byte) => Number(byte).toString(2).padStart(8, '0'))
+      .join('')
   const [head = '', tail = ''] = client.ip.split('::')
   const groups = (part: string) => part.split(':').filter((group) => group !== '')
   const zeros = Array.from({ length: 8 - groups(head).length - groups(tail).length }, () => '0')
-  return [...groups(head), ...zeros, ...groups(tail)].map((group) => Number.parseInt(group, 16).toString(2).padStart(16, '0')).join('')
+  return [...groups(head), ...zeros, ...groups(tail)]
+    .map((group) => Number.parseInt(group, 16).toString(2).padStart(16, '0'))
+    .join('')
 }

@@ -2,7 +2,15 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
-import { clientOf, type Event, type Evidence, type Instant, type Kind, type Role, type Word } from '../../src/core/evidence.ts'
+import {
+  clientOf,
+  type Event,
+  type Evidence,
+  type Instant,
+  type Kind,
+  type Role,
+  type Word,
+} from '../../src/core/evidence.ts'
 import { HOUR_MS, NO_COUNTS, total, withSighting } from '../../src/core/facts.ts'
 import { admit, newGuard } from '../../src/core/outage.ts'
 import { CLIENTS_MAX, factsOf, newWorld, step, verdictOf, type World } from '../../src/core/replay.ts'
@@ -19,10 +27,27 @@ const rulesWith = (allow: string): Rules => {
 const rules = rulesWith('allow: []')
 
 const client = (ip: string): Client => parseClient(ip) as Client
-const seen = (at: Instant, ip: string, role: Role, kind: Kind): Evidence => ({ type: 'evidence', at, client: ip, role, kind })
+const seen = (at: Instant, ip: string, role: Role, kind: Kind): Evidence => ({
+  type: 'evidence',
+  at,
+  client: ip,
+  role,
+  kind,
+})
 /** Talks first, and names a recipient of ours: blocked at once. */
-const offence = (at: Instant, ip: string): Event[] => [seen(at, ip, 'backup', 'early-talk'), seen(at, ip, 'backup', 'recipient')]
-const said = (at: Instant, word: Word['word'], target: string, until?: Instant): Word => ({ type: 'word', at, word, target, until, because: `${word} ${target}`, author: 'me' })
+const offence = (at: Instant, ip: string): Event[] => [
+  seen(at, ip, 'backup', 'early-talk'),
+  seen(at, ip, 'backup', 'recipient'),
+]
+const said = (at: Instant, word: Word['word'], target: string, until?: Instant): Word => ({
+  type: 'word',
+  at,
+  word,
+  target,
+  until,
+  because: `${word} ${target}`,
+  author: 'me',
+})
 const probe = (at: Instant, outcome: 'up' | 'down' = 'up'): Event => ({ type: 'probe', at, mx: 'mx', outcome })
 
 const tell = (events: readonly Event[], watched = false, under = rules): World =>
@@ -30,13 +55,44 @@ const tell = (events: readonly Event[], watched = false, under = rules): World =
 const wordOf = (world: World, ip: string, now: Instant) => verdictOf(world, client(ip), now).word
 
 const IPS = ['203.0.113.9', '203.0.113.10', '198.51.100.1', '2001:db8:1:2::1', '2001:db8:1:3::1', '10.0.0.1']
-const TARGETS = ['203.0.113.9/32', '203.0.113.0/24', '198.51.100.1/32', '2001:db8:1:2::/64', '2001:db8:1::/48', '0.0.0.0/0']
+const TARGETS = [
+  '203.0.113.9/32',
+  '203.0.113.0/24',
+  '198.51.100.1/32',
+  '2001:db8:1:2::/64',
+  '2001:db8:1::/48',
+  '0.0.0.0/0',
+]
 const moment = fc.nat(40 * HOUR_MS).map((ms) => T0 + ms)
 const anyEvent: fc.Arbitrary<Event> = fc.oneof(
-  { weight: 8, arbitrary: fc.tuple(moment, fc.constantFrom(...IPS), fc.constantFrom<Kind>('contact', 'recipient', 'early-talk', 'trap-recipient')).map(([at, ip, kind]): Event => seen(at, ip, 'backup', kind)) },
-  { weight: 2, arbitrary: fc.tuple(moment, fc.constantFrom(...IPS), fc.constantFrom<Kind>('passed', 'refused')).map(([at, ip, kind]): Event => seen(at, ip, 'real', kind)) },
-  { weight: 2, arbitrary: fc.tuple(moment, fc.constantFrom<'up' | 'down'>('up', 'up', 'down')).map(([at, outcome]): Event => probe(at, outcome)) },
-  { weight: 1, arbitrary: fc.tuple(moment, fc.constantFrom<Word['word']>('allow', 'block', 'release'), fc.constantFrom(...TARGETS)).map(([at, word, target]): Event => said(at, word, target)) },
+  {
+    weight: 8,
+    arbitrary: fc
+      .tuple(
+        moment,
+        fc.constantFrom(...IPS),
+        fc.constantFrom<Kind>('contact', 'recipient', 'early-talk', 'trap-recipient'),
+      )
+      .map(([at, ip, kind]): Event => seen(at, ip, 'backup', kind)),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(moment, fc.constantFrom(...IPS), fc.constantFrom<Kind>('passed', 'refused'))
+      .map(([at, ip, kind]): Event => seen(at, ip, 'real', kind)),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .tuple(moment, fc.constantFrom<'up' | 'down'>('up', 'up', 'down'))
+      .map(([at, outcome]): Event => probe(at, outcome)),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(moment, fc.constantFrom<Word['word']>('allow', 'block', 'release'), fc.constantFrom(...TARGETS))
+      .map(([at, word, target]): Event => said(at, word, target)),
+  },
 )
 const recording = fc.array(anyEvent, { maxLength: 80 }).map((events) => events.toSorted((a, b) => a.at - b.at))
 const END = T0 + 41 * HOUR_MS
@@ -90,11 +146,16 @@ describe('any recording', () => {
   test('of two clients who have nothing to do with each other: told together as told alone', () => {
     fc.assert(
       fc.property(recording, (events) => {
-        const about = (network: string) => events.filter((each) => each.type === 'evidence' && clientOf(each).network === network)
+        const about = (network: string) =>
+          events.filter((each) => each.type === 'evidence' && clientOf(each).network === network)
         const [one, other] = [about(client('203.0.113.9').network), about(client('2001:db8:1:2::1').network)]
         const together = tell([...one, ...other].toSorted((a, b) => a.at - b.at))
-        expect(verdictOf(together, client('203.0.113.9'), END)).toEqual(verdictOf(tell(one), client('203.0.113.9'), END))
-        expect(verdictOf(together, client('2001:db8:1:2::1'), END)).toEqual(verdictOf(tell(other), client('2001:db8:1:2::1'), END))
+        expect(verdictOf(together, client('203.0.113.9'), END)).toEqual(
+          verdictOf(tell(one), client('203.0.113.9'), END),
+        )
+        expect(verdictOf(together, client('2001:db8:1:2::1'), END)).toEqual(
+          verdictOf(tell(other), client('2001:db8:1:2::1'), END),
+        )
       }),
     )
   })
@@ -104,7 +165,11 @@ describe("the rules' word", () => {
   test('a listing says who, until when and why, and ends', () => {
     const world = tell(offence(T0, '203.0.113.9'))
     const found = verdictOf(world, client('203.0.113.9'), T0 + 1)
-    expect(found).toMatchObject({ word: 'block', by: 'rules', because: expect.stringContaining('before being greeted') })
+    expect(found).toMatchObject({
+      word: 'block',
+      by: 'rules',
+      because: expect.stringContaining('before being greeted'),
+    })
     expect(found.until).toBeGreaterThanOrEqual(T0 + 24 * HOUR_MS)
     expect(wordOf(world, '203.0.113.9', (found.until ?? 0) - 1)).toBe('block')
     expect(wordOf(world, '203.0.113.9', found.until ?? 0)).toBe('clean')
@@ -114,16 +179,34 @@ describe("the rules' word", () => {
   test('the allow-list of the rules stands above the operator’s block, until its end', () => {
     const listed = rulesWith('allow:\n  - client: 203.0.113.0/24\n    because: a friend\n    until: 2026-01-06\n')
     const world = tell([...offence(T0, '203.0.113.9'), said(T0, 'block', '203.0.113.9/32')], false, listed)
-    expect(verdictOf(world, client('203.0.113.9'), T0)).toMatchObject({ word: 'allow', by: 'rules', because: 'a friend' })
-    expect(verdictOf(world, client('203.0.113.9'), Date.UTC(2026, 0, 6))).toMatchObject({ word: 'block', by: 'operator' })
+    expect(verdictOf(world, client('203.0.113.9'), T0)).toMatchObject({
+      word: 'allow',
+      by: 'rules',
+      because: 'a friend',
+    })
+    expect(verdictOf(world, client('203.0.113.9'), Date.UTC(2026, 0, 6))).toMatchObject({
+      word: 'block',
+      by: 'operator',
+    })
   })
 })
 
 describe("the operator's word", () => {
   test('allow beats block, whichever is wider and whichever came last', () => {
-    const world = tell([said(T0, 'allow', '192.0.2.0/24'), said(T0 + 1, 'block', '192.0.2.9/32'), said(T0 + 2, 'block', '192.0.0.0/16')])
-    expect(verdictOf(world, client('192.0.2.9'), T0 + 3)).toMatchObject({ word: 'allow', by: 'operator', because: 'allow 192.0.2.0/24' })
-    expect(verdictOf(world, client('192.0.3.9'), T0 + 3)).toMatchObject({ word: 'block', because: 'block 192.0.0.0/16' })
+    const world = tell([
+      said(T0, 'allow', '192.0.2.0/24'),
+      said(T0 + 1, 'block', '192.0.2.9/32'),
+      said(T0 + 2, 'block', '192.0.0.0/16'),
+    ])
+    expect(verdictOf(world, client('192.0.2.9'), T0 + 3)).toMatchObject({
+      word: 'allow',
+      by: 'operator',
+      because: 'allow 192.0.2.0/24',
+    })
+    expect(verdictOf(world, client('192.0.3.9'), T0 + 3)).toMatchObject({
+      word: 'block',
+      because: 'block 192.0.0.0/16',
+    })
   })
 
   test('a new word about the same target takes the place of the old one', () => {
@@ -133,21 +216,39 @@ describe("the operator's word", () => {
 
   test('when it ends, the wider one beneath it stands again', () => {
     const world = tell([said(T0, 'block', '192.0.0.0/16'), said(T0, 'block', '192.0.2.0/24', T0 + 10)])
-    expect(verdictOf(world, client('192.0.2.9'), T0 + 9)).toMatchObject({ until: T0 + 10, because: 'block 192.0.2.0/24' })
-    expect(verdictOf(world, client('192.0.2.9'), T0 + 10)).toMatchObject({ until: undefined, because: 'block 192.0.0.0/16' })
+    expect(verdictOf(world, client('192.0.2.9'), T0 + 9)).toMatchObject({
+      until: T0 + 10,
+      because: 'block 192.0.2.0/24',
+    })
+    expect(verdictOf(world, client('192.0.2.9'), T0 + 10)).toMatchObject({
+      until: undefined,
+      because: 'block 192.0.0.0/16',
+    })
   })
 
   test('one that had ended before it was said changes nothing', () => {
-    expect(wordOf(tell([said(T0, 'block', '192.0.2.0/24'), said(T0 + 2, 'allow', '192.0.2.0/24', T0 + 1)]), '192.0.2.9', T0 + 2)).toBe('block')
+    expect(
+      wordOf(
+        tell([said(T0, 'block', '192.0.2.0/24'), said(T0 + 2, 'allow', '192.0.2.0/24', T0 + 1)]),
+        '192.0.2.9',
+        T0 + 2,
+      ),
+    ).toBe('block')
   })
 
   test('release frees and forgets, and what comes afterwards counts from nothing', () => {
     const guilty = [...offence(T0, '203.0.113.9'), ...offence(T0, '203.0.113.10')]
     const freed = [...guilty, said(T0 + MINUTE_MS, 'release', '203.0.113.9/32')]
-    expect(verdictOf(tell(freed), client('203.0.113.9'), T0 + MINUTE_MS)).toMatchObject({ word: 'clean', verdict: { score: 0, reasons: [] } })
+    expect(verdictOf(tell(freed), client('203.0.113.9'), T0 + MINUTE_MS)).toMatchObject({
+      word: 'clean',
+      verdict: { score: 0, reasons: [] },
+    })
     expect(wordOf(tell(freed), '203.0.113.10', T0 + MINUTE_MS)).toBe('block')
     const polite = [...freed, seen(T0 + 2 * MINUTE_MS, '203.0.113.9', 'backup', 'recipient')]
-    expect(verdictOf(tell(polite), client('203.0.113.9'), T0 + 3 * MINUTE_MS)).toMatchObject({ word: 'clean', verdict: { score: expect.closeTo(6, 1) } })
+    expect(verdictOf(tell(polite), client('203.0.113.9'), T0 + 3 * MINUTE_MS)).toMatchObject({
+      word: 'clean',
+      verdict: { score: expect.closeTo(6, 1) },
+    })
   })
 
   test('hours that began after the release stay, those that had begun go', () => {
@@ -174,7 +275,10 @@ describe("the operator's word", () => {
     const waiting = [probe(T0), ...offence(T0 + 1, '203.0.113.9')]
     expect(wordOf(tell([...waiting, probe(T0 + MINUTE_MS)], true), '203.0.113.9', T0 + MINUTE_MS)).toBe('block')
     const released = [...waiting, said(T0 + 2, 'release', '203.0.113.0/24'), probe(T0 + MINUTE_MS)]
-    expect(verdictOf(tell(released, true), client('203.0.113.9'), T0 + MINUTE_MS)).toMatchObject({ word: 'clean', verdict: { score: 0 } })
+    expect(verdictOf(tell(released, true), client('203.0.113.9'), T0 + MINUTE_MS)).toMatchObject({
+      word: 'clean',
+      verdict: { score: 0 },
+    })
   })
 
   test('a target that is no prefix is passed over', () => {
@@ -183,7 +287,15 @@ describe("the operator's word", () => {
 })
 
 test('what the guard let go by is counted, by its reason', () => {
-  const world = tell([seen(T0, '203.0.113.9', 'backup', 'contact'), probe(T0 + 1), ...offence(T0 + 2, '203.0.113.9'), probe(T0 + 3, 'down')], true)
+  const world = tell(
+    [
+      seen(T0, '203.0.113.9', 'backup', 'contact'),
+      probe(T0 + 1),
+      ...offence(T0 + 2, '203.0.113.9'),
+      probe(T0 + 3, 'down'),
+    ],
+    true,
+  )
   expect(world.waived).toEqual({ unwatched: 1, outage: 2 })
 })
 

@@ -73,7 +73,11 @@ describe('a sound file', () => {
         line: 13,
       },
     ])
-    expect(rules).toMatchObject({ mode: 'observe', thresholds: { block: 3 }, standsMs: { observe: 3_600_000, block: 10_800_000 } })
+    expect(rules).toMatchObject({
+      mode: 'observe',
+      thresholds: { block: 3 },
+      standsMs: { observe: 3_600_000, block: 10_800_000 },
+    })
   })
 
   test.each([
@@ -95,8 +99,15 @@ describe('a sound file', () => {
   })
 
   test('the longest allow-list entry is found, with its reason, end and line', () => {
-    expect(rules.allow.find(parseClient('192.0.2.1') as Client)).toMatchObject({ because: 'our own', until: undefined, line: 24 })
-    expect(rules.allow.find(parseClient('192.0.2.9') as Client)).toMatchObject({ until: Date.UTC(2026, 1, 1), line: 26 })
+    expect(rules.allow.find(parseClient('192.0.2.1') as Client)).toMatchObject({
+      because: 'our own',
+      until: undefined,
+      line: 24,
+    })
+    expect(rules.allow.find(parseClient('192.0.2.9') as Client)).toMatchObject({
+      until: Date.UTC(2026, 1, 1),
+      line: 26,
+    })
     expect(rules.allow.find(parseClient('192.0.3.1') as Client)).toBeUndefined()
   })
 })
@@ -107,20 +118,85 @@ describe('mistakes are told where they stand', () => {
     return SOUND.replace(from, to)
   }
   test.each<[string, string, string, string]>([
-    ['a fact that does not exist', 'backup.auth, ', 'backup.auht, ', 'rules.yaml:14:14: rules.1.counts.0: no such fact: "backup.auht" (did you mean backup.auth?)'],
-    ['a fact of no kind we know', 'counts: backup.recipient', 'counts: colour', 'rules.yaml:8:13: rules.0.counts: no such fact: "colour"; facts are named like backup.early-talk, see docs/facts.md'],
-    ['a kind that cannot be seen there', 'counts: backup.recipient', 'counts: real.recipient', 'rules.yaml:8:13: rules.0.counts: no such fact: "real.recipient"; facts are named like backup.early-talk, see docs/facts.md'],
-    ['thresholds out of order', 'defer: 2', 'defer: 9', 'rules.yaml:4:13: thresholds: expected observe <= defer <= block, got 1, 9, 3'],
-    ['a name twice', 'name: second', 'name: first', 'rules.yaml:13:11: rules.1.name: a rule named first stands above already'],
-    ['an allow-list entry twice', '192.0.2.9', '192.0.2.0/24', 'rules.yaml:26:13: allow.1.client: 192.0.2.0/24 stands above already'],
-    ['host bits', '192.0.2.0/24', '192.0.2.1/24', 'rules.yaml:24:13: allow.0.client: "192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24?'],
+    [
+      'a fact that does not exist',
+      'backup.auth, ',
+      'backup.auht, ',
+      'rules.yaml:14:14: rules.1.counts.0: no such fact: "backup.auht" (did you mean backup.auth?)',
+    ],
+    [
+      'a fact of no kind we know',
+      'counts: backup.recipient',
+      'counts: colour',
+      'rules.yaml:8:13: rules.0.counts: no such fact: "colour"; facts are named like backup.early-talk, see docs/facts.md',
+    ],
+    [
+      'a kind that cannot be seen there',
+      'counts: backup.recipient',
+      'counts: real.recipient',
+      'rules.yaml:8:13: rules.0.counts: no such fact: "real.recipient"; facts are named like backup.early-talk, see docs/facts.md',
+    ],
+    [
+      'thresholds out of order',
+      'defer: 2',
+      'defer: 9',
+      'rules.yaml:4:13: thresholds: expected observe <= defer <= block, got 1, 9, 3',
+    ],
+    [
+      'a name twice',
+      'name: second',
+      'name: first',
+      'rules.yaml:13:11: rules.1.name: a rule named first stands above already',
+    ],
+    [
+      'an allow-list entry twice',
+      '192.0.2.9',
+      '192.0.2.0/24',
+      'rules.yaml:26:13: allow.1.client: 192.0.2.0/24 stands above already',
+    ],
+    [
+      'host bits',
+      '192.0.2.0/24',
+      '192.0.2.1/24',
+      'rules.yaml:24:13: allow.0.client: "192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24?',
+    ],
     ['no reason', '    because: one\n', '', 'rules.yaml:7:5: rules.0.because: missing; expected string'],
-    ['a window longer than facts are kept', '31d', '32d', 'rules.yaml:11:13: rules.0.window: expected a span above 0 and at most 31d, for which facts are kept'],
-    ['a half-life of nothing', 'half-life: 1d', 'half-life: 0d', 'rules.yaml:10:16: rules.0.half-life: expected a span above 0'],
-    ['a day that does not exist', '2026-02-01', '2026-02-30', 'rules.yaml:28:12: allow.1.until: expected a day like 2026-12-31, or an instant like 2026-12-31T12:00:00Z, got "2026-02-30"'],
-    ['no domain', '.below.test', '"*.below.test"', 'rules.yaml:2:24: domains.1: expected a domain like example.org, or .example.org for all below it, got "*.below.test"'],
-    ['a key in the wrong words', 'together:', 'togehter:', 'rules.yaml:15:5: rules.1.togehter: no such key (did you mean together?)'],
-    ['a mode that is none', 'mode: observe', 'mode: dry-run', 'rules.yaml:1:7: mode: expected observe or enforce, got "dry-run"'],
+    [
+      'a window longer than facts are kept',
+      '31d',
+      '32d',
+      'rules.yaml:11:13: rules.0.window: expected a span above 0 and at most 31d, for which facts are kept',
+    ],
+    [
+      'a half-life of nothing',
+      'half-life: 1d',
+      'half-life: 0d',
+      'rules.yaml:10:16: rules.0.half-life: expected a span above 0',
+    ],
+    [
+      'a day that does not exist',
+      '2026-02-01',
+      '2026-02-30',
+      'rules.yaml:28:12: allow.1.until: expected a day like 2026-12-31, or an instant like 2026-12-31T12:00:00Z, got "2026-02-30"',
+    ],
+    [
+      'no domain',
+      '.below.test',
+      '"*.below.test"',
+      'rules.yaml:2:24: domains.1: expected a domain like example.org, or .example.org for all below it, got "*.below.test"',
+    ],
+    [
+      'a key in the wrong words',
+      'together:',
+      'togehter:',
+      'rules.yaml:15:5: rules.1.togehter: no such key (did you mean together?)',
+    ],
+    [
+      'a mode that is none',
+      'mode: observe',
+      'mode: dry-run',
+      'rules.yaml:1:7: mode: expected observe or enforce, got "dry-run"',
+    ],
   ])('%s', (_, from, to, expected) => {
     const read = readRules('rules.yaml', changed(from, to))
     expect(read.ok ? [] : read.problems.map(spellProblem)).toEqual([expected])
@@ -129,7 +205,9 @@ describe('mistakes are told where they stand', () => {
   test('any file: rules or problems, never a throw', () => {
     const lines = SOUND.split('\n')
     const mangled = fc
-      .array(fc.tuple(fc.nat(lines.length - 1), fc.oneof(fc.constant(''), fc.string(), fc.constantFrom(...lines))), { maxLength: 5 })
+      .array(fc.tuple(fc.nat(lines.length - 1), fc.oneof(fc.constant(''), fc.string(), fc.constantFrom(...lines))), {
+        maxLength: 5,
+      })
       .map((changes) => changes.reduce((all, [at, line]) => all.with(at, line), lines).join('\n'))
     fc.assert(
       fc.property(mangled, (source) => {

@@ -2,7 +2,19 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
-import { type Bucket, type Counts, FACT_NAMES, type FactName, type Facts, HOUR_MS, hourOf, NO_COUNTS, NO_FACTS, RETENTION_MS, withSighting } from '../../src/core/facts.ts'
+import {
+  type Bucket,
+  type Counts,
+  FACT_NAMES,
+  type FactName,
+  type Facts,
+  HOUR_MS,
+  hourOf,
+  NO_COUNTS,
+  NO_FACTS,
+  RETENTION_MS,
+  withSighting,
+} from '../../src/core/facts.ts'
 import { readRules, type Rule, type Rules, type Standing } from '../../src/core/rules.ts'
 import { judge, type Listing, renew, type Verdict } from '../../src/core/verdict.ts'
 
@@ -20,7 +32,8 @@ const shippedWith = (from: string, to: string): Rules => {
 const shipped = shippedWith('', '')
 
 type Sighting = readonly [fact: FactName, at: number]
-const countsOf = (seen: readonly Sighting[]): Counts => seen.reduce((counts, [fact, at]) => withSighting(counts, fact, at), NO_COUNTS)
+const countsOf = (seen: readonly Sighting[]): Counts =>
+  seen.reduce((counts, [fact, at]) => withSighting(counts, fact, at), NO_COUNTS)
 const alone = (seen: readonly Sighting[]): Facts => ({ own: countsOf(seen), network: countsOf(seen) })
 const reasonOf = (verdict: Verdict, rule: string) => verdict.reasons.find((reason) => reason.rule === rule)
 
@@ -29,7 +42,8 @@ const polite = (at: number): Sighting[] => [
   ['backup.contact', at],
   ['backup.recipient', at + 1],
 ]
-const politeEvery = (stepMs: number, times: number): Sighting[] => Array.from({ length: times }, (_, i) => polite(T0 + i * stepMs)).flat()
+const politeEvery = (stepMs: number, times: number): Sighting[] =>
+  Array.from({ length: times }, (_, i) => polite(T0 + i * stepMs)).flat()
 
 describe('the rules we ship: polite, at the wrong door', () => {
   test('one visit lists nobody', () => {
@@ -37,7 +51,10 @@ describe('the rules we ship: polite, at the wrong door', () => {
   })
 
   test('nor ten within one hour', () => {
-    expect(judge(BOT, alone(politeEvery(6 * MINUTE_MS, 10)), shipped, T0 + HOUR_MS)).toMatchObject({ word: 'clean', score: expect.closeTo(6, 1) })
+    expect(judge(BOT, alone(politeEvery(6 * MINUTE_MS, 10)), shipped, T0 + HOUR_MS)).toMatchObject({
+      word: 'clean',
+      score: expect.closeTo(6, 1),
+    })
   })
 
   test.each<[number, Verdict['word']]>([
@@ -55,7 +72,10 @@ describe('the rules we ship: polite, at the wrong door', () => {
   })
 
   test('twice a day is slower, and gets there, too', () => {
-    const words = Array.from({ length: 28 }, (_, i) => judge(BOT, alone(politeEvery(12 * HOUR_MS, i + 1)), shipped, T0 + i * 12 * HOUR_MS + MINUTE_MS).word)
+    const words = Array.from(
+      { length: 28 },
+      (_, i) => judge(BOT, alone(politeEvery(12 * HOUR_MS, i + 1)), shipped, T0 + i * 12 * HOUR_MS + MINUTE_MS).word,
+    )
     expect(words.slice(0, 3)).toEqual(['clean', 'clean', 'clean'])
     expect(words).toContain('observe')
     expect(judge(BOT, alone(politeEvery(4 * HOUR_MS, 60)), shipped, T0 + 10 * DAY_MS).word).toBe('block')
@@ -63,26 +83,46 @@ describe('the rules we ship: polite, at the wrong door', () => {
 })
 
 describe('the rules we ship: what no mail server does', () => {
-  test.each<FactName>(['backup.early-talk', 'backup.foreign-protocol'])('%s and a recipient of ours: blocked at once', (fact) => {
-    const verdict = judge(BOT, alone([...polite(T0), [fact, T0]]), shipped, T0 + 1000)
-    expect(verdict).toMatchObject({ word: 'block', allowedBy: undefined })
-    expect(verdict.score).toBeGreaterThanOrEqual(110)
-    expect(reasonOf(verdict, 'talks-first')).toMatchObject({ count: 1, weight: expect.closeTo(110, 1) })
-  })
+  test.each<FactName>(['backup.early-talk', 'backup.foreign-protocol'])(
+    '%s and a recipient of ours: blocked at once',
+    (fact) => {
+      const verdict = judge(BOT, alone([...polite(T0), [fact, T0]]), shipped, T0 + 1000)
+      expect(verdict).toMatchObject({ word: 'block', allowedBy: undefined })
+      expect(verdict.score).toBeGreaterThanOrEqual(110)
+      expect(reasonOf(verdict, 'talks-first')).toMatchObject({ count: 1, weight: expect.closeTo(110, 1) })
+    },
+  )
 
   test('two trap addresses block, one is watched', () => {
     expect(judge(BOT, alone([...polite(T0), ['backup.trap-recipient', T0]]), shipped, T0).word).toBe('observe')
-    expect(judge(BOT, alone([...polite(T0), ['backup.trap-recipient', T0], ['backup.trap-recipient', T0 + 1]]), shipped, T0 + 1).word).toBe('block')
+    expect(
+      judge(
+        BOT,
+        alone([...polite(T0), ['backup.trap-recipient', T0], ['backup.trap-recipient', T0 + 1]]),
+        shipped,
+        T0 + 1,
+      ).word,
+    ).toBe('block')
   })
 
-  const OURS: readonly FactName[] = ['backup.recipient', 'backup.trap-recipient', 'primary.recipient', 'primary.trap-recipient']
+  const OURS: readonly FactName[] = [
+    'backup.recipient',
+    'backup.trap-recipient',
+    'primary.recipient',
+    'primary.trap-recipient',
+  ]
   const WITHOUT_OURS = FACT_NAMES.filter((fact) => !OURS.includes(fact))
 
   test('without a recipient of ours nothing reaches defer: all kinds together, every hour, for as long as facts are kept', () => {
     const hours = RETENTION_MS / HOUR_MS
     const crowd = (fact: FactName): [FactName, Bucket[]] => [
       fact,
-      Array.from({ length: hours }, (_, i) => ({ hour: hourOf(T0) + i, count: 1000, first: T0 + i * HOUR_MS, last: T0 + (i + 1) * HOUR_MS - 1 })),
+      Array.from({ length: hours }, (_, i) => ({
+        hour: hourOf(T0) + i,
+        count: 1000,
+        first: T0 + i * HOUR_MS,
+        last: T0 + (i + 1) * HOUR_MS - 1,
+      })),
     ]
     const own: Counts = new Map(WITHOUT_OURS.map(crowd))
     for (const at of [T0, T0 + RETENTION_MS - 1]) {
@@ -93,7 +133,10 @@ describe('the rules we ship: what no mail server does', () => {
   })
 
   test('nor in any mixture of them', () => {
-    const sighting = fc.tuple(fc.constantFrom(...WITHOUT_OURS), fc.nat(31 * DAY_MS).map((ms) => T0 + ms))
+    const sighting = fc.tuple(
+      fc.constantFrom(...WITHOUT_OURS),
+      fc.nat(31 * DAY_MS).map((ms) => T0 + ms),
+    )
     fc.assert(
       fc.property(fc.array(sighting, { maxLength: 200, size: 'max' }), fc.nat(40 * DAY_MS), (seen, later) => {
         expect(judge(BOT, alone(seen), shipped, T0 + later).score).toBeLessThan(shipped.thresholds.defer)
@@ -108,7 +151,11 @@ describe('the rules we ship: what no mail server does', () => {
     ]).flat()
     const verdict = judge(BOT, alone(seen), shipped, T0 + 50 * HOUR_MS)
     expect(verdict).toMatchObject({ word: 'clean', score: 0 })
-    expect(reasonOf(verdict, 'foreign-only')).toMatchObject({ weight: 0, count: 50, because: expect.stringContaining('foreign') })
+    expect(reasonOf(verdict, 'foreign-only')).toMatchObject({
+      weight: 0,
+      count: 50,
+      because: expect.stringContaining('foreign'),
+    })
   })
 
   test('at the primary nothing weighs: it is where a correct sender begins', () => {
@@ -142,7 +189,9 @@ describe('the rules we ship: seen at the real MX', () => {
 
   test('it came in the middle: only what follows is waived', () => {
     const middle = T0 + 10.5 * HOUR_MS
-    expect(reasonOf(judge(BOT, alone([...visits, ['real.passed', middle]]), shipped, end), 'backup-first')).toMatchObject({ count: 11, waived: 13 })
+    expect(
+      reasonOf(judge(BOT, alone([...visits, ['real.passed', middle]]), shipped, end), 'backup-first'),
+    ).toMatchObject({ count: 11, waived: 13 })
   })
 
   test('longer ago than the rule says: no excuse', () => {
@@ -155,7 +204,9 @@ describe('the rules we ship: seen at the real MX', () => {
   })
 
   test('violations are never waived', () => {
-    expect(judge(BOT, alone([['real.passed', T0 - 1], ...polite(T0), ['backup.early-talk', T0]]), shipped, T0 + 1).word).toBe('block')
+    expect(
+      judge(BOT, alone([['real.passed', T0 - 1], ...polite(T0), ['backup.early-talk', T0]]), shipped, T0 + 1).word,
+    ).toBe('block')
   })
 })
 
@@ -163,14 +214,20 @@ describe('who is never listed', () => {
   const guilty = alone([...politeEvery(HOUR_MS, 30), ['backup.early-talk', T0]])
   const at = T0 + 30 * HOUR_MS
 
-  test.each(['127.0.0.1', '10.0.0.1', '192.168.1.1', '100.64.0.1', '169.254.0.9', '::1', 'fe80::1', 'fd00::1'])('%s: recorded, never listed', (text) => {
-    const verdict = judge(parseClient(text) as Client, guilty, shipped, at)
-    expect(verdict).toMatchObject({ word: 'clean', never: expect.stringContaining('address') })
-    expect(verdict.score).toBeGreaterThan(shipped.thresholds.block)
-    expect(renew({ word: 'block', since: T0, until: at + DAY_MS }, verdict, shipped, at)).toBeUndefined()
-  })
+  test.each(['127.0.0.1', '10.0.0.1', '192.168.1.1', '100.64.0.1', '169.254.0.9', '::1', 'fe80::1', 'fd00::1'])(
+    '%s: recorded, never listed',
+    (text) => {
+      const verdict = judge(parseClient(text) as Client, guilty, shipped, at)
+      expect(verdict).toMatchObject({ word: 'clean', never: expect.stringContaining('address') })
+      expect(verdict.score).toBeGreaterThan(shipped.thresholds.block)
+      expect(renew({ word: 'block', since: T0, until: at + DAY_MS }, verdict, shipped, at)).toBeUndefined()
+    },
+  )
 
-  const listed = shippedWith('allow: []', 'allow:\n  - client: 203.0.113.0/24\n    because: a friend\n    until: 2026-01-07T12:00:00Z\n')
+  const listed = shippedWith(
+    'allow: []',
+    'allow:\n  - client: 203.0.113.0/24\n    because: a friend\n    until: 2026-01-07T12:00:00Z\n',
+  )
   const end = Date.UTC(2026, 0, 7, 12)
 
   test('on the allow-list: allowed, with the entry, and its reasons still told', () => {
@@ -212,7 +269,13 @@ const anyRule: fc.Arbitrary<Rule> = fc.record({
 })
 const anyRules = fc.array(anyRule, { maxLength: 6 }).map((list): Rules => ({ ...shipped, list }))
 const anyFacts = fc
-  .array(fc.tuple(fc.constantFrom(...FACT_NAMES), fc.nat(31 * DAY_MS).map((ms) => T0 + ms)), { maxLength: 40 })
+  .array(
+    fc.tuple(
+      fc.constantFrom(...FACT_NAMES),
+      fc.nat(31 * DAY_MS).map((ms) => T0 + ms),
+    ),
+    { maxLength: 40 },
+  )
   .map((seen) => alone(seen))
 const END = T0 + 31 * DAY_MS
 
@@ -237,7 +300,9 @@ describe('under any rules', () => {
         const end = clearsAt ?? Number.NaN
         expect(end).toBeGreaterThan(now)
         expect(judge(BOT, facts, rules, end).score).toBeLessThan(rules.thresholds[word])
-        expect(judge(BOT, facts, rules, Math.max(now, end - MINUTE_MS)).score).toBeGreaterThanOrEqual(rules.thresholds[word])
+        expect(judge(BOT, facts, rules, Math.max(now, end - MINUTE_MS)).score).toBeGreaterThanOrEqual(
+          rules.thresholds[word],
+        )
       }),
       { numRuns: 500 },
     )
@@ -248,7 +313,8 @@ describe('under any rules', () => {
       fc.property(anyRules, anyFacts, (rules, facts) => {
         const { score, reasons } = judge(BOT, facts, rules, END)
         expect(reasons.reduce((sum, { weight }) => sum + weight, 0)).toBeCloseTo(score, 1)
-        for (const { weight } of reasons) expect(weight).toBeLessThanOrEqual(Math.max(...rules.list.map(({ cap }) => cap)))
+        for (const { weight } of reasons)
+          expect(weight).toBeLessThanOrEqual(Math.max(...rules.list.map(({ cap }) => cap)))
       }),
     )
   })
@@ -257,39 +323,67 @@ describe('under any rules', () => {
 describe('a listing', () => {
   const word = fc.constantFrom<Standing>('observe', 'defer', 'block')
   const listing = fc.record({ word, since: fc.constant(T0), until: fc.nat(60 * DAY_MS).map((ms) => T0 + ms) })
-  const verdict = fc.record({ word: fc.constantFrom<'clean' | Standing>('clean', 'observe', 'defer', 'block'), clearsAt: fc.option(fc.nat(60 * DAY_MS).map((ms) => T0 + ms), { nil: undefined }) })
-    .map(({ word, clearsAt }): Verdict => ({ word, clearsAt, score: 0, threshold: 100, reasons: [], allowedBy: undefined, never: undefined }))
+  const verdict = fc
+    .record({
+      word: fc.constantFrom<'clean' | Standing>('clean', 'observe', 'defer', 'block'),
+      clearsAt: fc.option(
+        fc.nat(60 * DAY_MS).map((ms) => T0 + ms),
+        { nil: undefined },
+      ),
+    })
+    .map(({ word, clearsAt }): Verdict => ({
+      word,
+      clearsAt,
+      score: 0,
+      threshold: 100,
+      reasons: [],
+      allowedBy: undefined,
+      never: undefined,
+    }))
   const rank = { observe: 1, defer: 2, block: 3 }
 
   test('that stands is never shortened by the same or a lesser verdict, and never softened', () => {
     fc.assert(
-      fc.property(listing, verdict, fc.nat(60 * DAY_MS).map((ms) => T0 + ms), (old: Listing, verdict, now) => {
-        fc.pre(old.until > now)
-        const next = renew(old, verdict, shipped, now)
-        expect(rank[next?.word ?? 'observe']).toBeGreaterThanOrEqual(rank[old.word])
-        if (next?.word === old.word) {
-          expect(next.until).toBeGreaterThanOrEqual(old.until)
-          expect(next.since).toBe(old.since)
-        } else expect(next?.since).toBe(now)
-      }),
+      fc.property(
+        listing,
+        verdict,
+        fc.nat(60 * DAY_MS).map((ms) => T0 + ms),
+        (old: Listing, verdict, now) => {
+          fc.pre(old.until > now)
+          const next = renew(old, verdict, shipped, now)
+          expect(rank[next?.word ?? 'observe']).toBeGreaterThanOrEqual(rank[old.word])
+          if (next?.word === old.word) {
+            expect(next.until).toBeGreaterThanOrEqual(old.until)
+            expect(next.since).toBe(old.since)
+          } else expect(next?.since).toBe(now)
+        },
+      ),
     )
   })
 
   test('stands at least its time, and as long as the sum is above its threshold', () => {
     fc.assert(
-      fc.property(verdict, fc.nat(60 * DAY_MS).map((ms) => T0 + ms), (verdict, now) => {
-        const next = renew(undefined, verdict, shipped, now)
-        expect(next === undefined).toBe(verdict.word === 'clean')
-        if (verdict.word === 'clean' || verdict.word === 'allow') return
-        expect(next?.word).toBe(verdict.word)
-        expect(next?.until).toBe(Math.max(now + shipped.standsMs[verdict.word], verdict.clearsAt ?? 0))
-      }),
+      fc.property(
+        verdict,
+        fc.nat(60 * DAY_MS).map((ms) => T0 + ms),
+        (verdict, now) => {
+          const next = renew(undefined, verdict, shipped, now)
+          expect(next === undefined).toBe(verdict.word === 'clean')
+          if (verdict.word === 'clean' || verdict.word === 'allow') return
+          expect(next?.word).toBe(verdict.word)
+          expect(next?.until).toBe(Math.max(now + shipped.standsMs[verdict.word], verdict.clearsAt ?? 0))
+        },
+      ),
     )
   })
 
   test('that has ended is no longer there', () => {
     const clean = judge(BOT, NO_FACTS, shipped, T0)
     expect(renew({ word: 'block', since: T0 - DAY_MS, until: T0 }, clean, shipped, T0)).toBeUndefined()
-    expect(renew({ word: 'block', since: T0 - DAY_MS, until: T0 + 1 }, clean, shipped, T0)).toEqual({ word: 'block', since: T0 - DAY_MS, until: T0 + 1 })
+    expect(renew({ word: 'block', since: T0 - DAY_MS, until: T0 + 1 }, clean, shipped, T0)).toEqual({
+      word: 'block',
+      since: T0 - DAY_MS,
+      until: T0 + 1,
+    })
   })
 })

@@ -149,9 +149,20 @@ describe('a message', () => {
     const message = ['DATA', 'Subject: buy', 'RSET', 'EHLO again.example', 'NOOP', '', '.']
     visitor.send([...TO_RCPT, ...message, 'QUIT'].join('\r\n'))
     expect(await visitor.ended).toBe('closed')
-    expect(repliesIn(visitor.heard).map((reply) => reply.slice(0, 3))).toEqual(
-      ['220', '250', '250', '451', '451', '451', '451', '451', '451', '451', '451', '221'],
-    )
+    expect(repliesIn(visitor.heard).map((reply) => reply.slice(0, 3))).toEqual([
+      '220',
+      '250',
+      '250',
+      '451',
+      '451',
+      '451',
+      '451',
+      '451',
+      '451',
+      '451',
+      '451',
+      '221',
+    ])
     await house.empty()
     expect(new Set(house.kinds)).toEqual(new Set(['contact', 'recipient', 'message', 'pipelining']))
   })

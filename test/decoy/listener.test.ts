@@ -200,7 +200,12 @@ describe('caps', () => {
     expect(replies[3]).toMatch(/^451 /)
     await Promise.race([one.ended, two.ended])
     await house.until(() => house.told('closed').length === 2)
-    expect(house.told('closed').map(({ outcome }) => outcome).toSorted()).toEqual(['dialogue', 'shed'])
+    expect(
+      house
+        .told('closed')
+        .map(({ outcome }) => outcome)
+        .toSorted(),
+    ).toEqual(['dialogue', 'shed'])
     expect(house.told('refused')).toEqual([])
     expect(house.decoy.counts()).toEqual({ connections: 1, waiting: 0, held: 1, dialogues: 0 })
   })
@@ -240,7 +245,12 @@ test('close resets everyone and settles when they are gone', async () => {
   await house.decoy.close()
   expect(await Promise.all([talking.ended, held.ended, waiting.ended])).toEqual(['reset', 'reset', 'reset'])
   await house.empty()
-  expect(house.told('closed').map(({ outcome }) => outcome).toSorted()).toEqual(['cut', 'tarpit'])
+  expect(
+    house
+      .told('closed')
+      .map(({ outcome }) => outcome)
+      .toSorted(),
+  ).toEqual(['cut', 'tarpit'])
   expect(house.decoy.counts()).toEqual({ connections: 0, waiting: 0, held: 0, dialogues: 0 })
   expect(house.kinds).not.toContain('hang-up')
 })

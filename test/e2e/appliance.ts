@@ -63,7 +63,12 @@ const ROOT = join(import.meta.dirname, '../..')
 const START = join(ROOT, 'src/start.js')
 
 /** Settles when its readiness probe says ready; rejects when a door cannot be opened, or it ends. */
-export async function startAppliance({ settings = {}, redisUrl, folder: earlier, rules }: ApplianceOptions): Promise<Appliance> {
+export async function startAppliance({
+  settings = {},
+  redisUrl,
+  folder: earlier,
+  rules,
+}: ApplianceOptions): Promise<Appliance> {
   const folder = earlier ?? (await mkdtemp(join(tmpdir(), 'dmx-e2e-')))
   const state = join(folder, 'state')
   const settingsFile = join(folder, 'decoymx.yaml')
@@ -129,7 +134,11 @@ export async function startAppliance({ settings = {}, redisUrl, folder: earlier,
 }
 
 /** A program that ends by itself: what it said, and its exit code. */
-export async function runToEnd(program: string, words: readonly string[], env = environment(undefined)): Promise<Ended> {
+export async function runToEnd(
+  program: string,
+  words: readonly string[],
+  env = environment(undefined),
+): Promise<Ended> {
   const child = spawn(program, words, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: COMMAND_MS })
   let [stdout, stderr] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))

@@ -25,7 +25,9 @@ const START = join(ROOT, 'src/start.js')
 function visit(appliance: Appliance, door: string, ip: string, early = ''): Visitor {
   const { host, port } = appliance.door(door)
   const visitor = new Visitor(connect({ host, port, allowHalfOpen: true }))
-  visitor.socket.write(`PROXY TCP${ip.includes(':') ? 6 : 4} ${ip} ${ip.includes(':') ? '::1' : '127.0.0.1'} 40000 25\r\n${early}`)
+  visitor.socket.write(
+    `PROXY TCP${ip.includes(':') ? 6 : 4} ${ip} ${ip.includes(':') ? '::1' : '127.0.0.1'} 40000 25\r\n${early}`,
+  )
   return visitor
 }
 
@@ -47,7 +49,7 @@ async function askPolicy(appliance: Appliance, ip: string): Promise<string> {
 }
 
 async function askUntil(appliance: Appliance, ip: string, wanted: RegExp): Promise<string> {
-  for (const since = performance.now(); ; ) {
+  for (const since = performance.now(); ;) {
     const answer = await askPolicy(appliance, ip)
     if (wanted.test(answer) || performance.now() - since > PROMISE_MS) return answer
   }
@@ -59,8 +61,12 @@ async function view(appliance: Appliance, ip: string): Promise<ClientView> {
 
 function journalled(appliance: Appliance, ip: string, kind: string): number {
   const path = join(appliance.folder, 'state/journal')
-  const lines = readdirSync(path).filter((name) => name.endsWith('.jsonl')).flatMap((name) => readFileSync(join(path, name), 'utf8').split('\n'))
-  return lines.flatMap((line) => fromLine(line)?.event ?? []).filter((event) => event.type === 'evidence' && event.client === ip && event.kind === kind).length
+  const lines = readdirSync(path)
+    .filter((name) => name.endsWith('.jsonl'))
+    .flatMap((name) => readFileSync(join(path, name), 'utf8').split('\n'))
+  return lines
+    .flatMap((line) => fromLine(line)?.event ?? [])
+    .filter((event) => event.type === 'evidence' && event.client === ip && event.kind === kind).length
 }
 
 describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main job, $store store', ({ store }) => {
@@ -80,7 +86,9 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
     test('whoever talks first at the backup and names a recipient of ours is refused within a second', async () => {
       expect(await askPolicy(appliance, '203.0.113.9')).toBe('action=DUNNO')
       await talkFirst(appliance, '203.0.113.9')
-      expect(await askUntil(appliance, '203.0.113.9', /REJECT/)).toMatch(/^action=REJECT 5\.7\.1 .*\([0-9A-Z]{4}-[0-9A-Z]{4}\)$/)
+      expect(await askUntil(appliance, '203.0.113.9', /REJECT/)).toMatch(
+        /^action=REJECT 5\.7\.1 .*\([0-9A-Z]{4}-[0-9A-Z]{4}\)$/,
+      )
       const { code, stdout } = await appliance.decoymx('why', '203.0.113.9')
       expect(code).toBe(11)
       expect(stdout).toMatch(/BLOCK[\s\S]*\+110\.0 {2}talks-first[\s\S]*of the 100 that block/)
@@ -93,7 +101,10 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
 
     test('the ticket in the refusal finds the decision', async () => {
       const ticket = /\(([^)]+)\)/.exec(await askPolicy(appliance, '203.0.113.9'))?.[1] as string
-      expect(await appliance.decoymx('why', ticket, '--json')).toMatchObject({ code: 11, stdout: expect.stringContaining('"client": "203.0.113.9"') })
+      expect(await appliance.decoymx('why', ticket, '--json')).toMatchObject({
+        code: 11,
+        stdout: expect.stringContaining('"client": "203.0.113.9"'),
+      })
     })
 
     test('fifty visits that name only foreign recipients list nobody, and why says so', async () => {
@@ -105,9 +116,15 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
         }),
       )
       const { verdict, score, contacts, reasons, facts } = await view(appliance, '203.0.113.20')
-      expect({ verdict, score, contacts }).toEqual({ verdict: 'clean', score: 0, contacts: { primary: 0, backup: 50, real: 0 } })
+      expect({ verdict, score, contacts }).toEqual({
+        verdict: 'clean',
+        score: 0,
+        contacts: { primary: 0, backup: 50, real: 0 },
+      })
       expect(facts).toEqual({ 'backup.contact': 50, 'backup.foreign-recipient': 50 })
-      expect(reasons).toMatchObject([{ rule: 'foreign-only', weight: 0, count: 50, because: expect.stringContaining('foreign') }])
+      expect(reasons).toMatchObject([
+        { rule: 'foreign-only', weight: 0, count: 50, because: expect.stringContaining('foreign') },
+      ])
       expect(await askPolicy(appliance, '203.0.113.20')).toBe('action=DUNNO')
     })
 
@@ -116,18 +133,25 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
       expect(await sender.ended).toBe('reset')
       expect(sender.heard).toBe('')
       expect(await askPolicy(appliance, '203.0.113.30')).toBe('action=DUNNO')
-      expect(await view(appliance, '203.0.113.30')).toMatchObject({ verdict: 'clean', score: 0, contacts: { primary: 1, real: 1 } })
+      expect(await view(appliance, '203.0.113.30')).toMatchObject({
+        verdict: 'clean',
+        score: 0,
+        contacts: { primary: 1, real: 1 },
+      })
     })
 
     test('allow lets pass within a second and beats a block; release forgets', async () => {
-      expect(await appliance.decoymx('allow', '203.0.113.9', '--for', '7d', '--because', 'our newsletter')).toMatchObject({ code: 0 })
+      expect(
+        await appliance.decoymx('allow', '203.0.113.9', '--for', '7d', '--because', 'our newsletter'),
+      ).toMatchObject({ code: 0 })
       expect(await askUntil(appliance, '203.0.113.9', /DUNNO/)).toBe('action=DUNNO')
       expect((await appliance.decoymx('block', '203.0.113.0/24', '--because', 'a test')).code).toBe(0)
       expect(await askPolicy(appliance, '203.0.113.9')).toBe('action=DUNNO')
       expect((await appliance.decoymx('why', '203.0.113.9')).code).toBe(12)
       expect(await askPolicy(appliance, '203.0.113.31')).toMatch(/^action=REJECT /)
       expect((await appliance.decoymx('list', '203.0.113.0/24')).stdout.trim().split('\n')).toHaveLength(4)
-      for (const target of ['203.0.113.0/24', '203.0.113.9']) expect((await appliance.decoymx('release', target, '--because', 'done')).code).toBe(0)
+      for (const target of ['203.0.113.0/24', '203.0.113.9'])
+        expect((await appliance.decoymx('release', target, '--because', 'done')).code).toBe(0)
       expect(await view(appliance, '203.0.113.9')).toMatchObject({ verdict: 'clean', score: 0, facts: {} })
     })
 
@@ -141,12 +165,18 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
         sender.socket.destroy()
       })
       await Promise.all(visits)
-      const [contacts, recipients] = [journalled(appliance, ip, 'contact'), journalled(appliance, ip, 'foreign-recipient')]
+      const [contacts, recipients] = [
+        journalled(appliance, ip, 'contact'),
+        journalled(appliance, ip, 'foreign-recipient'),
+      ]
       expect(recipients).toBeGreaterThanOrEqual(told)
       expect(told).toBeGreaterThanOrEqual(40)
 
       appliance = await startAppliance({ redisUrl: redis?.url, folder: appliance.folder })
-      expect((await view(appliance, ip)).facts).toMatchObject({ 'backup.contact': contacts, 'backup.foreign-recipient': recipients })
+      expect((await view(appliance, ip)).facts).toMatchObject({
+        'backup.contact': contacts,
+        'backup.foreign-recipient': recipients,
+      })
     })
 
     test('the end by SIGTERM is in order, and what it knew it still knows afterwards', async () => {
@@ -158,7 +188,9 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
     })
 
     test('any bytes at any door end nothing', async () => {
-      const { doors } = (await (await fetch(`http://${spell(appliance.door('HTTP'))}/api/v1/status`)).json()) as StatusView
+      const { doors } = (await (
+        await fetch(`http://${spell(appliance.door('HTTP'))}/api/v1/status`)
+      ).json()) as StatusView
       for (const door of doors.filter(({ name }) => !name.includes('UDP'))) {
         for (const bytes of [Buffer.alloc(70_000, 0xff), Buffer.from('\0\r\n\r\nGET / HTTP/1.1\r\n\r\n\x16\x03\x01')]) {
           const socket = connect(appliance.door(door.name))
@@ -179,7 +211,10 @@ describe('what goes wrong is said', () => {
     const state = folder()
     for (const words of [['why', '203.0.113.9'], ['list'], ['allow', '203.0.113.9']]) {
       const { code, stderr } = await runToEnd(process.execPath, [START, ...words, '--state', state])
-      expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining(`no decoymx is running on ${state}`) })
+      expect({ code, stderr }).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining(`no decoymx is running on ${state}`),
+      })
     }
     expect((await runToEnd(process.execPath, [START, 'status', '--state', state])).code).toBe(2)
   })
@@ -187,9 +222,20 @@ describe('what goes wrong is said', () => {
   test('unsound settings and rules: all problems at once with their places, and nothing is started', async () => {
     const path = folder()
     writeFileSync(join(path, 'decoymx.yaml'), 'polcy: {}\nlog: loud\n')
-    writeFileSync(join(path, 'rules.yaml'), 'mode: enforce\ndomains: [example.test]\nthresholds: { observe: 20, defer: x, block: 100 }\nstands: { observe: 6h, defer: 1h, block: 1d }\nrules: []\n')
+    writeFileSync(
+      join(path, 'rules.yaml'),
+      'mode: enforce\ndomains: [example.test]\nthresholds: { observe: 20, defer: x, block: 100 }\nstands: { observe: 6h, defer: 1h, block: 1d }\nrules: []\n',
+    )
     for (const command of ['run', 'check']) {
-      const words = [START, command, '--settings', join(path, 'decoymx.yaml'), '--rules', join(path, 'rules.yaml'), ...(command === 'run' ? ['--state', join(path, 'state')] : [])]
+      const words = [
+        START,
+        command,
+        '--settings',
+        join(path, 'decoymx.yaml'),
+        '--rules',
+        join(path, 'rules.yaml'),
+        ...(command === 'run' ? ['--state', join(path, 'state')] : []),
+      ]
       const { code, stderr } = await runToEnd(process.execPath, words)
       expect(code).toBe(1)
       expect(stderr).toContain('decoymx.yaml:1:1: polcy: no such key (did you mean policy?)')
@@ -201,8 +247,14 @@ describe('what goes wrong is said', () => {
   })
 
   test('a slip on the command line is told as one, exit 64', async () => {
-    expect(await runToEnd(process.execPath, [START, 'wyh'])).toMatchObject({ code: 64, stderr: expect.stringContaining('Did you mean why?') })
-    expect(await runToEnd(process.execPath, [START, 'run', '--only', 'decoys,pollicy'])).toMatchObject({ code: 64, stderr: expect.stringContaining('pollicy') })
+    expect(await runToEnd(process.execPath, [START, 'wyh'])).toMatchObject({
+      code: 64,
+      stderr: expect.stringContaining('Did you mean why?'),
+    })
+    expect(await runToEnd(process.execPath, [START, 'run', '--only', 'decoys,pollicy'])).toMatchObject({
+      code: 64,
+      stderr: expect.stringContaining('pollicy'),
+    })
   })
 
   describe('with one appliance', () => {
@@ -230,14 +282,16 @@ describe('what goes wrong is said', () => {
 
     test('SIGHUP loads sound rules; a bad file keeps the old ones and says where it is wrong', async () => {
       const sound = readFileSync(rules, 'utf8')
-      const mode = async () => ((await statusOf(appliance)).mode)
+      const mode = async () => (await statusOf(appliance)).mode
       writeFileSync(rules, sound.replace('mode: enforce', 'mode: observe'))
       await reloaded(appliance)
       expect(await mode()).toBe('observe')
       writeFileSync(rules, sound.replace('weight: 110', 'wieght: 110'))
       await reloaded(appliance)
       expect(await mode()).toBe('observe')
-      expect((await statusOf(appliance)).rules.problems.join()).toMatch(/rules\.yaml:\d+:5: rules\.0\.wieght: no such key \(did you mean weight\?\)/)
+      expect((await statusOf(appliance)).rules.problems.join()).toMatch(
+        /rules\.yaml:\d+:5: rules\.0\.wieght: no such key \(did you mean weight\?\)/,
+      )
       expect((await appliance.decoymx('status')).code).toBe(1)
       writeFileSync(rules, sound)
       await reloaded(appliance)
@@ -245,10 +299,22 @@ describe('what goes wrong is said', () => {
     })
 
     test('an operator is told what was expected', async () => {
-      expect(await appliance.decoymx('block', '203.0.113.9/24')).toMatchObject({ code: 1, stderr: expect.stringContaining('did you mean 203.0.113.0/24?') })
-      expect(await appliance.decoymx('block', '0.0.0.0/0')).toMatchObject({ code: 1, stderr: expect.stringContaining('--force') })
-      expect(await appliance.decoymx('allow', '203.0.113.9', '--for', 'ever')).toMatchObject({ code: 1, stderr: expect.stringContaining('expected a time span') })
-      expect(await appliance.decoymx('why', 'mail.example.org')).toMatchObject({ code: 1, stderr: expect.stringContaining('expected an IP address, a CIDR or a ticket') })
+      expect(await appliance.decoymx('block', '203.0.113.9/24')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('did you mean 203.0.113.0/24?'),
+      })
+      expect(await appliance.decoymx('block', '0.0.0.0/0')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('--force'),
+      })
+      expect(await appliance.decoymx('allow', '203.0.113.9', '--for', 'ever')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('expected a time span'),
+      })
+      expect(await appliance.decoymx('why', 'mail.example.org')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('expected an IP address, a CIDR or a ticket'),
+      })
     })
 
     test('over TCP the API reads only', async () => {
@@ -295,7 +361,7 @@ async function reloaded(appliance: Appliance): Promise<void> {
   const tells = () => appliance.said().match(/rules: \d+ (from|problems)/g)?.length ?? 0
   const before = tells()
   appliance.signal('SIGHUP')
-  for (const since = performance.now(); tells() === before; ) {
+  for (const since = performance.now(); tells() === before;) {
     if (performance.now() - since > 5000) throw new Error('no word of the reload within 5 s')
     await new Promise((resolve) => setImmediate(resolve))
   }

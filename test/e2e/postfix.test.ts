@@ -28,122 +28,145 @@ const hindered = missing.includes('postfix') || missing.includes('swaks') ? 'Pos
 if (hindered !== undefined && process.env['CI']) throw new Error(hindered)
 if (hindered !== undefined) process.stderr.write(`\nSkipped, test/e2e/postfix: ${hindered}\n`)
 
-describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('with a real Postfix and the $store store', ({ store }) => {
-  describe.skipIf(hindered !== undefined || (store === 'redis' && missing.includes('redis-server')))('mail', () => {
-    const host = ownAddress()
-    let redis: RedisServer | undefined
-    let postfix: Postfix
-    let appliance: Appliance
-    let ticket = ''
+describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)(
+  'with a real Postfix and the $store store',
+  ({ store }) => {
+    describe.skipIf(hindered !== undefined || (store === 'redis' && missing.includes('redis-server')))('mail', () => {
+      const host = ownAddress()
+      let redis: RedisServer | undefined
+      let postfix: Postfix
+      let appliance: Appliance
+      let ticket = ''
 
-    beforeAll(async () => {
-      if (store === 'redis') redis = await startRedis()
-      // The MX first: the appliance's witness looks at it from the start.
-      postfix = await startPostfix({ host, policyPort: POLICY_PORT, zone: ZONE })
-      appliance = await startAppliance({
-        redisUrl: redis?.url,
-        settings: {
-          policy: { listen: [`${host}:${POLICY_PORT}`] },
-          dnsbl: { listen: [`${host}:53`], zone: ZONE },
-          'real-mx': { greet: [`${host}:${postfix.port('policy')}`] },
-        },
+      beforeAll(async () => {
+        if (store === 'redis') redis = await startRedis()
+        // The MX first: the appliance's witness looks at it from the start.
+        postfix = await startPostfix({ host, policyPort: POLICY_PORT, zone: ZONE })
+        appliance = await startAppliance({
+          redisUrl: redis?.url,
+          settings: {
+            policy: { listen: [`${host}:${POLICY_PORT}`] },
+            dnsbl: { listen: [`${host}:53`], zone: ZONE },
+            'real-mx': { greet: [`${host}:${postfix.port('policy')}`] },
+          },
+        })
+      })
+
+      afterAll(async () => {
+        await appliance?.clear()
+        await postfix?.end()
+        await redis?.stop()
+      })
+
+      test('an honest sender tries the primary, is turned away, and delivers at the real MX', async () => {
+        const door = visit(appliance, 'primary decoy, PROXY', HONEST)
+        expect(await door.ended).toBe('reset')
+        expect(door.heard).toBe('')
+        for (const asks of BOTH) await passes(postfix, asks, HONEST, `honest, ${asks}`)
+      })
+
+      test('before it misbehaves, the bot passes, too', async () => {
+        for (const asks of BOTH) expect(await postfix.answerTo(asks, BOT)).toMatch(/^250 /)
+      })
+
+      test('a bot that talks first at the backup decoy is refused at the real MX within a second', async () => {
+        const since = await misbehave(appliance)
+        const refused = await Promise.all(BOTH.map((asks) => answered(postfix, asks, /^5/, since)))
+        ticket = /\(([0-9A-Z]{4}-[0-9A-Z]{4})\)/.exec(refused[0] as string)?.[1] ?? 'none'
+        expect(refused[0]).toMatch(
+          /^554 5\.7\.1 <postbox@example\.test>: Recipient address rejected: talked before being greeted/,
+        )
+        expect(refused[1]).toContain(
+          `554 5.7.1 Service unavailable; Client host [${BOT}] blocked using ${ZONE}; talked before being greeted`,
+        )
+        expect(refused[1]).toContain(`(${ticket})`)
+        for (const asks of BOTH) {
+          const { code, stdout } = await postfix.deliver(asks, BOT, 'spam')
+          expect(stdout).toContain(`(${ticket})`)
+          expect(code).not.toBe(0)
+        }
+      })
+
+      test('the ticket that it was told finds the decision', async () => {
+        const { code, stdout } = await appliance.decoymx('why', ticket, '--json')
+        expect(code).toBe(11)
+        const view = JSON.parse(stdout) as ClientView
+        expect(view).toMatchObject({
+          client: BOT,
+          verdict: 'block',
+          effect: 'block',
+          by: 'rules',
+          ticket,
+          mode: 'enforce',
+        })
+        expect(view.reasons.find(({ rule }) => rule === 'talks-first')?.count).toBe(1)
+        expect(view.contacts.backup).toBe(1)
+      })
+
+      test('once allowed it is accepted within a second', async () => {
+        const { code, stdout } = await appliance.decoymx('allow', BOT, '--because', 'test')
+        expect(stdout).toContain('in effect now')
+        expect(code).toBe(0)
+        const since = performance.now()
+        await Promise.all(BOTH.map((asks) => answered(postfix, asks, /^250 /, since)))
+        for (const asks of BOTH) await passes(postfix, asks, BOT, `allowed, ${asks}`)
+        expect((await appliance.decoymx('why', BOT)).code).toBe(12)
+      })
+
+      test('released, it begins anew: accepted until it misbehaves again', async () => {
+        const { code } = await appliance.decoymx('release', BOT, '--because', 'test')
+        expect(code).toBe(0)
+        for (const asks of BOTH) expect(await postfix.answerTo(asks, BOT)).toMatch(/^250 /)
+
+        const since = await misbehave(appliance)
+        const refused = await Promise.all(BOTH.map((asks) => answered(postfix, asks, /^5/, since)))
+        for (const reply of refused) expect(reply).toMatch(/^554 5\.7\.1 .*\([0-9A-Z]{4}-[0-9A-Z]{4}\)$/)
+        expect(refused[0]).not.toContain(ticket)
+      })
+
+      test('the honest sender was never listed, and why tells of its visits', async () => {
+        const { code, stdout } = await appliance.decoymx('why', HONEST, '--json')
+        expect(code).toBe(0)
+        const view = JSON.parse(stdout) as ClientView
+        expect(view).toMatchObject({
+          client: HONEST,
+          verdict: 'clean',
+          effect: 'pass',
+          score: 0,
+          ticket: null,
+          doubt: null,
+        })
+        expect(view.contacts).toEqual({ primary: 1, backup: 0, real: 1 })
+        const { decisions } = JSON.parse((await appliance.decoymx('list', '--json')).stdout) as {
+          decisions: { target: string }[]
+        }
+        expect(decisions.map(({ target }) => target)).toEqual([BOT])
+      })
+
+      test('with the appliance hung all mail passes, after the time that main.cf allows', async () => {
+        appliance.signal('SIGSTOP')
+        const since = performance.now()
+        try {
+          await Promise.all([HONEST, BOT].map((client) => passes(postfix, 'policy', client, `while hung, ${client}`)))
+          expect(performance.now() - since).toBeLessThan(HUNG_MS)
+        } finally {
+          appliance.signal('SIGCONT')
+        }
+      })
+
+      test('with the appliance ended all mail passes, and nobody waits', async () => {
+        expect(await appliance.end()).toBe(0)
+        for (const asks of BOTH) {
+          for (const client of [HONEST, BOT]) {
+            const since = performance.now()
+            await passes(postfix, asks, client, `after the end, ${asks}, ${client}`)
+            expect(performance.now() - since).toBeLessThan(UNNOTICED_MS)
+          }
+        }
       })
     })
-
-    afterAll(async () => {
-      await appliance?.clear()
-      await postfix?.end()
-      await redis?.stop()
-    })
-
-    test('an honest sender tries the primary, is turned away, and delivers at the real MX', async () => {
-      const door = visit(appliance, 'primary decoy, PROXY', HONEST)
-      expect(await door.ended).toBe('reset')
-      expect(door.heard).toBe('')
-      for (const asks of BOTH) await passes(postfix, asks, HONEST, `honest, ${asks}`)
-    })
-
-    test('before it misbehaves, the bot passes, too', async () => {
-      for (const asks of BOTH) expect(await postfix.answerTo(asks, BOT)).toMatch(/^250 /)
-    })
-
-    test('a bot that talks first at the backup decoy is refused at the real MX within a second', async () => {
-      const since = await misbehave(appliance)
-      const refused = await Promise.all(BOTH.map((asks) => answered(postfix, asks, /^5/, since)))
-      ticket = /\(([0-9A-Z]{4}-[0-9A-Z]{4})\)/.exec(refused[0] as string)?.[1] ?? 'none'
-      expect(refused[0]).toMatch(/^554 5\.7\.1 <postbox@example\.test>: Recipient address rejected: talked before being greeted/)
-      expect(refused[1]).toContain(`554 5.7.1 Service unavailable; Client host [${BOT}] blocked using ${ZONE}; talked before being greeted`)
-      expect(refused[1]).toContain(`(${ticket})`)
-      for (const asks of BOTH) {
-        const { code, stdout } = await postfix.deliver(asks, BOT, 'spam')
-        expect(stdout).toContain(`(${ticket})`)
-        expect(code).not.toBe(0)
-      }
-    })
-
-    test('the ticket that it was told finds the decision', async () => {
-      const { code, stdout } = await appliance.decoymx('why', ticket, '--json')
-      expect(code).toBe(11)
-      const view = JSON.parse(stdout) as ClientView
-      expect(view).toMatchObject({ client: BOT, verdict: 'block', effect: 'block', by: 'rules', ticket, mode: 'enforce' })
-      expect(view.reasons.find(({ rule }) => rule === 'talks-first')?.count).toBe(1)
-      expect(view.contacts.backup).toBe(1)
-    })
-
-    test('once allowed it is accepted within a second', async () => {
-      const { code, stdout } = await appliance.decoymx('allow', BOT, '--because', 'test')
-      expect(stdout).toContain('in effect now')
-      expect(code).toBe(0)
-      const since = performance.now()
-      await Promise.all(BOTH.map((asks) => answered(postfix, asks, /^250 /, since)))
-      for (const asks of BOTH) await passes(postfix, asks, BOT, `allowed, ${asks}`)
-      expect((await appliance.decoymx('why', BOT)).code).toBe(12)
-    })
-
-    test('released, it begins anew: accepted until it misbehaves again', async () => {
-      const { code } = await appliance.decoymx('release', BOT, '--because', 'test')
-      expect(code).toBe(0)
-      for (const asks of BOTH) expect(await postfix.answerTo(asks, BOT)).toMatch(/^250 /)
-
-      const since = await misbehave(appliance)
-      const refused = await Promise.all(BOTH.map((asks) => answered(postfix, asks, /^5/, since)))
-      for (const reply of refused) expect(reply).toMatch(/^554 5\.7\.1 .*\([0-9A-Z]{4}-[0-9A-Z]{4}\)$/)
-      expect(refused[0]).not.toContain(ticket)
-    })
-
-    test('the honest sender was never listed, and why tells of its visits', async () => {
-      const { code, stdout } = await appliance.decoymx('why', HONEST, '--json')
-      expect(code).toBe(0)
-      const view = JSON.parse(stdout) as ClientView
-      expect(view).toMatchObject({ client: HONEST, verdict: 'clean', effect: 'pass', score: 0, ticket: null, doubt: null })
-      expect(view.contacts).toEqual({ primary: 1, backup: 0, real: 1 })
-      const { decisions } = JSON.parse((await appliance.decoymx('list', '--json')).stdout) as { decisions: { target: string }[] }
-      expect(decisions.map(({ target }) => target)).toEqual([BOT])
-    })
-
-    test('with the appliance hung all mail passes, after the time that main.cf allows', async () => {
-      appliance.signal('SIGSTOP')
-      const since = performance.now()
-      try {
-        await Promise.all([HONEST, BOT].map((client) => passes(postfix, 'policy', client, `while hung, ${client}`)))
-        expect(performance.now() - since).toBeLessThan(HUNG_MS)
-      } finally {
-        appliance.signal('SIGCONT')
-      }
-    })
-
-    test('with the appliance ended all mail passes, and nobody waits', async () => {
-      expect(await appliance.end()).toBe(0)
-      for (const asks of BOTH) {
-        for (const client of [HONEST, BOT]) {
-          const since = performance.now()
-          await passes(postfix, asks, client, `after the end, ${asks}, ${client}`)
-          expect(performance.now() - since).toBeLessThan(UNNOTICED_MS)
-        }
-      }
-    })
-  })
-})
+  },
+)
 
 /** A client behind the proxy of this decoy. What it says comes before our greeting. */
 function visit(appliance: Appliance, door: string, client: string, early = ''): Visitor {

@@ -69,7 +69,8 @@ const DELIVERY_MS = 10_000
 
 /** Why no private Postfix can run here, or undefined. */
 export function obstacle(): string | undefined {
-  if (process.getuid?.() !== 0) return 'the tests with a real Postfix must run as root: a Postfix cannot start otherwise'
+  if (process.getuid?.() !== 0)
+    return 'the tests with a real Postfix must run as root: a Postfix cannot start otherwise'
   const { status, stderr } = spawnSync('unshare', ['--mount', 'true'], { encoding: 'utf8' })
   if (status === 0) return undefined
   return `the tests with a real Postfix need a mount namespace of their own (util-linux, and in a container CAP_SYS_ADMIN): ${stderr ?? 'unshare is missing'}`
@@ -83,7 +84,10 @@ export function ownAddress(): string {
 export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
   const { host } = options
   const folder = await furnish(options)
-  const child = spawn('unshare', ['--mount', 'sh', '-euc', LEASHED, 'sh', folder], { detached: true, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] })
+  const child = spawn('unshare', ['--mount', 'sh', '-euc', LEASHED, 'sh', folder], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+  })
   let said = ''
   child.stderr?.on('data', (chunk: Buffer) => (said = `${said}${chunk.toString()}`.slice(-8000)))
   const died = new AbortController()
@@ -108,16 +112,19 @@ export async function startPostfix(options: PostfixOptions): Promise<Postfix> {
   return {
     port: (asks) => PORTS[asks],
     deliver: (asks, client, subject) =>
-      runToEnd('swaks', wordsOf({
-        server: host,
-        port: `${PORTS[asks]}`,
-        'xclient-addr': client,
-        'xclient-name': 'mail.sender.example',
-        ehlo: 'mail.sender.example',
-        from: 'someone@sender.example',
-        to: RECIPIENT,
-        header: `Subject: ${subject}`,
-      })),
+      runToEnd(
+        'swaks',
+        wordsOf({
+          server: host,
+          port: `${PORTS[asks]}`,
+          'xclient-addr': client,
+          'xclient-name': 'mail.sender.example',
+          ehlo: 'mail.sender.example',
+          from: 'someone@sender.example',
+          to: RECIPIENT,
+          header: `Subject: ${subject}`,
+        }),
+      ),
     async answerTo(asks, client) {
       const visitor = new Visitor(connect({ host, port: PORTS[asks] }))
       const replies = await visitor.walk(
@@ -150,7 +157,11 @@ function wordsOf(options: Record<string, string>): string[] {
 }
 
 /** What `look` finds, looked for again whenever something in the folder changes. */
-async function seen<Found>(folder: string, look: () => Promise<Found | undefined>, signal: AbortSignal): Promise<Found> {
+async function seen<Found>(
+  folder: string,
+  look: () => Promise<Found | undefined>,
+  signal: AbortSignal,
+): Promise<Found> {
   const watcher = watch(folder)
   try {
     const changes = on(watcher, 'change', { signal })
@@ -168,7 +179,11 @@ async function seen<Found>(folder: string, look: () => Promise<Found | undefined
 async function furnish(options: PostfixOptions): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'dmx-postfix-'))
   await chmod(folder, 0o755)
-  const { owner, nobody, dropGroup } = { owner: idOf('passwd', 'postfix'), nobody: idOf('passwd', 'nobody'), dropGroup: idOf('group', 'postdrop') }
+  const { owner, nobody, dropGroup } = {
+    owner: idOf('passwd', 'postfix'),
+    nobody: idOf('passwd', 'nobody'),
+    dropGroup: idOf('group', 'postdrop'),
+  }
   const make = async (path: string, uid: number, gid: number, mode: number) => {
     await mkdir(join(folder, path), { recursive: true })
     await chown(join(folder, path), uid, gid)
@@ -180,7 +195,8 @@ async function furnish(options: PostfixOptions): Promise<string> {
   await make('queue/maildrop', owner, dropGroup, 0o730)
   await make('queue/public', owner, dropGroup, 0o710)
   await make('data', owner, 0, 0o700)
-  for (const name of ['mail', 'mail/postbox', 'mail/postbox/new', 'mail/postbox/cur', 'mail/postbox/tmp']) await make(name, nobody, 0, 0o700)
+  for (const name of ['mail', 'mail/postbox', 'mail/postbox/new', 'mail/postbox/cur', 'mail/postbox/tmp'])
+    await make(name, nobody, 0, 0o700)
   const { main, restrictions } = asking(options)
   await writeFile(join(folder, 'main.cf'), mainOf(folder, nobody) + main)
   await writeFile(join(folder, 'master.cf'), masterOf(options.host, restrictions))
@@ -188,15 +204,32 @@ async function furnish(options: PostfixOptions): Promise<string> {
   return folder
 }
 
-const QUEUES = ['active', 'bounce', 'corrupt', 'defer', 'deferred', 'flush', 'hold', 'incoming', 'private', 'saved', 'trace']
+const QUEUES = [
+  'active',
+  'bounce',
+  'corrupt',
+  'defer',
+  'deferred',
+  'flush',
+  'hold',
+  'incoming',
+  'private',
+  'saved',
+  'trace',
+]
 
 /** What we ship, fitted to this place: the whole text, and the restrictions of whoever asks by DNS instead. */
 function asking({ host, policyPort, zone }: PostfixOptions): { main: string; restrictions: string } {
-  const main = replaced(replaced(readFileSync(SNIPPET, 'utf8'), '127.0.0.1:10040', `${host}:${policyPort}`), 'bl.example.org', zone)
+  const main = replaced(
+    replaced(readFileSync(SNIPPET, 'utf8'), '127.0.0.1:10040', `${host}:${policyPort}`),
+    'bl.example.org',
+    zone,
+  )
   const policyLine = /^ +(check_policy_service .*)$/m.exec(main)?.[1]
   const dnsblLine = /^# +(reject_rbl_client .*)$/m.exec(main)?.[1]
   const list = /^smtpd_recipient_restrictions =((?:\n +.*)+)/m.exec(main)?.[1]
-  if (!policyLine || !dnsblLine || !list) throw new Error(`${SNIPPET} has no list with a policy line, or no line for the DNSBL`)
+  if (!policyLine || !dnsblLine || !list)
+    throw new Error(`${SNIPPET} has no list with a policy line, or no line for the DNSBL`)
   return { main, restrictions: replaced(list, policyLine, dnsblLine).replaceAll(/\s+/g, ' ').trim() }
 }
 

@@ -19,7 +19,16 @@ function client(ip: string): Client {
 }
 
 function ruling(target: string, word: Ruling['word'], more: Partial<Ruling> = {}): Ruling {
-  return { by: 'rules', target, word, since: NOON, until: NOON + 3_600_000, ticket: ticketOf(target, NOON), because: 'talked first', ...more }
+  return {
+    by: 'rules',
+    target,
+    word,
+    since: NOON,
+    until: NOON + 3_600_000,
+    ticket: ticketOf(target, NOON),
+    because: 'talked first',
+    ...more,
+  }
 }
 
 async function setUp(options: { rules?: Rules; now?: () => number } = {}) {
@@ -37,17 +46,30 @@ describe('decision', () => {
   test('a stranger passes', async () => {
     const { ledger, decide } = await setUp()
     await ledger.start()
-    expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: 'clean', effect: 'pass', doubt: undefined, ticket: undefined })
+    expect(decide(client('203.0.113.9'))).toMatchObject({
+      verdict: 'clean',
+      effect: 'pass',
+      doubt: undefined,
+      ticket: undefined,
+    })
   })
 
-  test.each(['observe', 'defer', 'block'] as const)('%s takes effect in mode enforce and passes in mode observe', async (word) => {
-    for (const mode of ['enforce', 'observe'] as const) {
-      const { store, ledger, decide } = await setUp({ rules: { ...RULES, mode } })
-      await store.put(ruling('203.0.113.9', word))
-      await ledger.start()
-      expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: word, effect: mode === 'enforce' ? word : 'pass', mode, ticket: ticketOf('203.0.113.9', NOON) })
-    }
-  })
+  test.each(['observe', 'defer', 'block'] as const)(
+    '%s takes effect in mode enforce and passes in mode observe',
+    async (word) => {
+      for (const mode of ['enforce', 'observe'] as const) {
+        const { store, ledger, decide } = await setUp({ rules: { ...RULES, mode } })
+        await store.put(ruling('203.0.113.9', word))
+        await ledger.start()
+        expect(decide(client('203.0.113.9'))).toMatchObject({
+          verdict: word,
+          effect: mode === 'enforce' ? word : 'pass',
+          mode,
+          ticket: ticketOf('203.0.113.9', NOON),
+        })
+      }
+    },
+  )
 
   test('the operator stands above the rules, and allow above block, whatever the length of the prefix', async () => {
     const { store, ledger, decide } = await setUp()
@@ -57,7 +79,12 @@ describe('decision', () => {
     await store.put(ruling('198.51.100.0/24', 'block', { by: 'operator', until: undefined }))
     await ledger.start()
     expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: 'allow', effect: 'pass', by: 'operator' })
-    expect(decide(client('198.51.100.7'))).toMatchObject({ verdict: 'block', effect: 'block', by: 'operator', until: undefined })
+    expect(decide(client('198.51.100.7'))).toMatchObject({
+      verdict: 'block',
+      effect: 'block',
+      by: 'operator',
+      until: undefined,
+    })
   })
 
   test('an IPv6 client is known by its /64', async () => {
@@ -70,9 +97,17 @@ describe('decision', () => {
 
   test('the allow-list of the rules beats a block, until its entry ends', async () => {
     const allow = RULES.allow
-    const entry = { because: 'our relay', until: NOON + 1000, line: 7, prefix: { cidr: '203.0.113.9/32', family: 4 as const, length: 32, bits: 0n } }
+    const entry = {
+      because: 'our relay',
+      until: NOON + 1000,
+      line: 7,
+      prefix: { cidr: '203.0.113.9/32', family: 4 as const, length: 32, bits: 0n },
+    }
     let now = NOON
-    const { store, ledger, decide } = await setUp({ now: () => now, rules: { ...RULES, allow: Object.assign(Object.create(allow), { find: () => entry }) } })
+    const { store, ledger, decide } = await setUp({
+      now: () => now,
+      rules: { ...RULES, allow: Object.assign(Object.create(allow), { find: () => entry }) },
+    })
     await store.put(ruling('203.0.113.9', 'block'))
     await ledger.start()
     expect(decide(client('203.0.113.9'))).toMatchObject({ verdict: 'allow', because: 'our relay' })
@@ -82,7 +117,11 @@ describe('decision', () => {
 
   test('loopback, private and link-local clients are never refused, not even by the operator', async () => {
     const { store, ledger, decide } = await setUp()
-    for (const [target, ip] of [['10.0.0.0/8', '10.1.2.3'], ['127.0.0.0/8', '127.0.0.1'], ['fe80::/64', 'fe80::1']] as const) {
+    for (const [target, ip] of [
+      ['10.0.0.0/8', '10.1.2.3'],
+      ['127.0.0.0/8', '127.0.0.1'],
+      ['fe80::/64', 'fe80::1'],
+    ] as const) {
       await store.put(ruling(target, 'block', { by: 'operator' }))
       await ledger.start()
       expect(decide(client(ip))).toMatchObject({ verdict: 'clean', effect: 'pass' })
@@ -123,7 +162,13 @@ describe('decision', () => {
       await store.close()
     })
     await ledger.start()
-    expect(decider(ledger, () => RULES, () => NOON)(client('203.0.113.9'))).toMatchObject({ effect: 'pass', doubt: 'starting' })
+    expect(
+      decider(
+        ledger,
+        () => RULES,
+        () => NOON,
+      )(client('203.0.113.9')),
+    ).toMatchObject({ effect: 'pass', doubt: 'starting' })
   })
 
   test('a ticket finds its decision, in any case of letters', async () => {

@@ -28,7 +28,10 @@ type Box = {
 }
 
 /** Everything between an event and a ruling, on a real disk; `wrap` may stand between intake and store. */
-async function box(path: string, options: { rules?: () => Rules; watched?: boolean; wrap?: (store: Store) => Store; now?: () => number } = {}): Promise<Box> {
+async function box(
+  path: string,
+  options: { rules?: () => Rules; watched?: boolean; wrap?: (store: Store) => Store; now?: () => number } = {},
+): Promise<Box> {
   const now = options.now ?? (() => NOON)
   const told: IntakeHappening[] = []
   const store = await openEmbedded(join(path, 'reputation.db'), { now, tell: () => {} })
@@ -100,7 +103,7 @@ describe('intake', () => {
                 if (call === 1 || call === 3) throw new Error('added, but the answer was lost')
                 return touched
               }
-            : (target[name] as (...words: unknown[]) => unknown).bind?.(target) ?? target[name],
+            : ((target[name] as (...words: unknown[]) => unknown).bind?.(target) ?? target[name]),
       })
     const { record, store, told } = await box(folder(), { wrap })
     for (let i = 0; i < 8; i++) await record(seen('contact', NOON + i))
@@ -114,9 +117,17 @@ describe('intake', () => {
     const path = folder()
     const first = await box(path)
     for (let i = 0; i < 30; i++) await first.record(seen('contact', NOON + i))
-    await first.record({ type: 'word', at: NOON + 40, word: 'allow', target: '198.51.100.0/24', because: 'our newsletter', author: 'eve' })
+    await first.record({
+      type: 'word',
+      at: NOON + 40,
+      word: 'allow',
+      target: '198.51.100.0/24',
+      because: 'our newsletter',
+      author: 'eve',
+    })
     await first.close()
-    for (const file of ['reputation.db', 'reputation.db-wal', 'reputation.db-shm']) rmSync(join(path, file), { force: true })
+    for (const file of ['reputation.db', 'reputation.db-wal', 'reputation.db-shm'])
+      rmSync(join(path, file), { force: true })
     const second = await box(path)
     expect(countsOf(await second.store.counts(BOT))).toEqual({ 'backup.contact': 30 })
     expect(second.ledger.allowFor(parseClient('198.51.100.7')!)).toMatchObject({ word: 'allow', author: 'eve' })
@@ -140,14 +151,15 @@ describe('intake', () => {
         get: (target, name: keyof Store) =>
           name === 'add'
             ? (...words: Parameters<Store['add']>) => gate.then(() => target.add(...words))
-            : (target[name] as (...words: unknown[]) => unknown).bind?.(target) ?? target[name],
+            : ((target[name] as (...words: unknown[]) => unknown).bind?.(target) ?? target[name]),
       })
     const { record, store } = await box(folder(), { wrap })
     const flood = Array.from({ length: 25_000 }, (_, i) => seen('contact', NOON, `198.51.${i % 100}.7`))
     const recorded = record(...flood)
     open()
     await recorded
-    for (const i of [0, 50, 99]) expect(countsOf(await store.counts(`198.51.${i}.7`))).toEqual({ 'backup.contact': 250 })
+    for (const i of [0, 50, 99])
+      expect(countsOf(await store.counts(`198.51.${i}.7`))).toEqual({ 'backup.contact': 250 })
   })
 
   test('where a witness watches, a hit at the backup waits for the next good probe, over a restart, too', async () => {
@@ -163,14 +175,24 @@ describe('intake', () => {
     const second = await box(path, { watched: true })
     await second.record(probe(NOON + 4000, 'down'), seen('recipient', NOON + 5000), probe(NOON + 6000, 'up'))
     expect(countsOf(await second.store.counts(BOT))).toEqual({ 'backup.recipient': 1 })
-    expect(second.told.filter(({ what }) => what === 'waived').map((it) => 'why' in it && it.why)).toEqual(['outage', 'outage'])
+    expect(second.told.filter(({ what }) => what === 'waived').map((it) => 'why' in it && it.why)).toEqual([
+      'outage',
+      'outage',
+    ])
   })
 
   test('release takes the ruling back and forgets what led there; the same again lists again', async () => {
     const { record, ledger, store } = await box(folder())
     await record(seen('early-talk'), seen('recipient'))
     expect(ledger.ofRules(BOT)?.word).toBe('block')
-    await record({ type: 'word', at: NOON + 10, word: 'release', target: `${BOT}/32`, because: 'a customer', author: 'eve' })
+    await record({
+      type: 'word',
+      at: NOON + 10,
+      word: 'release',
+      target: `${BOT}/32`,
+      because: 'a customer',
+      author: 'eve',
+    })
     expect(ledger.ofRules(BOT)).toBeUndefined()
     expect(countsOf(await store.counts(BOT))).toEqual({})
     await record(seen('early-talk', NOON + 20), seen('recipient', NOON + 20))
@@ -179,8 +201,16 @@ describe('intake', () => {
 
   test('release of a network frees all in it, and nobody else', async () => {
     const { record, ledger } = await box(folder())
-    for (const client of [BOT, '203.0.113.10', '203.0.114.1']) await record(seen('early-talk', NOON, client), seen('recipient', NOON, client))
-    await record({ type: 'word', at: NOON + 10, word: 'release', target: '203.0.113.0/24', because: 'a customer', author: 'eve' })
+    for (const client of [BOT, '203.0.113.10', '203.0.114.1'])
+      await record(seen('early-talk', NOON, client), seen('recipient', NOON, client))
+    await record({
+      type: 'word',
+      at: NOON + 10,
+      word: 'release',
+      target: '203.0.113.0/24',
+      because: 'a customer',
+      author: 'eve',
+    })
     expect(ledger.all().map((ruling) => ruling.target)).toEqual(['203.0.114.1'])
   })
 

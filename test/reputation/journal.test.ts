@@ -93,10 +93,16 @@ describe('journal', () => {
   test('old files go by age, and the oldest first beyond the bound of size', async () => {
     const path = folder()
     for (const day of ['2026-09-01', '2026-11-20', '2026-11-21', '2026-11-22'])
-      writeFileSync(join(path, `${day}-${day.replaceAll('-', '').padStart(12, '0')}.jsonl`), Buffer.alloc(50 * 1024 * 1024, '\n'))
+      writeFileSync(
+        join(path, `${day}-${day.replaceAll('-', '').padStart(12, '0')}.jsonl`),
+        Buffer.alloc(50 * 1024 * 1024, '\n'),
+      )
     const { journal } = await opened(path, { keepMs: 31 * DAY, bytesMax: 170 * 1024 * 1024 })
     await journal.append(contact(NOON))
-    const left = readdirSync(path).filter((name) => name.endsWith('.jsonl')).sort().map((name) => name.slice(0, 10))
+    const left = readdirSync(path)
+      .filter((name) => name.endsWith('.jsonl'))
+      .sort()
+      .map((name) => name.slice(0, 10))
     expect(left).toEqual(['2026-11-21', '2026-11-22', '2026-11-24'])
     await journal.close()
   })

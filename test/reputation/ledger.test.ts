@@ -11,7 +11,15 @@ const BOT = parseClient('203.0.113.9') as Client
 const OTHER = parseClient('198.51.100.7') as Client
 
 function block(client: Client): Ruling {
-  return { by: 'rules', target: client.key, word: 'block', since: NOON, until: NOON + 1e9, ticket: `T${client.key}`, because: 'talked first' }
+  return {
+    by: 'rules',
+    target: client.key,
+    word: 'block',
+    since: NOON,
+    until: NOON + 1e9,
+    ticket: `T${client.key}`,
+    because: 'talked first',
+  }
 }
 
 /** A real store, of which a test may replace what it likes. */

@@ -686,9 +686,7 @@ describe('embedded alone', () => {
     db.exec('PRAGMA user_version = 99; CREATE TABLE precious (it)')
     db.close()
     const bytes = readFileSync(place)
-    await expect(EMBEDDED.openAt(place)).rejects.toThrow(
-      /reputation.db: it has layout 99, and this decoymx reads 1/,
-    )
+    await expect(EMBEDDED.openAt(place)).rejects.toThrow(/reputation.db: it has layout 99, and this decoymx reads 1/)
     expect(readFileSync(place).equals(bytes)).toBe(true)
   })
 
