@@ -26,6 +26,7 @@ export class RealMx {
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> | undefined
   #lookedAt: Instant = 0
+  #nudged = false
   #closed = false
 
   constructor(options: RealMxOptions) {
@@ -36,11 +37,10 @@ export class RealMx {
     return this.#look()
   }
 
-  /** Evidence waits for the next probe: look soon. */
+  /** Evidence waits for the next probe: look soon. A look under way began before it, and proves nothing about it. */
   nudge(): void {
-    if (this.#looking || this.#closed) return
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => void this.#look(), Math.max(0, this.#lookedAt + SOONEST_MS - this.#options.now()))
+    this.#nudged = true
+    if (!this.#looking) this.#schedule()
   }
 
   async close(): Promise<void> {
@@ -50,11 +50,20 @@ export class RealMx {
   }
 
   #look(): Promise<void> {
+    this.#nudged = false
     return (this.#looking ??= this.#greetAll().finally(() => {
       this.#looking = undefined
       this.#lookedAt = this.#options.now()
-      if (!this.#closed) this.#timer = setTimeout(() => void this.#look(), this.#options.everyMs)
+      this.#schedule()
     }))
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer)
+    if (this.#closed) return
+    const sinceMs = Math.max(0, this.#options.now() - this.#lookedAt)
+    const dueMs = this.#nudged ? Math.max(0, SOONEST_MS - sinceMs) : this.#options.everyMs
+    this.#timer = setTimeout(() => void this.#look(), dueMs)
   }
 
   async #greetAll(): Promise<void> {

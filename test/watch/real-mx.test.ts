@@ -88,4 +88,25 @@ describe('the witness', () => {
     await second
     expect(probes).toHaveLength(2)
   })
+
+  test('is not deaf while it looks: what arrives then gets a look of its own', async () => {
+    let greet = () => {}
+    const greeted = new Promise<void>((resolve) => (greet = resolve))
+    let calls = 0
+    let called = () => {}
+    const calling = new Promise<void>((resolve) => (called = resolve))
+    const slow = await mx((socket) => {
+      calls++
+      called()
+      void greeted.then(() => socket.write('220 here\r\n'))
+    })
+    const { witness, probes, next } = watch(slow)
+    const started = witness.start()
+    await calling
+    witness.nudge()
+    greet()
+    await started
+    await next()
+    expect([calls, probes.length]).toEqual([2, 2])
+  })
 })
