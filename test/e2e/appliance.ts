@@ -28,7 +28,7 @@ export type Appliance = {
   readonly signal: (signal: 'SIGSTOP' | 'SIGCONT' | 'SIGHUP') => void
   /** SIGKILL: nothing is said goodbye to. Settles when it is gone. */
   readonly crash: () => Promise<void>
-  /** SIGTERM. Settles with the exit code when it is gone. */
+  /** SIGTERM. Settles with the exit code when it is gone; null when it had to be killed. */
   readonly end: () => Promise<number | null>
   /** The same, and clears up. */
   readonly clear: () => Promise<void>
@@ -56,6 +56,8 @@ const ANYWHERE = {
 
 /** From the start to open doors. */
 const READY_MS = 10_000
+/** From SIGTERM to its end, with what it allows itself; then it is killed, and has no exit code. */
+const END_MS = 6000
 /** Longest life of a command. */
 const COMMAND_MS = 15_000
 
@@ -92,7 +94,8 @@ export async function startAppliance({
   })
   const end = async () => {
     if (!gone) child.kill('SIGTERM')
-    await ended
+    const late = setTimeout(() => child.kill('SIGKILL'), END_MS)
+    await ended.finally(() => clearTimeout(late))
     return child.exitCode
   }
   const crash = async () => {
