@@ -169,7 +169,8 @@ for (const word of ['allow', 'block', 'release'] as const) {
     .addOption(state())
     .addOption(because())
     .addOption(author())
-  if (word !== 'release') command.addOption(within()).addOption(new Option('--force', 'also for a very wide network'))
+  if (word !== 'release') command.addOption(within())
+  command.addOption(new Option('--force', 'also for a very wide network'))
   command.addOption(json()).action(
     does((target: string, options: Options) =>
       say(whereOf(options).state, word, target, {
@@ -190,7 +191,7 @@ program
   .description('one screen; exit 0 ok, 1 warning, 2 critical')
   .addOption(state())
   .addOption(json())
-  .action(does((options: Options) => status(whereOf(options).state, { json: options.json ?? false, screen, errors })))
+  .action(does((options: Options) => status(whereOf(options).state, { json: options.json ?? false, screen })))
 
 program
   .command('test')

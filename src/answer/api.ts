@@ -8,7 +8,7 @@ import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { secureHeaders } from 'hono/secure-headers'
 import { z } from 'zod'
-import { type Client, parseClient } from '../core/client.ts'
+import { type Client, clientOfKey, neverListed, parseClient } from '../core/client.ts'
 import { duration, type Problem } from '../core/document.ts'
 import type { Instant, Role, Word } from '../core/evidence.ts'
 import { FACT_NAMES, total } from '../core/facts.ts'
@@ -107,7 +107,10 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
     const ruling = options.reputation.ofTicket(c.req.param('ticket'))
     if (!ruling)
       return c.json(
-        { error: `no decision stands under ticket ${c.req.param('ticket')}`, hint: 'it has expired or was released' },
+        {
+          error: `no decision stands under ticket ${c.req.param('ticket')}`,
+          hint: 'it has expired, was released, or never was',
+        },
         404,
       )
     return c.json(viewOfRuling(ruling))
@@ -139,7 +142,7 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
     const { word, target, because, author, force, for: span } = read.data
     const prefix = parsePrefix(target)
     if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
-    if (word !== 'release' && prefix.length < WIDEST[prefix.family] && !force)
+    if (prefix.length < WIDEST[prefix.family] && !force)
       return c.json(
         {
           error: `${prefix.cidr} is wider than /${WIDEST[prefix.family]}`,
@@ -147,6 +150,9 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
         },
         400,
       )
+    const never = word === 'block' ? neverListed(clientOfKey(prefix.cidr) as Client) : undefined
+    if (never)
+      return c.json({ error: `${prefix.cidr} is never listed: ${never}`, hint: 'a block would have no effect' }, 400)
     const at = options.now()
     const said: Word = {
       type: 'word',

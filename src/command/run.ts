@@ -93,7 +93,9 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
   })
   const { witness, decide } = reputation
   const realMx =
-    settings['real-mx'].greet.length > 0 && parts.has('decoys') ? witnessOf(settings, witness, now) : undefined
+    settings['real-mx'].greet.length > 0 && parts.has('decoys')
+      ? witnessOf(settings, witness, now, tell.witness)
+      : undefined
   await realMx?.start()
 
   const reload = async (): Promise<readonly Problem[]> => {
@@ -133,6 +135,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     held: { primary: heldBy(decoys, 'primary'), backup: heldBy(decoys, 'backup') },
     reputation: reputation.state(),
     witness: witnessSentence(settings),
+    realMx: realMx?.found ? { ...realMx.found, since: new Date(realMx.found.since).toISOString() } : null,
   })
   const unready = (): string[] => [
     ...doors
@@ -260,8 +263,9 @@ function regardOf(reputation: Reputation, rules: () => Rules): (role: 'primary' 
   }
 }
 
-function witnessOf(settings: Settings, witness: Witness, now: () => number): RealMx {
-  return new RealMx({ addresses: settings['real-mx'].greet, everyMs: settings['real-mx'].every, now, report: witness })
+function witnessOf(settings: Settings, witness: Witness, now: () => number, changed: Tell['witness']): RealMx {
+  const { greet, every } = settings['real-mx']
+  return new RealMx({ addresses: greet, everyMs: every, now, report: witness, changed })
 }
 
 function witnessSentence(settings: Settings): string {

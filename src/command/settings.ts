@@ -67,71 +67,93 @@ const decoySchema = (name: string, direct: string[], proxied: string[]) =>
     })
     .prefault({})
 
-export const settingsSchema = z.strictObject({
-  decoys: z
-    .strictObject({
-      primary: decoySchema('mx0.decoymx.test', ['127.0.0.1:2510', '[::1]:2510'], ['127.0.0.1:2511']),
-      backup: decoySchema('mx9.decoymx.test', ['127.0.0.1:2590', '[::1]:2590'], ['127.0.0.1:2591']),
-      'proxy-from': prefixes('127.0.0.0/8', '::1/128').describe('Peers whose PROXY header is believed'),
-      pace: z
-        .union([z.enum(['brisk', 'slow']).transform((name) => paceSchema.parse(PACES[name])), paceSchema])
-        .prefault('brisk'),
-      limits: z
-        .strictObject({
-          connections: z.int().min(1).max(1_000_000).default(10_000).describe('Held at once, by each decoy'),
-          'per-network': z.int().min(1).max(1_000_000).default(200).describe('Of these, from one /24 or /48'),
-          dialogue: span('5m').describe('Longest dialogue with a stranger'),
-          tarpit: span('1h').describe('Longest hold of a known offender'),
-          'suspect-hold': span('20s').describe('Silence for a suspect at the primary, then a reset'),
-        })
-        .prefault({}),
-    })
-    .prefault({}),
-  policy: z.strictObject({ listen: listen('127.0.0.1:10040') }).prefault({}),
-  dnsbl: z
-    .strictObject({
-      listen: listen('127.0.0.1:5300'),
-      zone: hostName.default('bl.decoymx.test'),
-      askers: prefixes('127.0.0.0/8', '::1/128').describe('Who may ask; others are refused'),
-      contact: hostName.default('postmaster.decoymx.test').describe('Mailbox in SOA form: dots for the @'),
-      ttl: span('60s').describe('How long resolvers may keep a listing'),
-      'negative-ttl': span('10s').describe('How long resolvers may keep "not listed"'),
-      'observe-code': z.boolean().default(false).describe('Answer 127.0.0.4 for clients that are observed'),
-    })
-    .prefault({}),
-  http: z.strictObject({ listen: listen('127.0.0.1:8025') }).prefault({}),
-  store: z
-    .strictObject({
-      url: z
-        .string()
-        .regex(/^rediss?:\/\/.+|^redis\+unix:\/\/.+|^\/.+/, {
-          error: (issue) =>
-            `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(issue.input)}`,
-        })
-        .optional()
-        .describe('A Redis that several hosts share; without it the store is embedded, in the state directory'),
-      'url-file': z.string().optional().describe('A file that holds the url'),
-      'max-age': span('5m').describe('Older copies of the rulings refuse nobody'),
-    })
-    .prefault({}),
-  journal: z
-    .strictObject({
-      keep: span('31d').describe('Evidence older than this is deleted'),
-      'max-megabytes': z.int().min(64).max(1_000_000).default(1024).describe('Oldest files go first beyond this'),
-    })
-    .prefault({}),
-  'real-mx': z
-    .strictObject({
-      greet: z
-        .array(address)
-        .max(16)
-        .default([])
-        .describe('Real MXs that the witness greets; none: outages are not noticed'),
-      every: span('30s'),
-    })
-    .prefault({}),
-  log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
-})
+export const settingsSchema = z
+  .strictObject({
+    decoys: z
+      .strictObject({
+        primary: decoySchema('mx0.decoymx.test', ['127.0.0.1:2510', '[::1]:2510'], ['127.0.0.1:2511']),
+        backup: decoySchema('mx9.decoymx.test', ['127.0.0.1:2590', '[::1]:2590'], ['127.0.0.1:2591']),
+        'proxy-from': prefixes('127.0.0.0/8', '::1/128').describe('Peers whose PROXY header is believed'),
+        pace: z
+          .union([z.enum(['brisk', 'slow']).transform((name) => paceSchema.parse(PACES[name])), paceSchema])
+          .prefault('brisk'),
+        limits: z
+          .strictObject({
+            connections: z.int().min(1).max(1_000_000).default(10_000).describe('Held at once, by each decoy'),
+            'per-network': z.int().min(1).max(1_000_000).default(200).describe('Of these, from one /24 or /48'),
+            dialogue: span('5m').describe('Longest dialogue with a stranger'),
+            tarpit: span('1h').describe('Longest hold of a known offender'),
+            'suspect-hold': span('20s').describe('Silence for a suspect at the primary, then a reset'),
+          })
+          .prefault({}),
+      })
+      .prefault({}),
+    policy: z.strictObject({ listen: listen('127.0.0.1:10040') }).prefault({}),
+    dnsbl: z
+      .strictObject({
+        listen: listen('127.0.0.1:5300'),
+        zone: hostName.default('bl.decoymx.test'),
+        askers: prefixes('127.0.0.0/8', '::1/128').describe('Who may ask; others are refused'),
+        contact: hostName.default('postmaster.decoymx.test').describe('Mailbox in SOA form: dots for the @'),
+        ttl: span('60s').describe('How long resolvers may keep a listing'),
+        'negative-ttl': span('10s').describe('How long resolvers may keep "not listed"'),
+        'observe-code': z.boolean().default(false).describe('Answer 127.0.0.4 for clients that are observed'),
+      })
+      .prefault({}),
+    http: z.strictObject({ listen: listen('127.0.0.1:8025') }).prefault({}),
+    store: z
+      .strictObject({
+        url: z
+          .string()
+          .regex(/^rediss?:\/\/.+|^redis\+unix:\/\/.+|^\/.+/, {
+            error: (issue) =>
+              `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(issue.input)}`,
+          })
+          .optional()
+          .describe('A Redis that several hosts share; without it the store is embedded, in the state directory'),
+        'url-file': z.string().optional().describe('A file that holds the url'),
+        'max-age': span('5m').describe('Older copies of the rulings refuse nobody'),
+      })
+      .prefault({}),
+    journal: z
+      .strictObject({
+        keep: span('31d').describe('Evidence older than this is deleted'),
+        'max-megabytes': z.int().min(64).max(1_000_000).default(1024).describe('Oldest files go first beyond this'),
+      })
+      .prefault({}),
+    'real-mx': z
+      .strictObject({
+        greet: z
+          .array(address)
+          .max(16)
+          .default([])
+          .describe('Real MXs that the witness greets; none: outages are not noticed'),
+        every: span('30s'),
+      })
+      .prefault({}),
+    log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  })
+  .superRefine((doc, ctx) => {
+    const { primary, backup } = doc.decoys
+    const lists = [
+      [['decoys', 'primary', 'listen'], primary.listen],
+      [['decoys', 'primary', 'proxy'], primary.proxy],
+      [['decoys', 'backup', 'listen'], backup.listen],
+      [['decoys', 'backup', 'proxy'], backup.proxy],
+      [['policy', 'listen'], doc.policy.listen],
+      [['dnsbl', 'listen'], doc.dnsbl.listen],
+      [['http', 'listen'], doc.http.listen],
+    ] as const
+    const owner = new Map<string, string>()
+    for (const [path, addresses] of lists)
+      addresses.forEach((each, i) => {
+        const place = spellAddress(each)
+        const other = owner.get(place)
+        if (other !== undefined && each.port !== 0)
+          ctx.addIssue({ code: 'custom', path: [...path, i], message: `${place} is taken by ${other} already` })
+        owner.set(place, path.join('.'))
+      })
+  })
 
 /** What a command line and the environment say about where things are. */
 export type Where = { readonly state: string; readonly settings: string | undefined; readonly rules: string }

@@ -2,6 +2,7 @@
  * `status`: one screen about the whole appliance; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
  */
 import { type Screen, span, table } from '../console/terminal.ts'
+import type { Probe } from '../core/evidence.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
 
@@ -26,12 +27,11 @@ export type StatusView = {
   readonly held: { readonly primary: number; readonly backup: number }
   readonly reputation: ReputationState
   readonly witness: string
+  /** What the witness found, and since when; null without one. */
+  readonly realMx: { readonly outcome: Probe['outcome']; readonly since: string } | null
 }
 
-export async function status(
-  folder: string,
-  { json, screen, errors }: { json: boolean; screen: Screen; errors: Screen },
-): Promise<number> {
+export async function status(folder: string, { json, screen }: { json: boolean; screen: Screen }): Promise<number> {
   try {
     const { body } = await ask(folder, 'GET', '/api/v1/status')
     const view = body as StatusView
@@ -42,7 +42,7 @@ export async function status(
   } catch (error) {
     if (!(error instanceof NotRunning)) throw error
     if (json) screen.print(JSON.stringify({ level: 'CRITICAL', remarks: [error.message] }, null, 2))
-    else errors.print(`${errors.colours.red('CRITICAL')}  ${error.message}`)
+    else screen.print(`${screen.colours.red('CRITICAL')}  ${error.message}`)
     return 2
   }
 }
@@ -58,6 +58,10 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
       grave.push(`${door.name} ${door.address}: ${door.error ?? 'not open yet'}; tried again every few seconds`)
   if (view.reputation.ledger !== 'fresh')
     grave.push(`the copy of the decisions is ${view.reputation.ledger}: nobody is refused. Is the store reachable?`)
+  if (view.realMx && view.realMx.outcome !== 'up')
+    light.push(
+      `the real MX is ${view.realMx.outcome} since ${view.realMx.since}: nothing at the backup counts. Is real-mx.greet right?`,
+    )
   if (view.reputation.waiting > 1000) light.push(`${view.reputation.waiting} events wait in the journal for the store`)
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)

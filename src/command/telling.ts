@@ -8,6 +8,7 @@ import type { PolicyHappening } from '../answer/policy.ts'
 import type { Log } from '../console/log.ts'
 import type { Metrics } from '../console/metrics.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
+import type { Probe } from '../core/evidence.ts'
 import type { Rules } from '../core/rules.ts'
 import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
@@ -118,7 +119,15 @@ export function teller(log: Log, metrics: Metrics) {
 
     ready: (doors: readonly Door[], rules: Rules): void => {
       for (const { name, bound } of doors) if (bound) log.info(`${name.padEnd(22)} ${bound}`)
-      log.info(`ready, mode ${rules.mode}`)
+      const shut = doors.filter(({ bound }) => bound === undefined).length
+      if (shut === 0) log.info(`ready, mode ${rules.mode}`)
+      else log.warn(`ready, mode ${rules.mode}, but ${shut} of ${doors.length} listeners could not be opened`)
+    },
+
+    /** Told when what the witness finds has changed. */
+    witness: (outcome: Probe['outcome']): void => {
+      if (outcome === 'up') log.info('witness: the real MX is up')
+      else log.warn(`witness: the real MX is ${outcome}; nothing at the backup counts meanwhile`)
     },
 
     end: (signal: string): void => {

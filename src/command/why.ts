@@ -82,7 +82,8 @@ function standing(view: ClientView): string {
   if (view.standing.never) return `Never listed: it is ${view.standing.never}.`
   if (view.standing.allowed) return `Allowed by ${view.standing.allowed.by}: ${view.standing.allowed.because}`
   if (view.doubt) return `Our copy of the decisions is ${view.doubt}: askers are told nothing against it.`
-  const said = view.by === 'operator' ? `The operator: ${view.because}` : (view.because ?? 'Nothing speaks against it.')
+  const harmless = (view.score ?? 0) > 0 ? 'Too little speaks against it.' : 'Nothing speaks against it.'
+  const said = view.by === 'operator' ? `The operator: ${view.because}` : (view.because ?? harmless)
   const effect = view.verdict !== 'clean' && view.effect === 'pass' ? ` (mode ${view.mode}: nobody is told)` : ''
   return `${said}${effect}`
 }

@@ -21,6 +21,7 @@ export type Levels = {
     readonly waiting: number
     readonly rulings: Record<'rules' | 'operator', Record<(typeof WORDS)[number], number>>
   }
+  readonly realMx: { readonly outcome: string } | null
   readonly rules: { readonly loaded: string; readonly problems: readonly string[] }
 }
 
@@ -166,6 +167,9 @@ export function createMetrics(version: string) {
     (now) => now.reputation.ledgerAgeMs / 1000,
   )
   gauge('evidence_waiting', 'Events in the journal that the store has not yet', (now) => now.reputation.waiting)
+  gauge('real_mx_up', '1 while the witness finds the real MX up, 0 while not, NaN without a witness', (now) =>
+    now.realMx ? Number(now.realMx.outcome === 'up') : Number.NaN,
+  )
   gauge('rules_sound', '1 while the rules file is the one in use, 0 while a bad file keeps the old rules', (now) =>
     now.rules.problems.length === 0 ? 1 : 0,
   )

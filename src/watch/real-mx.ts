@@ -13,6 +13,8 @@ export type RealMxOptions = {
   readonly everyMs: number
   readonly now: () => Instant
   readonly report: (probe: Probe) => Promise<void>
+  /** What is found is not what was found before. */
+  readonly changed: (outcome: Probe['outcome']) => void
 }
 
 const GREETING_MS = 10_000
@@ -28,9 +30,15 @@ export class RealMx {
   #lookedAt: Instant = 0
   #nudged = false
   #closed = false
+  #found: { readonly outcome: Probe['outcome']; readonly since: Instant } | undefined
 
   constructor(options: RealMxOptions) {
     this.#options = options
+  }
+
+  /** What the last look found, and since when that is so. */
+  get found(): { readonly outcome: Probe['outcome']; readonly since: Instant } | undefined {
+    return this.#found
   }
 
   start(): Promise<void> {
@@ -71,6 +79,10 @@ export class RealMx {
     const outcomes = await Promise.all(this.#options.addresses.map(greet))
     const outcome = (['up', 'unsure', 'later', 'down'] as const).find((each) => outcomes.includes(each)) ?? 'down'
     const mx = this.#options.addresses.map(({ host, port }) => `${host}:${port}`).join(' ')
+    if (this.#found?.outcome !== outcome) {
+      this.#found = { outcome, since: this.#options.now() }
+      this.#options.changed(outcome)
+    }
     // A good probe vouches for the time up to its start, a bad one from its end on.
     await this.#options.report({ type: 'probe', at: outcome === 'up' ? at : this.#options.now(), mx, outcome })
   }

@@ -65,6 +65,12 @@ describe('settings', () => {
     ])
   })
 
+  test('one address twice is a mistake; any port (0) is not', () => {
+    expect(
+      problemsOf('policy: { listen: ["127.0.0.1:2590", "127.0.0.1:0"] }\nhttp: { listen: ["127.0.0.1:0"] }'),
+    ).toEqual(['decoymx.yaml:1:20: policy.listen.0: 127.0.0.1:2590 is taken by decoys.backup.listen already'])
+  })
+
   test('a file that is not there is a problem, not a crash', () => {
     expect(readSettings('/nonexistent/decoymx.yaml', {})).toMatchObject({
       ok: false,

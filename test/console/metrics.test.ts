@@ -11,6 +11,7 @@ const LEVELS: Levels = {
     waiting: 3,
     rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } },
   },
+  realMx: { outcome: 'down' },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
 }
 
@@ -53,6 +54,7 @@ describe('metrics', () => {
     expect(text).toContain('decoymx_listeners_shut 1')
     expect(text).toContain('decoymx_ledger_age_seconds 1.5')
     expect(text).toContain('decoymx_evidence_waiting 3')
+    expect(text).toContain('decoymx_real_mx_up 0')
     expect(text).toContain('decoymx_rules_sound 1')
   })
 })

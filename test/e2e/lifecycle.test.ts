@@ -216,7 +216,10 @@ describe('what goes wrong is said', () => {
         stderr: expect.stringContaining(`no decoymx is running on ${state}`),
       })
     }
-    expect((await runToEnd(process.execPath, [START, 'status', '--state', state])).code).toBe(2)
+    expect(await runToEnd(process.execPath, [START, 'status', '--state', state])).toMatchObject({
+      code: 2,
+      stdout: expect.stringContaining('CRITICAL'),
+    })
   })
 
   test('unsound settings and rules: all problems at once with their places, and nothing is started', async () => {
@@ -317,6 +320,17 @@ describe('what goes wrong is said', () => {
       })
     })
 
+    test('what would undo or do too much is not done by a slip', async () => {
+      expect(await appliance.decoymx('release', '0.0.0.0/0')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('--force'),
+      })
+      expect(await appliance.decoymx('block', '127.0.0.1')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('never listed: a loopback address'),
+      })
+    })
+
     test('over TCP the API reads only', async () => {
       const base = `http://${spell(appliance.door('HTTP'))}`
       expect((await fetch(`${base}/api/v1/words`, { method: 'POST', body: '{}' })).status).toBe(404)
@@ -334,6 +348,24 @@ describe('what goes wrong is said', () => {
     onTestFinished(() => void taken.close())
     await expect(startAppliance({ settings: { policy: { listen: [`127.0.0.1:${port}`] } } })).rejects.toThrow(
       new RegExp(`policy 127.0.0.1:${port}: another program listens there`),
+    )
+  })
+
+  test('a real MX that the witness does not find is said, in the log, by status and as a metric', async () => {
+    const gone = createServer().listen(0, '127.0.0.1')
+    await once(gone, 'listening')
+    const { port } = gone.address() as { port: number }
+    gone.close()
+    await once(gone, 'close')
+    const appliance = await startAppliance({ settings: { 'real-mx': { greet: [`127.0.0.1:${port}`] } } })
+    onTestFinished(() => appliance.clear())
+    expect(appliance.said()).toContain('witness: the real MX is down; nothing at the backup counts meanwhile')
+    expect(await appliance.decoymx('status')).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('Is real-mx.greet right?'),
+    })
+    expect(await (await fetch(`http://${spell(appliance.door('HTTP'))}/metrics`)).text()).toContain(
+      'decoymx_real_mx_up 0',
     )
   })
 

@@ -27,11 +27,13 @@ async function down(): Promise<Address> {
 /** What the witness reports, look by look. */
 function watch(...addresses: Address[]) {
   const probes: Probe[] = []
+  const changes: Probe['outcome'][] = []
   let heard = () => {}
   let now = 1000
   const witness = new RealMx({
     addresses,
     everyMs: 3_600_000,
+    changed: (outcome) => changes.push(outcome),
     now: () => ++now,
     report: async (probe) => {
       probes.push(probe)
@@ -39,7 +41,7 @@ function watch(...addresses: Address[]) {
     },
   })
   onTestFinished(() => witness.close())
-  return { witness, probes, next: () => new Promise<void>((resolve) => (heard = resolve)) }
+  return { witness, probes, changes, next: () => new Promise<void>((resolve) => (heard = resolve)) }
 }
 
 describe('the witness', () => {
@@ -80,13 +82,16 @@ describe('the witness', () => {
   })
 
   test('looks again soon when evidence waits for it', async () => {
-    const { witness, probes, next } = watch(await mx((socket) => socket.write('220 here\r\n')))
+    const watched = watch(await mx((socket) => socket.write('220 here\r\n')))
+    const { witness, probes, next } = watched
     await witness.start()
     const second = next()
     witness.nudge()
     witness.nudge()
     await second
     expect(probes).toHaveLength(2)
+    expect(watched.changes).toEqual(['up'])
+    expect(watched.witness.found).toMatchObject({ outcome: 'up' })
   })
 
   test('is not deaf while it looks: what arrives then gets a look of its own', async () => {
