@@ -141,7 +141,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     ...doors
       .filter((door) => door.bound === undefined)
       .map((door) => `${door.name} ${door.wanted}: ${door.error ?? 'not open yet'}`),
-    ...(reputation.state().ledger === 'fresh' ? [] : [`the copy of the decisions is ${reputation.state().ledger}`]),
+    ...(reputation.freshness() === 'fresh' ? [] : [`the copy of the decisions is ${reputation.freshness()}`]),
   ]
   metrics.follow(status)
 

@@ -31,7 +31,9 @@ export function createMetrics(version: string) {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
-  let levels: (() => Levels) | undefined
+  let follow: (() => Levels) | undefined
+  /** Read once for a scrape: it may walk a million decisions. */
+  let levels: Levels | undefined
 
   const counter = <Label extends string>(
     name: string,
@@ -48,7 +50,7 @@ export function createMetrics(version: string) {
       help,
       registers,
       collect() {
-        if (levels) this.set(read(levels()))
+        if (levels) this.set(read(levels))
       },
     })
 
@@ -129,9 +131,10 @@ export function createMetrics(version: string) {
 
     /** Gauges read what this gives, at each scrape. */
     follow(read: () => Levels): void {
-      levels = read
+      follow = read
     },
     async read(): Promise<{ text: string; contentType: string }> {
+      levels = follow?.()
       return { text: await registry.metrics(), contentType: registry.contentType }
     },
   }
@@ -142,7 +145,7 @@ export function createMetrics(version: string) {
     labelNames: ['role'],
     registers,
     collect() {
-      for (const role of DECOYS) this.set({ role }, levels?.().held[role] ?? 0)
+      for (const role of DECOYS) this.set({ role }, levels?.held[role] ?? 0)
     },
   })
   new Gauge({
@@ -151,7 +154,7 @@ export function createMetrics(version: string) {
     labelNames: ['by', 'word'],
     registers,
     collect() {
-      const rulings = levels?.().reputation.rulings
+      const rulings = levels?.reputation.rulings
       for (const by of ['rules', 'operator'] as const)
         for (const word of WORDS) this.set({ by, word }, rulings?.[by][word] ?? 0)
     },

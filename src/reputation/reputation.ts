@@ -71,6 +71,8 @@ export type Reputation = {
   /** After the rules have changed: every standing listing is judged again. */
   readonly rejudge: () => Promise<{ kept: number; changed: number; released: number }>
   readonly state: () => ReputationState
+  /** Of the state what readiness asks for, without counting the rulings. */
+  readonly freshness: () => Ledger['state']
   /** Writes what waits, delivers what it can, and closes. */
   readonly close: () => Promise<void>
 }
@@ -136,6 +138,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     rulings: () => ledger.all(),
     ofTicket: (ticket) => ledger.ofTicket(ticket),
     rejudge: () => intake.rejudge(),
+    freshness: () => ledger.state,
     state: () => ({
       store: store.kind,
       ledger: ledger.state,

@@ -45,6 +45,18 @@ describe('metrics', () => {
     expect(await seriesOf(metrics)).toEqual(before)
   })
 
+  test('the house is looked at once for a scrape, however many gauges there are', async () => {
+    const metrics = createMetrics('0.0.0')
+    let looks = 0
+    metrics.follow(() => {
+      looks++
+      return LEVELS
+    })
+    await metrics.read()
+    await metrics.read()
+    expect(looks).toBe(2)
+  })
+
   test('gauges read the house at each scrape', async () => {
     const metrics = createMetrics('0.0.0')
     metrics.follow(() => LEVELS)
