@@ -7,7 +7,15 @@ import { delimiter, join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 
 /** Program to Debian package. */
-const PROGRAMS = { 'redis-server': 'redis-server', postfix: 'postfix', swaks: 'swaks', dig: 'dnsutils' } as const
+const PROGRAMS = {
+  'redis-server': 'redis-server',
+  postfix: 'postfix',
+  swaks: 'swaks',
+  dig: 'dnsutils',
+  ip: 'iproute2',
+  nft: 'nftables',
+  tcpdump: 'tcpdump',
+} as const
 
 export type Program = keyof typeof PROGRAMS
 
