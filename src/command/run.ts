@@ -68,7 +68,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
   const now = Date.now
   const log = createLog(settings.log, process.stdout, screen)
   const metrics = createMetrics(version)
-  const tell: Tell = teller(log, metrics)
+  const tell: Tell = teller(log, metrics, now)
 
   let rules = firstRules
   let loadedAt = now()
@@ -244,6 +244,7 @@ function decoyOptions(role: 'primary' | 'backup', { decoys }: Settings) {
       dialogueMs: limits.dialogue,
       tarpitMs: limits.tarpit,
       suspectHoldMs: limits['suspect-hold'],
+      headerMs: limits['proxy-header'],
     },
     proxyFrom: Prefixes.of(decoys['proxy-from'].map((prefix) => [prefix, true as const])),
   }

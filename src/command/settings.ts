@@ -83,6 +83,7 @@ export const settingsSchema = z
             'per-network': z.int().min(1).max(1_000_000).default(200).describe('Of these, from one /24 or /48'),
             dialogue: span('5m').describe('Longest dialogue with a stranger'),
             tarpit: span('1h').describe('Longest hold of a known offender'),
+            'proxy-header': span('5s').describe('How long a peer in proxy-from may take for its PROXY header'),
             'suspect-hold': span('20s').describe('Silence for a suspect at the primary, then a reset'),
           })
           .prefault({}),

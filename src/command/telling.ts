@@ -7,6 +7,7 @@ import type { DnsblHappening } from '../answer/dnsbl.ts'
 import type { PolicyHappening } from '../answer/policy.ts'
 import type { Log } from '../console/log.ts'
 import type { Metrics } from '../console/metrics.ts'
+import { seldom } from '../console/seldom.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import type { Probe } from '../core/evidence.ts'
 import type { Rules } from '../core/rules.ts'
@@ -17,8 +18,9 @@ import type { Door, DoorHappening } from './sockets.ts'
 
 export type Tell = ReturnType<typeof teller>
 
-export function teller(log: Log, metrics: Metrics) {
+export function teller(log: Log, metrics: Metrics, now: () => number) {
   let unreachable = false
+  const misreadings = seldom(now)
 
   const answered = (asker: 'policy' | 'dnsbl', { effect, verdict, doubt }: Decision) => {
     metrics.answers.inc({ asker, answer: effect })
@@ -39,6 +41,16 @@ export function teller(log: Log, metrics: Metrics) {
           return metrics.sentBytes.inc({ role: it.role }, it.bytesOut)
         case 'refused':
           return metrics.refused.inc({ role: it.role, reason: it.reason })
+        case 'misread': {
+          // Counted as refused already.
+          const leftOut = misreadings(`${it.role} ${it.peer}`)
+          if (leftOut === undefined) return
+          const { peer, where, because } = it
+          return log.warn(
+            { peer, where, because, ...(leftOut > 0 ? { leftOut } : {}) },
+            `${it.role} decoy: no PROXY header from a peer in proxy-from`,
+          )
+        }
         case 'fault':
           metrics.decoyFaults.inc({ role: it.role })
           return log.error({ error: it.error }, `${it.role} decoy: the SMTP library met an error without a name`)

@@ -48,6 +48,14 @@ export type DecoyHappening =
       readonly bytesOut: number
     }
   | { readonly what: 'refused'; readonly role: 'primary' | 'backup'; readonly reason: Refusal }
+  /** A proxy of ours that says nothing we can read: its settings or ours are wrong, and somebody must be told. */
+  | {
+      readonly what: 'misread'
+      readonly role: 'primary' | 'backup'
+      readonly peer: string
+      readonly where: string
+      readonly because: string
+    }
   /** The SMTP library met an error without a name. The text is for the log. */
   | { readonly what: 'fault'; readonly role: 'primary' | 'backup'; readonly error: string }
 
@@ -64,6 +72,8 @@ export type DecoyOptions = {
     readonly dialogueMs: number
     readonly tarpitMs: number
     readonly suspectHoldMs: number
+    /** How long a proxy may take for its header. */
+    readonly headerMs: number
   }
   /** Peers whose PROXY header is believed. */
   readonly proxyFrom: Prefixes<true>
@@ -82,9 +92,6 @@ export type DecoyCounts = {
   readonly dialogues: number
   readonly held: number
 }
-
-/** How long a proxy may take for its header. */
-const HEADER_MS = 5000
 
 export class Decoy {
   readonly role: 'primary' | 'backup'
@@ -161,6 +168,7 @@ export class Decoy {
 
   /** Behind a proxy: who the client is comes first. */
   #awaitHeader(socket: Socket, proxy: Party): void {
+    const { limits } = this.#options
     if (!this.#options.proxyFrom.find(proxy.client)) return this.#refuse(socket, 'peer')
     if (!this.#hasRoom()) return this.#refuse(socket, 'total')
     this.#waiting.add(socket)
@@ -170,21 +178,28 @@ export class Decoy {
       this.#waiting.delete(socket)
       socket.off('data', hear).off('end', miss).off('close', miss).pause()
     }
+    const misread = (reason: 'proxy-header' | 'proxy-silence', because: string) => {
+      settle()
+      this.#options.tell({ what: 'misread', role: this.role, peer: proxy.client.ip, where: proxy.where, because })
+      this.#refuse(socket, reason)
+    }
+    // A proxy that looks whether we are there hangs up without a word, and is no trouble.
     const miss = () => {
       settle()
       this.#refuse(socket, 'proxy-silence')
     }
+    const late = () => misread('proxy-silence', `no header within ${limits.headerMs} ms`)
     const hear = (bytes: Buffer) => {
       seen = seen.length === 0 ? bytes : Buffer.concat([seen, bytes])
       const reading = readProxyHeader(seen)
       if (reading.is === 'more') return
+      if (reading.is === 'bad') return misread('proxy-header', reading.because)
       settle()
-      if (reading.is === 'bad') return this.#refuse(socket, 'proxy-header')
       const { source, destination, rest } = reading
       const party = source ? { ...proxy, client: source, address: addressIn(destination), where: destination } : proxy
       this.#admit(socket, 'proxy', party, rest)
     }
-    const timer = setTimeout(miss, HEADER_MS).unref()
+    const timer = setTimeout(late, limits.headerMs).unref()
     socket.on('data', hear).on('end', miss).on('close', miss).resume()
   }
 

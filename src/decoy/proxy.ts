@@ -26,8 +26,9 @@ export type ProxyReading =
 /** Longest header of version 1 with its CRLF (section 2.1). */
 const V1_MAX = 107
 /**
- * Longest version 2 body that we read: the addresses take 36 bytes, the rest are TLVs (a TLS certificate's name, an
- * id).
+ * Longest version 2 body that we read: the addresses take 36 bytes (216 for UNIX), the rest are TLVs (a TLS
+ * certificate's name, an id). They tell nothing that a decoy needs, and are skipped, the checksum with them: TCP has
+ * one of its own, and who may send a header at all is settled before it is read.
  */
 const V2_BODY_MAX = 2048
 const V2_HEAD = 16
@@ -75,9 +76,12 @@ function readV2(bytes: Buffer): ProxyReading {
   const body = bytes.subarray(V2_HEAD, V2_HEAD + length)
   const rest = bytes.subarray(V2_HEAD + length)
 
-  // Section 2.2: whatever a LOCAL header holds is to be ignored; UNSPEC and UNIX name no client that we could know.
-  if (command === 0 || family === 0 || family === 3) return { is: 'header', ...NOBODY, rest }
-  if (family > 3 || transport !== 1) return bad('neither TCP over IPv4 nor over IPv6')
+  // Section 2.2: whatever a LOCAL header holds is to be ignored, even a family that does not exist. In a PROXY header
+  // only those that exist may stand; UNSPEC and UNIX name no client that we could know.
+  if (command === 0) return { is: 'header', ...NOBODY, rest }
+  if (family > 3 || transport > 2) return bad('a family or a transport that version 2 does not have')
+  if (family === 0 || family === 3 || transport === 0) return { is: 'header', ...NOBODY, rest }
+  if (transport === 2) return bad('neither TCP over IPv4 nor over IPv6')
   const width = family === 1 ? 4 : 16
   if (length < 2 * width + 4) return bad('too short for its addresses')
   return header(

@@ -66,6 +66,10 @@ describe('version 1', () => {
     ['PROXY TCP6 192.0.2.7 203.0.113.25 1 25\r\n', 'an address that is none'],
     ['PROXY TCP4 192.0.2.777 203.0.113.25 1 25\r\n', 'an address that is none'],
     ['PROXY TCP4 192.0.2.7  203.0.113.25 1 25\r\n', 'more words than a header has'],
+    ['PROXY TCP4 192.0.02.7 203.0.113.25 1 25\r\n', 'an address that is none'],
+    ['PROXY TCP6 fe80::1%eth0 2001:db8::25 1 25\r\n', 'an address that is none'],
+    ['PROXY  TCP4 192.0.2.7 203.0.113.25 1 25\r\n', 'neither TCP4, TCP6 nor UNKNOWN'],
+    ['proxy TCP4 192.0.2.7 203.0.113.25 1 25\r\n', 'it does not begin with a PROXY header'],
     ['PROXY TCP4\r\n', 'an address that is none'],
     ['PROXY TCP4 192.0.2.7 203.0.113.25 65536 25\r\n', 'a port that is none'],
     ['PROXY TCP4 192.0.2.7 203.0.113.25 -1 25\r\n', 'a port that is none'],
@@ -89,16 +93,36 @@ describe('version 2', () => {
     expect(told(v2(1, 0x21, SIX))).toEqual(six)
   })
 
-  test('LOCAL, UNSPEC and UNIX name nobody', () => {
-    const [local, unspecified, unix] = [v2(0, 0x11, FOUR), v2(1, 0, Buffer.alloc(4)), v2(1, 0x31, Buffer.alloc(216))]
-    for (const header of [local, unspecified, unix, v2(0, 0, Buffer.alloc(0))])
-      expect(told(header)).toEqual({ ip: undefined, port: 0, destination: '', rest: '' })
+  const nobody = { ip: undefined, port: 0, destination: '', rest: 'EHLO x' }
+  test.each([
+    ['LOCAL, as it should be', v2(0, 0, Buffer.alloc(0))],
+    ['LOCAL with addresses', v2(0, 0x11, FOUR)],
+    ['LOCAL of a family that does not exist', v2(0, 0xf7, Buffer.alloc(3))],
+    ['UNSPEC', v2(1, 0, Buffer.alloc(0))],
+    ['UNSPEC with something in it', v2(1, 0, Buffer.alloc(4))],
+    ['an unspecified transport over IPv4', v2(1, 0x10, FOUR)],
+    ['a UNIX stream', v2(1, 0x31, Buffer.alloc(216))],
+    ['a UNIX datagram', v2(1, 0x32, Buffer.alloc(216))],
+  ])('%s names nobody, and is skipped to its last byte', (_name, header) => {
+    expect(told(Buffer.concat([header, Buffer.from('EHLO x')]))).toEqual(nobody)
+  })
+
+  test('TLVs of any sort and length are skipped: a wrong checksum, a torn one, as many as may come', () => {
+    const wrongChecksum = Buffer.from([0x03, 0, 4, 0xde, 0xad, 0xbe, 0xef])
+    const torn = Buffer.from([0x20, 0xff, 0xff, 1])
+    for (const tlvs of [wrongChecksum, torn, Buffer.alloc(2048 - FOUR.length, 0xe0)])
+      expect(told(v2(1, 0x11, Buffer.concat([FOUR, tlvs])))).toMatchObject({ ip: '192.0.2.7', rest: '' })
+    expect(told(v2(1, 0x11, Buffer.alloc(2049)))).toMatchObject({ is: 'bad' })
   })
 
   test.each([
     ['another version', v2(1, 0x11, FOUR, 3), 'the signature of version 2, but another version'],
     ['a command that is none', v2(2, 0x11, FOUR), 'neither LOCAL nor PROXY'],
     ['UDP', v2(1, 0x12, FOUR), 'neither TCP over IPv4 nor over IPv6'],
+    ['UDP over IPv6', v2(1, 0x22, SIX), 'neither TCP over IPv4 nor over IPv6'],
+    ['a family that does not exist', v2(1, 0x41, SIX), 'a family or a transport that version 2 does not have'],
+    ['a transport that does not exist', v2(1, 0x13, FOUR), 'a family or a transport that version 2 does not have'],
+    ['UNSPEC of such a transport', v2(1, 0x03, FOUR), 'a family or a transport that version 2 does not have'],
     ['too little for two addresses', v2(1, 0x21, FOUR), 'too short for its addresses'],
     ['a body without bound', v2(1, 0x11, FOUR).fill(0xff, 14, 16), 'a body of 65535 bytes; at most 2048 are read'],
   ])('%s is bad', (_name, bytes, because) => {

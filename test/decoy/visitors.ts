@@ -10,7 +10,14 @@ import { parsePrefix, type Prefix, Prefixes } from '../../src/core/prefixes.ts'
 import { Decoy, type DecoyHappening, type DecoyOptions, type Via } from '../../src/decoy/listener.ts'
 
 export const BRISK = { greetingMs: 0, replyMs: 0, byteMs: 0, dripMs: 100 }
-const LIMITS = { connections: 500, perNetwork: 500, dialogueMs: 15_000, tarpitMs: 15_000, suspectHoldMs: 15_000 }
+const LIMITS = {
+  connections: 500,
+  perNetwork: 500,
+  dialogueMs: 15_000,
+  tarpitMs: 15_000,
+  suspectHoldMs: 15_000,
+  headerMs: 15_000,
+}
 
 export type Options = Partial<Omit<DecoyOptions, 'limits'>> & { readonly limits?: Partial<DecoyOptions['limits']> }
 
