@@ -166,9 +166,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
   function intake(it: Extract<ReputationHappening, { from: 'intake' }>['it']): void {
     switch (it.what) {
       case 'counted': {
-        const { role, kind, client, detail } = it.evidence
-        metrics.evidence.inc({ role, kind })
-        return log.info({ client, ...(detail === undefined ? {} : { detail }) }, `seen: ${role} ${kind}`)
+        const { role, kind, client, detail, times } = it.evidence
+        metrics.evidence.inc({ role, kind }, times ?? 1)
+        const more = { ...(detail === undefined ? {} : { detail }), ...(times === undefined ? {} : { times }) }
+        return log.info({ client, ...more }, `seen: ${role} ${kind}`)
       }
       case 'waived':
         metrics.waived.inc({ why: it.why })

@@ -152,6 +152,8 @@ export type Evidence = {
   readonly session?: string | undefined
   /** What was said or done, printable and at most DETAIL_MAX characters. */
   readonly detail?: string | undefined
+  /** How often it was seen, from `at` on, when one line tells of several sightings; without it once. */
+  readonly times?: number | undefined
 }
 
 /** What we found when we greeted the real MX: it took us, said 4xx, could not be reached, or we cannot tell. */
@@ -179,6 +181,9 @@ export type Event = Evidence | Probe | Word
 
 /** Where evidence flows: settled once the event is on disk, or given up on. Never rejects. */
 export type Witness = (event: Event) => Promise<void>
+
+/** Most sightings that one line may tell of: more is a damaged line. */
+export const TIMES_MAX = 10_000_000
 
 /** Longest detail kept of what a client said (postscreen cuts at 100, too). */
 export const DETAIL_MAX = 100
@@ -231,6 +236,7 @@ const entrySchema = z.discriminatedUnion('type', [
     where: text.optional(),
     session: text.optional(),
     detail: text.optional(),
+    times: z.int().positive().max(TIMES_MAX).optional(),
   }),
   z.object({
     seq: z.int().positive(),

@@ -36,6 +36,8 @@ export type Tally = {
   readonly at: Instant
   /** The event's number on the box it was seen at. */
   readonly seq: number
+  /** How many sightings it is; without it one. */
+  readonly times?: number | undefined
 }
 
 export const HOUR_MS = 3_600_000
@@ -49,21 +51,22 @@ export const BUCKETS_MAX = 1024
 /** What a piece of evidence adds. */
 export function tally(evidence: Evidence, seq: number): Tally {
   const { key, network } = clientOf(evidence)
-  return { key, network, fact: `${evidence.role}.${evidence.kind}`, at: evidence.at, seq }
+  const once = { key, network, fact: `${evidence.role}.${evidence.kind}` as const, at: evidence.at, seq }
+  return evidence.times === undefined ? once : { ...once, times: evidence.times }
 }
 
 export function hourOf(at: Instant): number {
   return Math.floor(at / HOUR_MS)
 }
 
-/** The counts with one more sighting. The stores do the same in their own way; one test suite holds them together. */
-export function withSighting(counts: Counts, fact: FactName, at: Instant): Counts {
+/** The counts with one more sighting, or with `times` more of that moment. The stores do the same in their own way; one test suite holds them together. */
+export function withSighting(counts: Counts, fact: FactName, at: Instant, times = 1): Counts {
   const hour = hourOf(at)
   const buckets = counts.get(fact) ?? []
   const old = buckets.find((bucket) => bucket.hour === hour)
   const grown: Bucket = old
-    ? { hour, count: old.count + 1, first: Math.min(old.first, at), last: Math.max(old.last, at) }
-    : { hour, count: 1, first: at, last: at }
+    ? { hour, count: old.count + times, first: Math.min(old.first, at), last: Math.max(old.last, at) }
+    : { hour, count: times, first: at, last: at }
   const next = [...buckets.filter((bucket) => bucket.hour !== hour), grown].sort((a, b) => a.hour - b.hour)
   return bounded(new Map(counts).set(fact, next))
 }

@@ -95,10 +95,10 @@ export function factsOf(world: World, client: Client): Facts {
 }
 
 function count(world: World, { seq, evidence }: Numbered): void {
-  const { key, network, fact, at } = tally(evidence, seq)
+  const { key, network, fact, at, times } = tally(evidence, seq)
   const { counts, forgottenAt } = world.clients.get(key) ?? UNKNOWN
-  if (at > forgottenAt) keep(world.clients, key, { counts: withSighting(counts, fact, at), forgottenAt })
-  keep(world.networks, network, withSighting(world.networks.get(network) ?? NO_COUNTS, fact, at))
+  if (at > forgottenAt) keep(world.clients, key, { counts: withSighting(counts, fact, at, times), forgottenAt })
+  keep(world.networks, network, withSighting(world.networks.get(network) ?? NO_COUNTS, fact, at, times))
 }
 
 const UNKNOWN: Kept = { counts: NO_COUNTS, forgottenAt: -1 }

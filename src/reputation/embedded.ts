@@ -297,11 +297,11 @@ const EMPTY: Record = { counts: NO_COUNTS, seqs: new Map(), forgottenAt: -1 }
 function withTallies(record: Record, box: string, tallies: readonly Tally[]): Record {
   const seqs = new Map(record.seqs)
   let { counts } = record
-  for (const { fact, at, seq } of tallies) {
+  for (const { fact, at, seq, times } of tallies) {
     const mark = `${box}/${fact.split('.', 1)[0]}`
     if (seq <= (seqs.get(mark) ?? 0)) continue
     seqs.set(mark, seq)
-    if (at > record.forgottenAt) counts = withSighting(counts, fact, at)
+    if (at > record.forgottenAt) counts = withSighting(counts, fact, at, times)
   }
   return { ...record, counts, seqs }
 }

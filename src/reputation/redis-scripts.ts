@@ -28,7 +28,7 @@ end
 
 /**
  * Adds the tallies that are not in yet and returns the buckets; without tallies it only reads. ARGV: box, retention,
- * most buckets; then fact, hour, at and seq of each tally.
+ * most buckets; then fact, hour, at, seq and times of each tally.
  */
 const ADD = `${LUA}
 local key, box, retention, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -43,8 +43,8 @@ local stored = redis.call('HGETALL', key)
 for i = 1, #stored, 2 do record[stored[i]] = stored[i + 1] end
 
 local forgotten = whole(record['forgotten']) or -1
-for i = 4, #ARGV, 4 do
-  local fact, at, seq = ARGV[i], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+for i = 4, #ARGV, 5 do
+  local fact, at, seq, times = ARGV[i], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
   local mark = 'seq ' .. box .. '/' .. string.match(fact, '^%a+')
   if seq > (whole(record[mark]) or 0) then
     record[mark], changed[mark] = digits(seq), true
@@ -52,7 +52,7 @@ for i = 4, #ARGV, 4 do
       local field = fact .. ' ' .. ARGV[i + 1]
       local count, first, last = bucket(record[field])
       if not (count and first and last) then count, first, last = 0, at, at end
-      record[field] = digits(count + 1) .. ' ' .. digits(math.min(first, at)) .. ' ' .. digits(math.max(last, at))
+      record[field] = digits(count + times) .. ' ' .. digits(math.min(first, at)) .. ' ' .. digits(math.max(last, at))
       changed[field] = true
     end
   end

@@ -209,7 +209,9 @@ class RedisStore implements Store {
     let flat: unknown = []
     for (let i = 0; i < tallies.length; i += TALLIES_MAX) {
       this.#stillIn(epoch)
-      const rows = tallies.slice(i, i + TALLIES_MAX).flatMap(({ fact, at, seq }) => [fact, hourOf(at), at, seq])
+      const rows = tallies
+        .slice(i, i + TALLIES_MAX)
+        .flatMap(({ fact, at, seq, times = 1 }) => [fact, hourOf(at), at, seq, times])
       flat = await this.#redis.decoymxAdd(recordKey(key), box, RETENTION_MS, BUCKETS_MAX, ...rows)
     }
     return this.#countsOf(key, flat)

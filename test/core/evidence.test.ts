@@ -12,6 +12,7 @@ import {
   KINDS,
   printable,
   ROLES,
+  TIMES_MAX,
   toLine,
 } from '../../src/core/evidence.ts'
 
@@ -35,6 +36,7 @@ const evidence = fc
     optional('where', text),
     optional('session', text),
     optional('detail', text),
+    optional('times', fc.integer({ min: 1, max: TIMES_MAX })),
   )
   .map(([must, ...may]): Event => Object.assign({}, must, ...may))
 const probe = fc.record({

@@ -109,6 +109,15 @@ test('a tally goes to the client and its network, under the number of its event'
   })
 })
 
+test('one line may tell of many sightings: they count as so many, in whatever order they come', () => {
+  const often: Evidence = { type: 'evidence', at: 5, client: '192.0.2.7', role: 'backup', kind: 'contact', times: 40 }
+  expect(tally(often, 12)).toMatchObject({ fact: 'backup.contact', at: 5, seq: 12, times: 40 })
+  const fact = 'backup.contact'
+  const merged = withSighting(withSighting(NO_COUNTS, fact, 9), fact, 5, 40)
+  expect(merged.get(fact)).toEqual([{ hour: 0, count: 41, first: 5, last: 9 }])
+  expect(withSighting(withSighting(NO_COUNTS, fact, 5, 40), fact, 9)).toEqual(merged)
+})
+
 test('contacts per role, totals, and when it was last at a decoy', () => {
   const seen: [Role, Kind, number][] = [
     ['primary', 'contact', 1],

@@ -106,6 +106,16 @@ describe.each([EMBEDDED, REDIS])('the store: $kind', (kind) => {
     expect(total(await store.counts('2001:db8:7::/48'), 'primary.contact')).toBe(2)
   })
 
+  test('adds a tally of many sightings as so many, once', async () => {
+    const store = await opened(kind)
+    const often = { ...tallyOf(1, '203.0.113.9', 'backup.contact'), times: 40 }
+    const again = tallyOf(2, '203.0.113.9', 'backup.contact')
+    await store.add('box', [often, again], 2)
+    await store.add('box', [often], 2)
+    for (const key of [often.key, often.network])
+      expect((await store.counts(key)).get('backup.contact')).toMatchObject([{ count: 41, first: often.at }])
+  })
+
   test('counts once what is sent again, and answers with it all the same', async () => {
     const store = await opened(kind)
     const tallies = ADDRESSES.map((ip, i) => tallyOf(i + 1, ip, 'backup.early-talk'))
