@@ -9,6 +9,7 @@ import { bodyLimit } from 'hono/body-limit'
 import { secureHeaders } from 'hono/secure-headers'
 import { z } from 'zod'
 import { type Client, clientOfKey, neverListed, parseClient } from '../core/client.ts'
+import type { Credit } from '../core/credit.ts'
 import { duration, type Problem } from '../core/document.ts'
 import type { Instant, Role, Word } from '../core/evidence.ts'
 import { FACT_NAMES, total } from '../core/facts.ts'
@@ -45,7 +46,8 @@ export type ClientView = {
   readonly standing: {
     readonly allowed: { readonly by: string; readonly because: string } | null
     readonly never: string | null
-    readonly credit: null
+    /** What it has earned by going on from the primary to the real MX; null when the facts are not known. */
+    readonly credit: (Omit<Credit, 'last'> & { readonly last: string | null }) | null
     readonly pool: null
   }
   readonly reasons: readonly {
@@ -53,6 +55,7 @@ export type ClientView = {
     readonly weight: number
     readonly count: number
     readonly waived: number
+    readonly excuse: 'credit' | 'real-mx' | null
     readonly last: string
     readonly because: string
     readonly line: number
@@ -220,12 +223,13 @@ function viewOf(
             }
           : null,
       never: verdict?.never ?? null,
-      credit: null,
+      credit: verdict ? viewOfCredit(verdict.credit) : null,
       pool: null,
     },
     reasons: (verdict?.reasons ?? []).map((reason) => ({
       ...reason,
       weight: Math.round(reason.weight * 100) / 100,
+      excuse: reason.excuse ?? null,
       last: iso(reason.last) as string,
     })),
     contacts,
@@ -234,6 +238,16 @@ function viewOf(
       FACT_NAMES.map((name) => [name, total(facts.own, name)] as const).filter(([, n]) => n > 0),
     ),
     rules,
+  }
+}
+
+function viewOfCredit(credit: Credit): ClientView['standing']['credit'] {
+  const rounded = (points: number) => Math.round(points * 100) / 100
+  return {
+    ...credit,
+    own: rounded(credit.own),
+    network: rounded(credit.network),
+    last: credit.last > 0 ? iso(credit.last) : null,
   }
 }
 

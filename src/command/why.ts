@@ -71,6 +71,7 @@ function tell(view: ClientView, screen: Screen, now: number): string[] {
     `  ${standing(view)}`,
     '',
     ...arithmetic(view, screen, now),
+    ...earned(view, now),
     ...visits(view),
     ...next(view, colours),
   ]
@@ -96,7 +97,7 @@ function arithmetic(view: ClientView, { colours }: Screen, now: number): string[
       const weight = `+${reason.weight.toFixed(1)}`.padStart(8)
       const seen = [
         `counted ${reason.count}`,
-        ...(reason.waived > 0 ? [`waived ${reason.waived} (seen at the real MX before)`] : []),
+        ...(reason.waived > 0 ? [`waived ${reason.waived} (${EXCUSES[reason.excuse ?? 'real-mx']})`] : []),
       ]
       return [
         `${reason.weight > 0 ? colours.bold(weight) : colours.dim(weight)}  ${reason.rule}  ${seen.join(', ')}, last ${span(now - Date.parse(reason.last))} ago  ${colours.dim(`${view.rules}:${reason.line}`)}`,
@@ -110,6 +111,21 @@ function arithmetic(view: ClientView, { colours }: Screen, now: number): string[
     `${(view.score ?? 0).toFixed(1).padStart(8)}  of the ${view.threshold} that block${clears}`,
     '',
   ]
+}
+
+const EXCUSES = { credit: 'its credit is good', 'real-mx': 'seen at the real MX before' } as const
+
+/** What it has earned: said as soon as there is any. */
+function earned({ standing: { credit } }: ClientView, now: number): string[] {
+  if (!credit || credit.walks + credit.networkWalks === 0) return []
+  const last = credit.last ? `, last ${span(now - Date.parse(credit.last))} ago` : ''
+  const whose = `${walks(credit.walks)} from the primary to the real MX${last}; its network ${walks(credit.networkWalks)}`
+  const worth = credit.good ? 'good: the order of its visits weighs nothing' : `good from ${credit.needed} on`
+  return [`  Credit: ${credit.points.toFixed(1)}, ${worth} (${whose})`]
+}
+
+function walks(hours: number): string {
+  return `${hours} ${hours === 1 ? 'hour' : 'hours'} with a walk`
 }
 
 function visits({ contacts, networkContacts, network, facts }: ClientView): string[] {

@@ -6,13 +6,16 @@
  * checked before it runs.
  */
 import { z } from 'zod'
+import type { CreditTerms } from './credit.ts'
 import { type Path, type Problem, didYouMean, duration, readDocument, show } from './document.ts'
 import type { Instant } from './evidence.ts'
-import { FACT_NAMES, type FactName, RETENTION_MS } from './facts.ts'
+import { FACT_NAMES, type FactName, HOUR_MS, RETENTION_MS } from './facts.ts'
 import { Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
 
 export type Rule = {
   readonly name: string
+  /** The order of visits can have honest reasons, and credit excuses it; a violation is what no mail server does. */
+  readonly kind: 'order' | 'violation'
   readonly counts: readonly FactName[]
   /** What is counted once: every sighting, or an hour with any. */
   readonly each: 'sighting' | 'hour'
@@ -43,6 +46,7 @@ export type Rules = {
   readonly thresholds: Readonly<Record<Standing, number>>
   /** How long a decision stands at least once it is made. */
   readonly standsMs: Readonly<Record<Standing, number>>
+  readonly credit: CreditTerms
   readonly list: readonly Rule[]
   readonly allow: Prefixes<AllowEntry>
   readonly protects: (domain: string) => boolean
@@ -51,6 +55,7 @@ export type Rules = {
 
 /** Bounds of one document; far beyond what a person keeps in one file. */
 const RULES_MAX = 500
+const WITHIN_MAX_MS = 24 * HOUR_MS
 const ENTRIES_MAX = 10_000
 
 export type RulesReading =
@@ -91,6 +96,12 @@ const ruleSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,39}$/, { error: 'expected a short name in lower case with dashes, like talks-first' }),
+  kind: z
+    .enum(['order', 'violation'])
+    .default('violation')
+    .describe(
+      'order: in which order it came to the MXs, which good credit excuses; violation: what no mail server does',
+    ),
   counts: facts.describe('The fact, or list of facts, that is counted'),
   each: z
     .enum(['sighting', 'hour'])
@@ -108,6 +119,36 @@ const ruleSchema = z.strictObject({
   cap: z.number().min(0).max(10_000).default(1000).describe('The most this rule can add'),
   because,
 })
+
+const points = z.number().min(0).max(10_000)
+
+const creditSchema = z
+  .strictObject({
+    walk: points.default(10).describe('What each hour with a walk, from the primary to the real MX, adds to a client'),
+    network: points.default(3).describe('What it adds to every client of the same network (/24, /48)'),
+    'half-life': duration()
+      .refine((ms) => ms > 0, { error: 'expected a span above 0' })
+      .prefault('14d')
+      .describe('After this time half of it is left, if there is no other walk'),
+    cap: points.default(30).describe("The most that a client's own walks come to"),
+    'network-cap': points.default(9).describe("The most that the network's walks come to"),
+    good: points.positive().default(5).describe('From this on rules of kind order weigh nothing'),
+    within: duration()
+      .refine((ms) => ms > 0 && ms <= WITHIN_MAX_MS, { error: 'expected a span above 0 and at most 1d' })
+      .prefault('1h')
+      .describe('The real MX this long after the primary is still the same walk'),
+  })
+  .superRefine(({ walk, cap, good, 'network-cap': networkCap }, ctx) => {
+    const most = Math.min(cap, walk > 0 ? cap : 0) + networkCap
+    if (good > most)
+      ctx.addIssue({
+        code: 'custom',
+        path: ['good'],
+        message: `nobody could reach ${good}: the walks of a client and of its network come to at most ${most}`,
+      })
+  })
+  .prefault({})
+  .describe('Who has tried the primary and then come to the real MX is believed about the order of its visits')
 
 const notDay = {
   error: ({ input }: { input?: unknown }) =>
@@ -129,6 +170,7 @@ export const rulesSchema = z
     stands: z
       .strictObject({ observe: window, defer: window, block: window })
       .describe('How long a decision stands at least, once made'),
+    credit: creditSchema,
     rules: z.array(ruleSchema).max(RULES_MAX),
     allow: z
       .array(z.strictObject({ client: prefix, because, until: end.optional() }))
@@ -182,8 +224,18 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
     mode: doc.mode,
     thresholds: doc.thresholds,
     standsMs: doc.stands,
+    credit: {
+      walk: doc.credit.walk,
+      network: doc.credit.network,
+      halfLifeMs: doc.credit['half-life'],
+      cap: doc.credit.cap,
+      networkCap: doc.credit['network-cap'],
+      good: doc.credit.good,
+      withinMs: doc.credit.within,
+    },
     list: doc.rules.map((rule, i) => ({
       name: rule.name,
+      kind: rule.kind,
       counts: rule.counts,
       each: rule.each,
       together: rule.together,

@@ -7,6 +7,7 @@
  * Pure: the daemon, `why` and `test` call this same function.
  */
 import { type Client, neverListed } from './client.ts'
+import { type Credit, creditOf } from './credit.ts'
 import type { Instant } from './evidence.ts'
 import { type Bucket, type Counts, type FactName, type Facts, HOUR_MS } from './facts.ts'
 import type { AllowEntry, Rule, Rules, Standing } from './rules.ts'
@@ -17,8 +18,10 @@ export type Reason = {
   readonly weight: number
   /** Sightings (or hours) that counted. */
   readonly count: number
-  /** Sightings (or hours) that would have counted, had the client not been seen at the real MX before. */
+  /** Sightings (or hours) that would have counted without an excuse. */
   readonly waived: number
+  /** Why they did not: the client's good credit, or it (or a neighbour) was seen at the real MX before. */
+  readonly excuse: 'credit' | 'real-mx' | undefined
   readonly last: Instant
   readonly because: string
   /** Line of the rule in the rules file. */
@@ -31,6 +34,8 @@ export type Verdict = {
   /** The sum at which a client is refused. */
   readonly threshold: number
   readonly reasons: readonly Reason[]
+  /** What it has earned by walking the right way. */
+  readonly credit: Credit
   /** When the sum falls below the threshold of this word, if nothing more is seen. */
   readonly clearsAt: Instant | undefined
   readonly allowedBy: AllowEntry | undefined
@@ -39,14 +44,16 @@ export type Verdict = {
 }
 
 export function judge(client: Client, facts: Facts, rules: Rules, now: Instant): Verdict {
+  const credit = creditOf(facts, rules.credit, now)
   const reasons = rules.list
-    .map((rule) => tryRule(rule, facts, now))
+    .map((rule) => tryRule(rule, facts, credit, now))
     .filter((reason) => reason.count + reason.waived > 0)
   const score = sum(reasons)
   const plain = {
     score,
     threshold: rules.thresholds.block,
     reasons,
+    credit,
     clearsAt: undefined,
     allowedBy: undefined,
     never: undefined,
@@ -58,7 +65,7 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
   if (never) return { ...plain, word: 'clean', never }
   const word = wordFor(score, rules)
   if (word === 'clean') return { ...plain, word }
-  return { ...plain, word, clearsAt: whenBelow(rules.thresholds[word], facts, rules, now) }
+  return { ...plain, word, clearsAt: whenBelow(rules.thresholds[word], facts, rules, credit, now) }
 }
 
 /** A decision that stands: made once, kept at least `stands` long, prolonged by what comes after. */
@@ -92,23 +99,25 @@ function wordFor(score: number, rules: Rules): 'clean' | Standing {
   return score >= observe ? 'observe' : 'clean'
 }
 
-function tryRule(rule: Rule, facts: Facts, now: Instant): Reason {
+function tryRule(rule: Rule, facts: Facts, credit: Credit, now: Instant): Reason {
   const tried = { rule: rule.name, because: rule.because, line: rule.line }
   if (rule.together.length > 0 && !rule.together.some((fact) => recent(facts.own, fact, rule.windowMs, now).length > 0))
-    return { ...tried, weight: 0, count: 0, waived: 0, last: 0 }
+    return { ...tried, weight: 0, count: 0, waived: 0, excuse: undefined, last: 0 }
 
+  const believed = rule.kind === 'order' && credit.good
   let [weight, count, waived, last] = [0, 0, 0, 0]
   for (const bucket of rule.counts.flatMap((fact) => recent(facts.own, fact, rule.windowMs, now))) {
     const n = rule.each === 'hour' ? 1 : bucket.count
     last = Math.max(last, bucket.last)
-    if (rule.unlessSeenMs !== undefined && seenBefore(facts, bucket, rule.unlessSeenMs)) {
+    if (believed || (rule.unlessSeenMs !== undefined && seenBefore(facts, bucket, rule.unlessSeenMs))) {
       waived += n
       continue
     }
     count += n
     weight += n * rule.weight * 0.5 ** (Math.max(0, now - bucket.last) / rule.halfLifeMs)
   }
-  return { ...tried, weight: Math.min(weight, rule.cap), count, waived, last }
+  const excuse = waived === 0 ? undefined : believed ? 'credit' : 'real-mx'
+  return { ...tried, weight: Math.min(weight, rule.cap), count, waived, excuse, last }
 }
 
 function recent(counts: Counts, fact: FactName, windowMs: number, now: Instant): readonly Bucket[] {
@@ -129,9 +138,12 @@ function seenBefore(facts: Facts, bucket: Bucket, withinMs: number): boolean {
 
 const SEEN: readonly FactName[] = ['real.passed', 'real.deferred']
 
-/** The first minute at which the sum is below `threshold`: it only falls while nothing is seen, so halving finds it. */
-function whenBelow(threshold: number, facts: Facts, rules: Rules, now: Instant): Instant {
-  const holds = (at: Instant) => sum(rules.list.map((rule) => tryRule(rule, facts, at))) >= threshold
+/**
+ * The first minute at which the sum is below `threshold`: under the credit of now it only falls while nothing is seen, so
+ * halving finds it. That credit fades, too, is no reason to hold anybody longer.
+ */
+function whenBelow(threshold: number, facts: Facts, rules: Rules, credit: Credit, now: Instant): Instant {
+  const holds = (at: Instant) => sum(rules.list.map((rule) => tryRule(rule, facts, credit, at))) >= threshold
   let [low, high] = [now, now + Math.max(HOUR_MS, ...rules.list.map((rule) => rule.windowMs))]
   while (high - low > 60_000) {
     const middle = Math.floor((low + high) / 2)

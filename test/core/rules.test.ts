@@ -48,6 +48,7 @@ describe('a sound file', () => {
     expect(rules.list).toEqual([
       {
         name: 'first',
+        kind: 'violation',
         counts: ['backup.recipient'],
         each: 'sighting',
         together: [],
@@ -61,6 +62,7 @@ describe('a sound file', () => {
       },
       {
         name: 'second',
+        kind: 'violation',
         counts: ['backup.auth', 'backup.message'],
         each: 'hour',
         together: ['backup.recipient'],
@@ -77,6 +79,15 @@ describe('a sound file', () => {
       mode: 'observe',
       thresholds: { block: 3 },
       standsMs: { observe: 3_600_000, block: 10_800_000 },
+      credit: {
+        walk: 10,
+        network: 3,
+        halfLifeMs: 14 * 86_400_000,
+        cap: 30,
+        networkCap: 9,
+        good: 5,
+        withinMs: 3_600_000,
+      },
     })
   })
 
@@ -112,6 +123,14 @@ describe('a sound file', () => {
   })
 })
 
+test('a rule of kind order says so, and the credit that excuses it has numbers of its own', () => {
+  const rules = rulesOf(
+    `${SOUND.replace('name: first', 'name: first\n    kind: order')}credit: { walk: 2, half-life: 1d, good: 2 }\n`,
+  )
+  expect(rules.list.map(({ kind }) => kind)).toEqual(['order', 'violation'])
+  expect(rules.credit).toMatchObject({ walk: 2, network: 3, halfLifeMs: 86_400_000, good: 2 })
+})
+
 describe('mistakes are told where they stand', () => {
   const changed = (from: string, to: string): string => {
     expect(SOUND).toContain(from)
@@ -135,6 +154,12 @@ describe('mistakes are told where they stand', () => {
       'counts: backup.recipient',
       'counts: real.recipient',
       'rules.yaml:8:13: rules.0.counts: no such fact: "real.recipient"; facts are named like backup.early-talk, see docs/facts.md',
+    ],
+    [
+      'credit that nobody could reach',
+      'allow:\n',
+      'credit: { good: 50 }\nallow:\n',
+      'rules.yaml:23:17: credit.good: nobody could reach 50: the walks of a client and of its network come to at most 39',
     ],
     [
       'thresholds out of order',

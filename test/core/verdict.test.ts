@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
+import { creditOf } from '../../src/core/credit.ts'
 import {
   type Bucket,
   type Counts,
@@ -247,6 +248,7 @@ describe('who is never listed', () => {
       score: 0,
       threshold: 100,
       reasons: [],
+      credit: creditOf(NO_FACTS, shipped.credit, T0),
       clearsAt: undefined,
       allowedBy: undefined,
       never: undefined,
@@ -256,6 +258,7 @@ describe('who is never listed', () => {
 
 const anyRule: fc.Arbitrary<Rule> = fc.record({
   name: fc.constant('any'),
+  kind: fc.constantFrom('order', 'violation'),
   counts: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { minLength: 1, maxLength: 4 }),
   each: fc.constantFrom('sighting', 'hour'),
   together: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { maxLength: 2 }),
@@ -280,10 +283,11 @@ const anyFacts = fc
 const END = T0 + 31 * DAY_MS
 
 describe('under any rules', () => {
-  test('the sum never rises while nothing is seen', () => {
+  test('the sum never rises while nothing is seen and no credit runs out', () => {
     fc.assert(
       fc.property(anyRules, anyFacts, fc.nat(70 * DAY_MS), fc.nat(40 * DAY_MS), (rules, facts, from, ms) => {
         const [before, after] = [judge(BOT, facts, rules, T0 + from), judge(BOT, facts, rules, T0 + from + ms)]
+        fc.pre(after.credit.good || !before.credit.good)
         expect(after.score).toBeLessThanOrEqual(before.score)
       }),
       { numRuns: 500 },
@@ -294,11 +298,12 @@ describe('under any rules', () => {
     fc.assert(
       fc.property(anyRules, anyFacts, fc.nat(20 * DAY_MS), (rules, facts, later) => {
         const now = END + later
-        const { word, clearsAt } = judge(BOT, facts, rules, now)
+        const { word, clearsAt, credit } = judge(BOT, facts, rules, now)
         expect(clearsAt === undefined).toBe(word === 'clean')
         if (word === 'clean' || word === 'allow') return
         const end = clearsAt ?? Number.NaN
         expect(end).toBeGreaterThan(now)
+        fc.pre(judge(BOT, facts, rules, end).credit.good === credit.good)
         expect(judge(BOT, facts, rules, end).score).toBeLessThan(rules.thresholds[word])
         expect(judge(BOT, facts, rules, Math.max(now, end - MINUTE_MS)).score).toBeGreaterThanOrEqual(
           rules.thresholds[word],
@@ -337,6 +342,7 @@ describe('a listing', () => {
       score: 0,
       threshold: 100,
       reasons: [],
+      credit: creditOf(NO_FACTS, shipped.credit, T0),
       allowedBy: undefined,
       never: undefined,
     }))
