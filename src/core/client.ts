@@ -23,11 +23,57 @@ const ADDRESS_MAX = 64
 /** The client that `text` names, or undefined when it is not one IP address. */
 export function parseClient(text: string): Client | undefined {
   if (text.length > ADDRESS_MAX) return undefined
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ofBytes(ipaddr.IPv4.parse(text).toByteArray())
+  // Nearly all are these, in a flood and in every question, and what is written so is canonical already.
+  if (isDotted(text)) return ofDotted(text)
   if (!text.includes(':')) return undefined
   const digits = withoutDots(text.split('%', 1)[0] as string)
   if (digits.includes('.') || !ipaddr.IPv6.isValid(digits)) return undefined
   return ofBytes(ipaddr.process(digits).toByteArray())
+}
+
+/** Four decimal numbers as everybody writes them: none above 255, none with a leading zero. */
+function isDotted(text: string): boolean {
+  if (text.length < 7 || text.length > 15) return false
+  let [dots, value, digits] = [0, 0, 0]
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - ZERO
+    if (digit >= 0 && digit <= 9) {
+      if (digits > 0 && value === 0) return false
+      value = value * 10 + digit
+      if (value > 255) return false
+      digits++
+    } else {
+      if (digit !== DOT || digits === 0) return false
+      dots++
+      value = digits = 0
+    }
+  }
+  return dots === 3 && digits > 0
+}
+
+const ZERO = 48
+const DOT = 46 - ZERO
+
+function ofDotted(ip: string): Client {
+  return { ip, family: 4, key: ip, network: `${ip.slice(0, ip.lastIndexOf('.'))}.0/24` }
+}
+
+/** A canonical IPv4 address as a number of 32 bits without a sign. */
+export function numberOfDotted(ip: string): number {
+  let [whole, value] = [0, 0]
+  for (let i = 0; i < ip.length; i++) {
+    const digit = ip.charCodeAt(i) - ZERO
+    if (digit === DOT) {
+      whole = whole * 256 + value
+      value = 0
+    } else value = value * 10 + digit
+  }
+  return whole * 256 + value
+}
+
+/** The reverse of `numberOfDotted`; the number may have a sign. */
+export function dottedOf(whole: number): string {
+  return `${whole >>> 24}.${(whole >> 16) & 255}.${(whole >> 8) & 255}.${whole & 255}`
 }
 
 /** A dotted tail in digits: ipaddr.js takes `::192.0.2.1` for a mapped address, and `::c000:201` for what both are. */
@@ -66,8 +112,13 @@ export function reversedLabels(client: Client): string[] {
  * that hides the true client, or a mistake. Documentation ranges are judged like any other, so that people can try.
  */
 export function neverListed(client: Client): string | undefined {
+  // What begins otherwise is none of these: the answer for nearly everybody, without reading on.
+  if (client.family === 4 && !NEVER_BEGINS.test(client.ip)) return undefined
   return NEVER[ipaddr.parse(client.ip).range()]
 }
+
+/** 0/8, 10/8, 100.64/10, 127/8, 169.254/16, 172.16/12, 192.168/16, and all from 224 on. */
+const NEVER_BEGINS = /^(?:0|10|100|127|169|172|192|22[4-9]|2[3-5]\d)\./
 
 const NEVER: Record<string, string> = {
   unspecified: 'the unspecified address',
@@ -81,10 +132,7 @@ const NEVER: Record<string, string> = {
 }
 
 function ofBytes(bytes: readonly number[]): Client {
-  if (bytes.length === 4) {
-    const ip = bytes.join('.')
-    return { ip, family: 4, key: ip, network: `${bytes.slice(0, 3).join('.')}.0/24` }
-  }
+  if (bytes.length === 4) return ofDotted(bytes.join('.'))
   return { ip: spell(bytes, 16), family: 6, key: `${spell(bytes, 8)}/64`, network: `${spell(bytes, 6)}/48` }
 }
 

@@ -5,7 +5,7 @@
  * lengths, whatever the number of entries (net.BlockList is linear on some Node versions, see docs/architecture.md).
  */
 import ipaddr from 'ipaddr.js'
-import { type Client, parseClient } from './client.ts'
+import { type Client, numberOfDotted, parseClient } from './client.ts'
 
 export type Prefix = {
   /** CIDR form, canonical: `192.0.2.0/24`, `2001:db8::/64`. A single IPv4 address is its /32. */
@@ -105,6 +105,7 @@ function widthOf(family: 4 | 6): 32 | 128 {
 type Table<Value> = { readonly length: number; readonly values: Map<bigint, Value> }
 
 function numberOf(client: Client): bigint {
+  if (client.family === 4) return BigInt(numberOfDotted(client.ip))
   let whole = 0n
   for (const byte of ipaddr.parse(client.ip).toByteArray()) whole = (whole << 8n) | BigInt(byte)
   return whole

@@ -1,10 +1,12 @@
-import { isIP } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   type Client,
   clientOfKey,
+  dottedOf,
   neverListed,
+  numberOfDotted,
   parseClient,
   parseReversed,
   reversedLabels,
@@ -89,6 +91,16 @@ describe('any spelling of an address gives one client', () => {
         expect(parseClient(one.ip)).toEqual(one)
         const ofKey = clientOfKey(one.key)
         expect(ofKey).toMatchObject({ family: one.family, key: one.key, network: one.network })
+      }),
+    )
+  })
+
+  test('an IPv4 address is a number of 32 bits, with or without a sign', () => {
+    expect(numberOfDotted('192.0.2.1')).toBe(0xc0000201)
+    fc.assert(
+      fc.property(fc.ipV4(), (ip) => {
+        expect(dottedOf(numberOfDotted(ip))).toBe(ip)
+        expect(dottedOf(numberOfDotted(ip) | 0)).toBe(ip)
       }),
     )
   })
@@ -197,4 +209,29 @@ describe('never listed', () => {
     '100.128.0.1',
     '198.18.0.1',
   ])('%s is judged like any other', (text) => expect(neverListed(client(text))).toBeUndefined())
+
+  test('of IPv4 exactly the ranges that never reach a real MX from outside', () => {
+    const never = new BlockList()
+    for (const cidr of [
+      '0.0.0.0/8',
+      '10.0.0.0/8',
+      '100.64.0.0/10',
+      '127.0.0.0/8',
+      '169.254.0.0/16',
+      '172.16.0.0/12',
+      '192.168.0.0/16',
+      '224.0.0.0/4',
+      '255.255.255.255/32',
+    ])
+      never.addSubnet(cidr.split('/')[0] as string, Number(cidr.split('/')[1]))
+    const edges = fc
+      .tuple(fc.constantFrom(0, 10, 100, 127, 169, 172, 192, 223, 224, 239, 240, 255), fc.ipV4())
+      .map(([first, ip]) => ip.replace(/^\d+/, String(first)))
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV4(), edges), (ip) => {
+        expect(neverListed(client(ip)) !== undefined, ip).toBe(never.check(ip))
+      }),
+      { numRuns: 2000 },
+    )
+  })
 })
