@@ -35,6 +35,8 @@ export type ClientView = {
   readonly effect: string
   readonly mode: string
   readonly score: number | null
+  /** What the rules in mode enforce add up to alone: only this refuses anybody. */
+  readonly enforcedScore: number | null
   readonly threshold: number | null
   readonly until: string | null
   /** When the sum falls below the threshold of its word, if nothing more is seen. */
@@ -58,6 +60,7 @@ export type ClientView = {
     readonly excuse: 'credit' | 'real-mx' | null
     readonly last: string
     readonly because: string
+    readonly mode: string
     readonly line: number
   }[]
   readonly contacts: Record<Role, number>
@@ -207,6 +210,7 @@ function viewOf(
     effect: decision.effect,
     mode: decision.mode,
     score: verdict?.score ?? null,
+    enforcedScore: verdict?.enforcedScore ?? null,
     threshold: verdict?.threshold ?? null,
     until: iso(decision.until),
     clears: iso(verdict?.clearsAt),

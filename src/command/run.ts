@@ -162,7 +162,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
   closers.push(await listenForCommands(control, where.state))
 
   if (parts.has('decoys')) {
-    const regard = regardOf(reputation, () => rules)
+    const regard = regardOf(reputation)
     for (const role of ['primary', 'backup'] as const) {
       const decoy = new Decoy({
         ...decoyOptions(role, settings),
@@ -251,16 +251,16 @@ function decoyOptions(role: 'primary' | 'backup', { decoys }: Settings) {
 }
 
 /**
- * How a decoy shall meet a client. In mode observe the primary turns everyone away alike: holding somebody there delays
+ * How a decoy shall meet a client. What is only observed changes nothing at the primary: holding somebody there delays
  * mail, and nothing is to be done to anybody yet.
  */
-function regardOf(reputation: Reputation, rules: () => Rules): (role: 'primary' | 'backup', client: Client) => Regard {
+function regardOf(reputation: Reputation): (role: 'primary' | 'backup', client: Client) => Regard {
   return (role, client) => {
-    if (role === 'primary' && rules().mode === 'observe') return 'stranger'
-    const { verdict, doubt } = reputation.decide(client)
+    const { verdict, effect, doubt } = reputation.decide(client)
     if (doubt) return 'stranger'
-    if (verdict === 'block') return 'offender'
-    return verdict === 'observe' || verdict === 'defer' ? 'suspect' : 'stranger'
+    const word = role === 'primary' ? effect : verdict
+    if (word === 'block') return 'offender'
+    return word === 'observe' || word === 'defer' ? 'suspect' : 'stranger'
   }
 }
 

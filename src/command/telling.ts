@@ -25,7 +25,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
   const answered = (asker: 'policy' | 'dnsbl', { effect, verdict, doubt }: Decision) => {
     metrics.answers.inc({ asker, answer: effect })
     if (doubt) metrics.doubts.inc({ asker, doubt })
-    else if (effect === 'pass' && verdict !== 'clean' && verdict !== 'allow')
+    else if (effect !== verdict && verdict !== 'clean' && verdict !== 'allow')
       metrics.wouldHaveBeen.inc({ asker, answer: verdict })
   }
 

@@ -54,11 +54,11 @@ async function whyClient(
   if (status !== 200) return complain(body)
   const view = body as ClientView
   if (json) screen.print(JSON.stringify(view, null, 2))
-  else for (const line of tell(view, screen, Date.now())) screen.print(line)
+  else for (const line of page(view, screen, Date.now())) screen.print(line)
   return EXIT_OF[view.verdict] ?? 1
 }
 
-function tell(view: ClientView, screen: Screen, now: number): string[] {
+function page(view: ClientView, screen: Screen, now: number): string[] {
   const { colours } = screen
   const paint =
     { block: colours.red, defer: colours.yellow, observe: colours.yellow, allow: colours.green }[view.verdict] ??
@@ -85,8 +85,14 @@ function standing(view: ClientView): string {
   if (view.doubt) return `Our copy of the decisions is ${view.doubt}: askers are told nothing against it.`
   const harmless = (view.score ?? 0) > 0 ? 'Too little speaks against it.' : 'Nothing speaks against it.'
   const said = view.by === 'operator' ? `The operator: ${view.because}` : (view.because ?? harmless)
-  const effect = view.verdict !== 'clean' && view.effect === 'pass' ? ` (mode ${view.mode}: nobody is told)` : ''
-  return `${said}${effect}`
+  return `${said}${told(view)}`
+}
+
+/** What askers hear, where it is not the verdict. */
+function told({ verdict, effect, mode }: ClientView): string {
+  if (verdict === 'clean' || effect === verdict) return ''
+  const instead = effect === 'pass' ? 'nobody is told' : `askers are told ${effect}`
+  return mode === 'observe' ? ` (mode observe: ${instead})` : ` (only with rules in mode observe: ${instead})`
 }
 
 function arithmetic(view: ClientView, { colours }: Screen, now: number): string[] {
@@ -97,6 +103,7 @@ function arithmetic(view: ClientView, { colours }: Screen, now: number): string[
       const weight = `+${reason.weight.toFixed(1)}`.padStart(8)
       const seen = [
         `counted ${reason.count}`,
+        ...(reason.mode === 'observe' ? ['in mode observe'] : []),
         ...(reason.waived > 0 ? [`waived ${reason.waived} (${EXCUSES[reason.excuse ?? 'real-mx']})`] : []),
       ]
       return [
@@ -108,6 +115,11 @@ function arithmetic(view: ClientView, { colours }: Screen, now: number): string[
   return [
     ...lines,
     '  ------',
+    ...(view.enforcedScore === view.score
+      ? []
+      : [
+          `${(view.enforcedScore ?? 0).toFixed(1).padStart(8)}  by the rules that are enforced, and with those in mode observe`,
+        ]),
     `${(view.score ?? 0).toFixed(1).padStart(8)}  of the ${view.threshold} that block${clears}`,
     '',
   ]

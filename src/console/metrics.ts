@@ -84,7 +84,7 @@ export function createMetrics(version: string) {
     }),
     wouldHaveBeen: counter(
       'would_have_been_total',
-      'Answers that mode observe turned into pass, by what they would have been',
+      'Answers that mode observe turned into a lesser word or pass, by what they would have been',
       {
         asker: ASKERS,
         answer: ['observe', 'defer', 'block'],

@@ -11,10 +11,11 @@
 import { type Client, clientOfKey, neverListed } from './client.ts'
 import { clientOf, type Entry, type Instant, type Word } from './evidence.ts'
 import { type Counts, type Facts, NO_COUNTS, tally, withSighting } from './facts.ts'
+import { effectOf, type Listing, renew, standOf } from './listing.ts'
 import { admit, type Guard, newGuard, type Numbered, type Waived } from './outage.ts'
 import { covers, parsePrefix, type Prefix } from './prefixes.ts'
-import type { Rules } from './rules.ts'
-import { judge, type Listing, renew, type Verdict } from './verdict.ts'
+import type { Rules, Standing } from './rules.ts'
+import { judge, type Verdict } from './verdict.ts'
 
 export type World = {
   readonly rules: Rules
@@ -65,6 +66,8 @@ export function step(world: World, { seq, event }: Entry): World {
 export type Finding = {
   /** The operator's word, else the allow-list's, else that of the listing that stands. */
   readonly word: Verdict['word']
+  /** What askers would be told: a word that is enforced, or nothing. */
+  readonly effect: 'pass' | Standing
   readonly by: 'operator' | 'rules' | undefined
   readonly until: Instant | undefined
   readonly because: string | undefined
@@ -74,19 +77,25 @@ export type Finding = {
 
 export function verdictOf(world: World, client: Client, now: Instant): Finding {
   const verdict = judge(client, factsOf(world, client), world.rules, now)
+  const none = { effect: 'pass', by: undefined, until: undefined, verdict } as const
   const allow = operatorsWord(world, client, 'allow', now)
-  if (allow) return { word: 'allow', by: 'operator', until: allow.until, because: allow.because, verdict }
+  if (allow) return { ...none, word: 'allow', by: 'operator', until: allow.until, because: allow.because }
   const entry = verdict.allowedBy
-  if (entry) return { word: 'allow', by: 'rules', until: entry.until, because: entry.because, verdict }
+  if (entry) return { ...none, word: 'allow', by: 'rules', until: entry.until, because: entry.because }
 
-  const nothing: Finding = { word: 'clean', by: undefined, until: undefined, because: neverListed(client), verdict }
+  const nothing: Finding = { ...none, word: 'clean', because: neverListed(client) }
   if (verdict.never) return nothing
   const block = operatorsWord(world, client, 'block', now)
-  if (block) return { word: 'block', by: 'operator', until: block.until, because: block.because, verdict }
+  if (block) {
+    const effect = world.rules.modes.block === 'enforce' ? 'block' : 'pass'
+    return { word: 'block', effect, by: 'operator', until: block.until, because: block.because, verdict }
+  }
   const listing = world.listings.get(client.key)
-  if (!listing || listing.until <= now) return nothing
+  const stand = standOf(listing?.stands ?? [], now)
+  if (!listing || !stand) return nothing
   const heaviest = verdict.reasons.toSorted((a, b) => b.weight - a.weight)[0]
-  return { word: listing.word, by: 'rules', until: listing.until, because: heaviest?.because, verdict }
+  const effect = effectOf(listing, world.rules, now)
+  return { word: stand.word, effect, by: 'rules', until: stand.until, because: heaviest?.because, verdict }
 }
 
 export function factsOf(world: World, client: Client): Facts {

@@ -16,6 +16,8 @@ export type Rule = {
   readonly name: string
   /** The order of visits can have honest reasons, and credit excuses it; a violation is what no mail server does. */
   readonly kind: 'order' | 'violation'
+  /** In mode observe its weight is shown as what would have been, and refuses nobody. */
+  readonly mode: Mode
   readonly counts: readonly FactName[]
   /** What is counted once: every sighting, or an hour with any. */
   readonly each: 'sighting' | 'hour'
@@ -31,6 +33,8 @@ export type Rule = {
   readonly line: number
 }
 
+export type Mode = 'observe' | 'enforce'
+
 export type AllowEntry = {
   readonly prefix: Prefix
   readonly because: string
@@ -38,11 +42,15 @@ export type AllowEntry = {
   readonly line: number
 }
 
-export type Standing = 'observe' | 'defer' | 'block'
+/** The words that can stand about a client, the heaviest first. */
+export const STANDINGS = ['block', 'defer', 'observe'] as const
+export type Standing = (typeof STANDINGS)[number]
 
 export type Rules = {
   readonly file: string
-  readonly mode: 'observe' | 'enforce'
+  readonly mode: Mode
+  /** The mode of each verdict: its own, or else that of all. */
+  readonly modes: Readonly<Record<Standing, Mode>>
   readonly thresholds: Readonly<Record<Standing, number>>
   /** How long a decision stands at least once it is made. */
   readonly standsMs: Readonly<Record<Standing, number>>
@@ -92,6 +100,8 @@ const domain = z.string().regex(/^\.?([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?$/i
   error: (issue) => `expected a domain like example.org, or .example.org for all below it, got ${show(issue.input)}`,
 })
 
+const mode = z.enum(['observe', 'enforce'])
+
 const ruleSchema = z.strictObject({
   name: z
     .string()
@@ -102,6 +112,7 @@ const ruleSchema = z.strictObject({
     .describe(
       'order: in which order it came to the MXs, which good credit excuses; violation: what no mail server does',
     ),
+  mode: mode.default('enforce').describe('observe: shown as what would have been, and refuses nobody'),
   counts: facts.describe('The fact, or list of facts, that is counted'),
   each: z
     .enum(['sighting', 'hour'])
@@ -163,7 +174,11 @@ const level = z.number().positive().max(100_000)
 
 export const rulesSchema = z
   .strictObject({
-    mode: z.enum(['observe', 'enforce']).describe('observe: decide and show, refuse nothing'),
+    mode: mode.describe('observe: decide and show, refuse nothing'),
+    modes: z
+      .strictObject({ observe: mode.optional(), defer: mode.optional(), block: mode.optional() })
+      .default({})
+      .describe('Another mode for one verdict, like defer: observe'),
     domains: z.array(domain).min(1).max(ENTRIES_MAX).describe('The domains we protect'),
     traps: z.array(z.email()).max(ENTRIES_MAX).default([]).describe('Addresses that exist only to be harvested'),
     thresholds: z.strictObject({ observe: level, defer: level, block: level }),
@@ -222,6 +237,11 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
   return {
     file,
     mode: doc.mode,
+    modes: {
+      observe: doc.modes.observe ?? doc.mode,
+      defer: doc.modes.defer ?? doc.mode,
+      block: doc.modes.block ?? doc.mode,
+    },
     thresholds: doc.thresholds,
     standsMs: doc.stands,
     credit: {
@@ -236,6 +256,7 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
     list: doc.rules.map((rule, i) => ({
       name: rule.name,
       kind: rule.kind,
+      mode: rule.mode,
       counts: rule.counts,
       each: rule.each,
       together: rule.together,

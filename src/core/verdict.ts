@@ -10,7 +10,7 @@ import { type Client, neverListed } from './client.ts'
 import { type Credit, creditOf } from './credit.ts'
 import type { Instant } from './evidence.ts'
 import { type Bucket, type Counts, type FactName, type Facts, HOUR_MS } from './facts.ts'
-import type { AllowEntry, Rule, Rules, Standing } from './rules.ts'
+import { type AllowEntry, type Rule, type Rules, type Standing, STANDINGS } from './rules.ts'
 
 export type Reason = {
   readonly rule: string
@@ -24,13 +24,20 @@ export type Reason = {
   readonly excuse: 'credit' | 'real-mx' | undefined
   readonly last: Instant
   readonly because: string
+  /** A rule in mode observe is shown, and does not count towards what is enforced. */
+  readonly mode: Rule['mode']
   /** Line of the rule in the rules file. */
   readonly line: number
 }
 
+/** A threshold that the sum reaches, and when it falls below it if nothing more is seen. */
+export type Reached = { readonly word: Standing; readonly clearsAt: Instant }
+
 export type Verdict = {
   readonly word: 'clean' | 'allow' | Standing
+  /** The sum of all rules, and of those in mode enforce. */
   readonly score: number
+  readonly enforcedScore: number
   /** The sum at which a client is refused. */
   readonly threshold: number
   readonly reasons: readonly Reason[]
@@ -38,6 +45,9 @@ export type Verdict = {
   readonly credit: Credit
   /** When the sum falls below the threshold of this word, if nothing more is seen. */
   readonly clearsAt: Instant | undefined
+  /** Every word that all rules together reach, the heaviest first; and those that the enforced ones reach alone. */
+  readonly reached: readonly Reached[]
+  readonly enforced: readonly Reached[]
   readonly allowedBy: AllowEntry | undefined
   /** Why it can never be listed, if so. */
   readonly never: string | undefined
@@ -48,13 +58,17 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
   const reasons = rules.list
     .map((rule) => tryRule(rule, facts, credit, now))
     .filter((reason) => reason.count + reason.waived > 0)
-  const score = sum(reasons)
-  const plain = {
-    score,
+  const enforcedReasons = reasons.filter(({ mode }) => mode === 'enforce')
+  const plain: Verdict = {
+    word: 'clean',
+    score: sum(reasons),
+    enforcedScore: sum(enforcedReasons),
     threshold: rules.thresholds.block,
     reasons,
     credit,
     clearsAt: undefined,
+    reached: [],
+    enforced: [],
     allowedBy: undefined,
     never: undefined,
   }
@@ -62,45 +76,32 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
   const entry = rules.allow.find(client)
   if (entry && (entry.until ?? Infinity) > now) return { ...plain, word: 'allow', allowedBy: entry }
   const never = neverListed(client)
-  if (never) return { ...plain, word: 'clean', never }
-  const word = wordFor(score, rules)
-  if (word === 'clean') return { ...plain, word }
-  return { ...plain, word, clearsAt: whenBelow(rules.thresholds[word], facts, rules, credit, now) }
+  if (never) return { ...plain, never }
+  const reached = reachedBy(plain.score, rules.list, facts, rules, credit, now)
+  const heaviest = reached[0]
+  if (!heaviest) return plain
+  const alike = enforcedReasons.length === reasons.length
+  const inForce = rules.list.filter(({ mode }) => mode === 'enforce')
+  const enforced = alike ? reached : reachedBy(plain.enforcedScore, inForce, facts, rules, credit, now)
+  return { ...plain, word: heaviest.word, clearsAt: heaviest.clearsAt, reached, enforced }
 }
 
-/** A decision that stands: made once, kept at least `stands` long, prolonged by what comes after. */
-export type Listing = { readonly word: Standing; readonly since: Instant; readonly until: Instant }
-
-/**
- * The listing after a verdict. A listing does not flap with the fading of its sum: it stands its time out, grows with
- * new evidence, and a lesser verdict never shortens it. Undefined: nothing stands.
- */
-export function renew(
-  standing: Listing | undefined,
-  verdict: Verdict,
-  rules: Rules,
+function reachedBy(
+  score: number,
+  list: readonly Rule[],
+  facts: Facts,
+  { thresholds }: Rules,
+  credit: Credit,
   now: Instant,
-): Listing | undefined {
-  const old = standing && standing.until > now ? standing : undefined
-  if (verdict.word === 'allow' || verdict.never) return undefined
-  if (verdict.word === 'clean') return old
-  const until = Math.max(now + rules.standsMs[verdict.word], verdict.clearsAt ?? 0)
-  if (!old || RANK[verdict.word] > RANK[old.word]) return { word: verdict.word, since: now, until }
-  if (RANK[verdict.word] < RANK[old.word]) return old
-  return { ...old, until: Math.max(old.until, until) }
-}
-
-const RANK: Record<Standing, number> = { observe: 1, defer: 2, block: 3 }
-
-function wordFor(score: number, rules: Rules): 'clean' | Standing {
-  const { observe, defer, block } = rules.thresholds
-  if (score >= block) return 'block'
-  if (score >= defer) return 'defer'
-  return score >= observe ? 'observe' : 'clean'
+): Reached[] {
+  return STANDINGS.filter((word) => score >= thresholds[word]).map((word) => ({
+    word,
+    clearsAt: whenBelow(thresholds[word], facts, list, credit, now),
+  }))
 }
 
 function tryRule(rule: Rule, facts: Facts, credit: Credit, now: Instant): Reason {
-  const tried = { rule: rule.name, because: rule.because, line: rule.line }
+  const tried = { rule: rule.name, because: rule.because, mode: rule.mode, line: rule.line }
   if (rule.together.length > 0 && !rule.together.some((fact) => recent(facts.own, fact, rule.windowMs, now).length > 0))
     return { ...tried, weight: 0, count: 0, waived: 0, excuse: undefined, last: 0 }
 
@@ -142,9 +143,9 @@ const SEEN: readonly FactName[] = ['real.passed', 'real.deferred']
  * The first minute at which the sum is below `threshold`: under the credit of now it only falls while nothing is seen, so
  * halving finds it. That credit fades, too, is no reason to hold anybody longer.
  */
-function whenBelow(threshold: number, facts: Facts, rules: Rules, credit: Credit, now: Instant): Instant {
-  const holds = (at: Instant) => sum(rules.list.map((rule) => tryRule(rule, facts, credit, at))) >= threshold
-  let [low, high] = [now, now + Math.max(HOUR_MS, ...rules.list.map((rule) => rule.windowMs))]
+function whenBelow(threshold: number, facts: Facts, list: readonly Rule[], credit: Credit, now: Instant): Instant {
+  const holds = (at: Instant) => sum(list.map((rule) => tryRule(rule, facts, credit, at))) >= threshold
+  let [low, high] = [now, now + Math.max(HOUR_MS, ...list.map((rule) => rule.windowMs))]
   while (high - low > 60_000) {
     const middle = Math.floor((low + high) / 2)
     if (holds(middle)) low = middle

@@ -7,16 +7,18 @@
  */
 import { type Client, neverListed } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
-import type { Rules, Standing } from '../core/rules.ts'
+import { effectOf } from '../core/listing.ts'
+import type { Mode, Rules, Standing } from '../core/rules.ts'
 import type { Ledger } from './ledger.ts'
 
 export type Decision = {
   readonly client: Client
   /** The word that stands, whatever the mode. */
   readonly verdict: 'clean' | 'allow' | Standing
-  /** What the asker shall do about it: in mode observe, and in any doubt, pass. */
+  /** What the asker shall do about it: the heaviest word that is enforced; in mode observe, and in any doubt, pass. */
   readonly effect: 'pass' | Standing
-  readonly mode: Rules['mode']
+  /** The mode of this word. */
+  readonly mode: Mode
   readonly by: 'rules' | 'operator' | undefined
   readonly until: Instant | undefined
   readonly ticket: string | undefined
@@ -29,7 +31,7 @@ export type Decide = (client: Client) => Decision
 
 export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant): Decide {
   return (client) => {
-    const { mode, allow } = rules()
+    const { mode, modes, allow } = rules()
     const none = {
       client,
       mode,
@@ -59,10 +61,12 @@ export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant):
       return { ...none, verdict: 'clean', effect: 'pass', doubt: doubtOf(ledger) }
     const { word, by, until, ticket, because } = ruling
     const doubt = doubtOf(ledger)
+    const alone = [{ word, until: until ?? Infinity }]
     return {
       ...none,
       verdict: word,
-      effect: doubt || mode === 'observe' ? 'pass' : word,
+      effect: doubt ? 'pass' : effectOf({ enforced: ruling.enforced ?? alone }, rules(), now()),
+      mode: modes[word],
       by,
       until,
       ticket,

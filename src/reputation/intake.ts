@@ -8,10 +8,11 @@
 import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import { clientOf, type Entry, type Evidence, type Instant, type Word } from '../core/evidence.ts'
 import { lastAtDecoys, NO_COUNTS, tally } from '../core/facts.ts'
+import { endOf, type Listing, renew, type Stand } from '../core/listing.ts'
 import { admit, type Guard, newGuard, type Numbered, type Waived } from '../core/outage.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
-import { judge, type Listing, renew, type Verdict } from '../core/verdict.ts'
+import { judge, type Verdict } from '../core/verdict.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
 import { idOf, Rewound, type Ruling, type Store, ticketOf } from './store.ts'
@@ -115,9 +116,8 @@ export class Intake {
       const seenAt = lastAtDecoys(own)
       const verdict = judge(client, { own, network }, rules(), seenAt)
       const made = renew(undefined, verdict, rules(), seenAt)
-      const next =
-        made && made.until > now() ? { ...made, since: made.word === ruling.word ? ruling.since : now() } : undefined
-      outcome[!next ? 'released' : next.word === ruling.word ? 'kept' : 'changed']++
+      const next = made && stillStanding(made, ruling, now())
+      outcome[!next ? 'released' : next.stands[0]?.word === ruling.word ? 'kept' : 'changed']++
       await this.#rule(client, verdict, next)
     }
     return outcome
@@ -238,14 +238,17 @@ export class Intake {
       if (before) await store.drop(idOf(before))
       return
     }
-    if (before && before.word === next.word && Math.abs((before.until ?? 0) - next.until) < UNTIL_STEP_MS) return
+    const [word] = next.stands
+    if (!word || (before && alike(before.stands, next.stands) && alike(before.enforced, next.enforced))) return
     const heaviest = verdict.reasons.toSorted((a, b) => b.weight - a.weight)[0]
     await store.put({
       by: 'rules',
       target: client.key,
-      word: next.word,
+      word: word.word,
       since: next.since,
-      until: next.until,
+      until: endOf(next),
+      stands: next.stands,
+      enforced: next.enforced,
       ticket: ticketOf(client.key, next.since),
       because: heaviest?.because ?? before?.because ?? '',
       score: verdict.score,
@@ -317,5 +320,23 @@ export class Intake {
 
 function listingOf(ruling: Ruling | undefined): Listing | undefined {
   if (!ruling || ruling.word === 'allow' || ruling.until === undefined) return undefined
-  return { word: ruling.word, since: ruling.since, until: ruling.until }
+  const { word, since, until, stands = [{ word, until }], enforced = stands } = ruling
+  return { since, stands, enforced }
+}
+
+/** The same words, and none of their ends has moved enough to be written down. */
+function alike(before: readonly Stand[] | undefined, next: readonly Stand[]): boolean {
+  return (
+    before?.length === next.length &&
+    next.every(({ word, until }, i) => before[i]?.word === word && Math.abs(before[i].until - until) < UNTIL_STEP_MS)
+  )
+}
+
+/** What is left by now of a listing that was made for the day a client was last seen. */
+function stillStanding(made: Listing, before: Ruling, now: Instant): Listing | undefined {
+  const left = (stands: readonly Stand[]) => stands.filter(({ until }) => until > now)
+  const stands = left(made.stands)
+  const [heaviest] = stands
+  if (!heaviest) return undefined
+  return { since: heaviest.word === before.word ? before.since : now, stands, enforced: left(made.enforced) }
 }

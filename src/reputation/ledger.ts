@@ -7,6 +7,7 @@
  */
 import type { Client } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
+import { standOf } from '../core/listing.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
 import { type Change, idOf, type Ruling, type Store } from './store.ts'
 
@@ -82,6 +83,7 @@ export class Ledger {
     return standing(this.#blocks.find(client), now) ?? standing(this.ofRules(client.key), now)
   }
 
+  /** What the rules said, as it was written down: the words that stand have ends of their own. */
   ofRules(key: string): Ruling | undefined {
     return this.#byId.get(`rules ${key}`)
   }
@@ -93,7 +95,7 @@ export class Ledger {
 
   all(): Ruling[] {
     const now = this.#options.now()
-    return [...this.#byId.values()].filter((ruling) => standing(ruling, now))
+    return [...this.#byId.values()].flatMap((ruling) => standing(ruling, now) ?? [])
   }
 
   async #beat(): Promise<void> {
@@ -172,6 +174,12 @@ export class Ledger {
   }
 }
 
+/** The ruling as it stands now: under the heaviest of its words that has not ended. */
 function standing(ruling: Ruling | undefined, now: Instant): Ruling | undefined {
-  return ruling && (ruling.until ?? Infinity) > now ? ruling : undefined
+  if (!ruling || (ruling.until ?? Infinity) <= now) return undefined
+  const { stands } = ruling
+  if (!stands) return ruling
+  const stand = standOf(stands, now)
+  if (!stand) return undefined
+  return stand.word === ruling.word && stand.until === ruling.until ? ruling : { ...ruling, ...stand }
 }

@@ -9,6 +9,7 @@ import { z } from 'zod'
 import { clientOfKey } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import { type Bucket, type Counts, FACT_NAMES, type FactName, hourOf, type Tally } from '../core/facts.ts'
+import type { Stand } from '../core/listing.ts'
 import { parsePrefix } from '../core/prefixes.ts'
 import type { Standing } from '../core/rules.ts'
 
@@ -19,8 +20,11 @@ export type Ruling = {
   readonly target: string
   readonly word: 'allow' | Standing
   readonly since: Instant
-  /** Undefined: until released. Only the operator's. */
+  /** When nothing of it stands any more. Undefined: until released. Only the operator's. */
   readonly until?: Instant | undefined
+  /** The rules' rulings: each word with its own end, of all rules and of the enforced ones; see listing.ts. */
+  readonly stands?: readonly Stand[] | undefined
+  readonly enforced?: readonly Stand[] | undefined
   /** The code that a refused sender quotes and `why` finds. */
   readonly ticket: string
   readonly because: string
@@ -165,6 +169,7 @@ export function parsed(text: string): unknown {
 const KNOWN_FACTS: ReadonlySet<string> = new Set(FACT_NAMES)
 
 const instant = z.int().nonnegative()
+const stands = z.array(z.object({ word: z.enum(['observe', 'defer', 'block']), until: instant })).max(3)
 const rulingSchema = z
   .object({
     by: z.enum(['rules', 'operator']),
@@ -172,6 +177,8 @@ const rulingSchema = z
     word: z.enum(['allow', 'observe', 'defer', 'block']),
     since: instant,
     until: instant.optional(),
+    stands: stands.optional(),
+    enforced: stands.optional(),
     ticket: z.string().max(32),
     because: z.string().max(1000),
     author: z.string().max(1000).optional(),

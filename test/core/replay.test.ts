@@ -172,7 +172,8 @@ describe("the rules' word", () => {
     })
     expect(found.until).toBeGreaterThanOrEqual(T0 + 24 * HOUR_MS)
     expect(wordOf(world, '203.0.113.9', (found.until ?? 0) - 1)).toBe('block')
-    expect(wordOf(world, '203.0.113.9', found.until ?? 0)).toBe('clean')
+    expect(wordOf(world, '203.0.113.9', found.until ?? 0)).toBe('defer')
+    expect(wordOf(world, '203.0.113.9', T0 + 30 * 24 * HOUR_MS)).toBe('clean')
     expect(verdictOf(world, client('192.0.2.1'), T0)).toMatchObject({ word: 'clean', by: undefined, until: undefined })
   })
 

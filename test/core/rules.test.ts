@@ -49,6 +49,7 @@ describe('a sound file', () => {
       {
         name: 'first',
         kind: 'violation',
+        mode: 'enforce',
         counts: ['backup.recipient'],
         each: 'sighting',
         together: [],
@@ -63,6 +64,7 @@ describe('a sound file', () => {
       {
         name: 'second',
         kind: 'violation',
+        mode: 'enforce',
         counts: ['backup.auth', 'backup.message'],
         each: 'hour',
         together: ['backup.recipient'],
@@ -129,6 +131,12 @@ test('a rule of kind order says so, and the credit that excuses it has numbers o
   )
   expect(rules.list.map(({ kind }) => kind)).toEqual(['order', 'violation'])
   expect(rules.credit).toMatchObject({ walk: 2, network: 3, halfLifeMs: 86_400_000, good: 2 })
+})
+
+test('a verdict, or a rule, may have a mode of its own', () => {
+  const rules = rulesOf(`${SOUND.replace('name: first', 'name: first\n    mode: observe')}modes: { block: enforce }\n`)
+  expect(rules).toMatchObject({ mode: 'observe', modes: { observe: 'observe', defer: 'observe', block: 'enforce' } })
+  expect(rules.list.map(({ mode }) => mode)).toEqual(['observe', 'enforce'])
 })
 
 describe('mistakes are told where they stand', () => {

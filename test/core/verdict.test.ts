@@ -16,8 +16,9 @@ import {
   RETENTION_MS,
   withSighting,
 } from '../../src/core/facts.ts'
-import { readRules, type Rule, type Rules, type Standing } from '../../src/core/rules.ts'
-import { judge, type Listing, renew, type Verdict } from '../../src/core/verdict.ts'
+import { type Listing, renew } from '../../src/core/listing.ts'
+import { readRules, type Rule, type Rules, STANDINGS } from '../../src/core/rules.ts'
+import { judge, type Verdict } from '../../src/core/verdict.ts'
 
 const T0 = Date.UTC(2026, 0, 5)
 const MINUTE_MS = 60_000
@@ -211,6 +212,11 @@ describe('the rules we ship: seen at the real MX', () => {
   })
 })
 
+const blockedUntil = (until: number): Listing => {
+  const stands = [{ word: 'block', until }] as const
+  return { since: T0, stands, enforced: stands }
+}
+
 describe('who is never listed', () => {
   const guilty = alone([...politeEvery(HOUR_MS, 30), ['backup.early-talk', T0]])
   const at = T0 + 30 * HOUR_MS
@@ -221,7 +227,7 @@ describe('who is never listed', () => {
       const verdict = judge(parseClient(text) as Client, guilty, shipped, at)
       expect(verdict).toMatchObject({ word: 'clean', never: expect.stringContaining('address') })
       expect(verdict.score).toBeGreaterThan(shipped.thresholds.block)
-      expect(renew({ word: 'block', since: T0, until: at + DAY_MS }, verdict, shipped, at)).toBeUndefined()
+      expect(renew(blockedUntil(at + DAY_MS), verdict, shipped, at)).toBeUndefined()
     },
   )
 
@@ -235,7 +241,7 @@ describe('who is never listed', () => {
     const verdict = judge(BOT, guilty, listed, end - 1)
     expect(verdict).toMatchObject({ word: 'allow', allowedBy: { because: 'a friend' } })
     expect(verdict.reasons.length).toBeGreaterThan(0)
-    expect(renew({ word: 'block', since: T0, until: end + DAY_MS }, verdict, listed, end - 1)).toBeUndefined()
+    expect(renew(blockedUntil(end + DAY_MS), verdict, listed, end - 1)).toBeUndefined()
   })
 
   test('from its last day on: judged again', () => {
@@ -246,6 +252,9 @@ describe('who is never listed', () => {
     expect(judge(BOT, NO_FACTS, shipped, T0)).toEqual({
       word: 'clean',
       score: 0,
+      enforcedScore: 0,
+      reached: [],
+      enforced: [],
       threshold: 100,
       reasons: [],
       credit: creditOf(NO_FACTS, shipped.credit, T0),
@@ -259,6 +268,7 @@ describe('who is never listed', () => {
 const anyRule: fc.Arbitrary<Rule> = fc.record({
   name: fc.constant('any'),
   kind: fc.constantFrom('order', 'violation'),
+  mode: fc.constantFrom('observe', 'enforce'),
   counts: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { minLength: 1, maxLength: 4 }),
   each: fc.constantFrom('sighting', 'hour'),
   together: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { maxLength: 2 }),
@@ -271,15 +281,14 @@ const anyRule: fc.Arbitrary<Rule> = fc.record({
   line: fc.constant(1),
 })
 const anyRules = fc.array(anyRule, { maxLength: 6 }).map((list): Rules => ({ ...shipped, list }))
-const anyFacts = fc
-  .array(
-    fc.tuple(
-      fc.constantFrom(...FACT_NAMES),
-      fc.nat(31 * DAY_MS).map((ms) => T0 + ms),
-    ),
-    { maxLength: 40 },
-  )
-  .map((seen) => alone(seen))
+const anySeen = fc.array(
+  fc.tuple(
+    fc.constantFrom(...FACT_NAMES),
+    fc.nat(31 * DAY_MS).map((ms) => T0 + ms),
+  ),
+  { maxLength: 40 },
+)
+const anyFacts = anySeen.map((seen) => alone(seen))
 const END = T0 + 31 * DAY_MS
 
 describe('under any rules', () => {
@@ -313,6 +322,36 @@ describe('under any rules', () => {
     )
   })
 
+  test('each threshold is reached in its turn, and what is enforced never reaches more than all together', () => {
+    fc.assert(
+      fc.property(anyRules, anyFacts, fc.nat(20 * DAY_MS), (rules, facts, later) => {
+        const { word, score, enforcedScore, clearsAt, reached, enforced } = judge(BOT, facts, rules, END + later)
+        expect(reached.map((each) => each.word)).toEqual(STANDINGS.filter((each) => score >= rules.thresholds[each]))
+        expect(reached[0]).toEqual(word === 'clean' ? undefined : { word, clearsAt })
+        expect(enforced.map((each) => each.word)).toEqual(
+          STANDINGS.filter((each) => enforcedScore >= rules.thresholds[each]),
+        )
+        expect(enforcedScore).toBeLessThanOrEqual(score)
+        for (const lists of [reached, enforced])
+          expect(lists.map((each) => each.clearsAt)).toEqual(
+            lists.map((each) => each.clearsAt).toSorted((a, b) => a - b),
+          )
+      }),
+    )
+  })
+
+  test('the order of the rules, and that in which the evidence came, do not matter', () => {
+    fc.assert(
+      fc.property(anyRules, anySeen, (rules, seen) => {
+        const turned = { ...rules, list: rules.list.toReversed() }
+        const one = judge(BOT, alone(seen), rules, END)
+        const other = judge(BOT, alone(seen.toReversed()), turned, END)
+        expect([other.reasons.toReversed(), other.credit]).toEqual([one.reasons, one.credit])
+        expect(other.score).toBeCloseTo(one.score, 1)
+      }),
+    )
+  })
+
   test('the printed weights add up to the sum, and no rule exceeds its cap', () => {
     fc.assert(
       fc.property(anyRules, anyFacts, (rules, facts) => {
@@ -322,74 +361,5 @@ describe('under any rules', () => {
           expect(weight).toBeLessThanOrEqual(Math.max(...rules.list.map(({ cap }) => cap)))
       }),
     )
-  })
-})
-
-describe('a listing', () => {
-  const word = fc.constantFrom<Standing>('observe', 'defer', 'block')
-  const listing = fc.record({ word, since: fc.constant(T0), until: fc.nat(60 * DAY_MS).map((ms) => T0 + ms) })
-  const verdict = fc
-    .record({
-      word: fc.constantFrom<'clean' | Standing>('clean', 'observe', 'defer', 'block'),
-      clearsAt: fc.option(
-        fc.nat(60 * DAY_MS).map((ms) => T0 + ms),
-        { nil: undefined },
-      ),
-    })
-    .map(({ word, clearsAt }): Verdict => ({
-      word,
-      clearsAt,
-      score: 0,
-      threshold: 100,
-      reasons: [],
-      credit: creditOf(NO_FACTS, shipped.credit, T0),
-      allowedBy: undefined,
-      never: undefined,
-    }))
-  const rank = { observe: 1, defer: 2, block: 3 }
-
-  test('that stands is never shortened by the same or a lesser verdict, and never softened', () => {
-    fc.assert(
-      fc.property(
-        listing,
-        verdict,
-        fc.nat(60 * DAY_MS).map((ms) => T0 + ms),
-        (old: Listing, verdict, now) => {
-          fc.pre(old.until > now)
-          const next = renew(old, verdict, shipped, now)
-          expect(rank[next?.word ?? 'observe']).toBeGreaterThanOrEqual(rank[old.word])
-          if (next?.word === old.word) {
-            expect(next.until).toBeGreaterThanOrEqual(old.until)
-            expect(next.since).toBe(old.since)
-          } else expect(next?.since).toBe(now)
-        },
-      ),
-    )
-  })
-
-  test('stands at least its time, and as long as the sum is above its threshold', () => {
-    fc.assert(
-      fc.property(
-        verdict,
-        fc.nat(60 * DAY_MS).map((ms) => T0 + ms),
-        (verdict, now) => {
-          const next = renew(undefined, verdict, shipped, now)
-          expect(next === undefined).toBe(verdict.word === 'clean')
-          if (verdict.word === 'clean' || verdict.word === 'allow') return
-          expect(next?.word).toBe(verdict.word)
-          expect(next?.until).toBe(Math.max(now + shipped.standsMs[verdict.word], verdict.clearsAt ?? 0))
-        },
-      ),
-    )
-  })
-
-  test('that has ended is no longer there', () => {
-    const clean = judge(BOT, NO_FACTS, shipped, T0)
-    expect(renew({ word: 'block', since: T0 - DAY_MS, until: T0 }, clean, shipped, T0)).toBeUndefined()
-    expect(renew({ word: 'block', since: T0 - DAY_MS, until: T0 + 1 }, clean, shipped, T0)).toEqual({
-      word: 'block',
-      since: T0 - DAY_MS,
-      until: T0 + 1,
-    })
   })
 })

@@ -58,7 +58,9 @@ describe('decision', () => {
     '%s takes effect in mode enforce and passes in mode observe',
     async (word) => {
       for (const mode of ['enforce', 'observe'] as const) {
-        const { store, ledger, decide } = await setUp({ rules: { ...RULES, mode } })
+        const { store, ledger, decide } = await setUp({
+          rules: { ...RULES, mode, modes: { observe: mode, defer: mode, block: mode } },
+        })
         await store.put(ruling('203.0.113.9', word))
         await ledger.start()
         expect(decide(client('203.0.113.9'))).toMatchObject({
@@ -70,6 +72,38 @@ describe('decision', () => {
       }
     },
   )
+
+  test('a word in mode observe gives way to the next that is enforced, and a lighter word stands on when a heavier ends', async () => {
+    let now = NOON
+    const stands = [
+      { word: 'block', until: NOON + 1000 },
+      { word: 'defer', until: NOON + 2000 },
+    ] as const
+    const rules: Rules = { ...RULES, modes: { observe: 'enforce', defer: 'enforce', block: 'observe' } }
+    const { store, ledger, decide } = await setUp({ rules, now: () => now })
+    const more = { stands, enforced: stands, until: NOON + 2000 }
+    await store.put(ruling('203.0.113.9', 'block', more))
+    await store.put(ruling('203.0.113.10', 'block', { ...more, enforced: [] }))
+    await ledger.start()
+    const told = () => ['203.0.113.9', '203.0.113.10'].map((ip) => decide(client(ip)))
+    const ticket = ticketOf('203.0.113.9', NOON)
+    expect(told()).toMatchObject([
+      { verdict: 'block', effect: 'defer', mode: 'observe', until: NOON + 1000, ticket },
+      { verdict: 'block', effect: 'pass' },
+    ])
+    now = NOON + 1000
+    expect(told()).toMatchObject([
+      { verdict: 'defer', effect: 'defer', mode: 'enforce', until: NOON + 2000, ticket },
+      { verdict: 'defer', effect: 'pass' },
+    ])
+    expect(ledger.all().map(({ word, until }) => ({ word, until }))).toEqual([
+      { word: 'defer', until: NOON + 2000 },
+      { word: 'defer', until: NOON + 2000 },
+    ])
+    now = NOON + 2000
+    expect(told()).toMatchObject([{ verdict: 'clean' }, { verdict: 'clean' }])
+    expect(ledger.ofTicket(ticket)).toBeUndefined()
+  })
 
   test('the operator stands above the rules, and allow above block, whatever the length of the prefix', async () => {
     const { store, ledger, decide } = await setUp()
