@@ -76,6 +76,9 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
   const doors: Door[] = []
   const decoys: Decoy[] = []
   tell.rules(rules, [])
+  const reconsider = () => {
+    for (const decoy of decoys) decoy.reconsider()
+  }
 
   const reputation = await openReputation({
     folder: where.state,
@@ -89,6 +92,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     tell: (happening) => {
       tell.reputation(happening)
       if (happening.from === 'intake' && happening.it.what === 'pending') realMx?.nudge()
+      if (happening.from === 'ledger' && happening.it.what !== 'unreachable') reconsider()
     },
   })
   const { witness, decide } = reputation
@@ -108,6 +112,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     rules = read.rules
     loadedAt = now()
     tell.rules(rules, [])
+    reconsider()
     tell.rejudged(await reputation.rejudge())
     return []
   }
@@ -241,6 +246,7 @@ function decoyOptions(role: 'primary' | 'backup', { decoys }: Settings) {
     limits: {
       connections: limits.connections,
       perNetwork: limits['per-network'],
+      perClient: limits['per-client'],
       dialogueMs: limits.dialogue,
       tarpitMs: limits.tarpit,
       suspectHoldMs: limits['suspect-hold'],

@@ -81,6 +81,7 @@ export const settingsSchema = z
           .strictObject({
             connections: z.int().min(1).max(1_000_000).default(10_000).describe('Held at once, by each decoy'),
             'per-network': z.int().min(1).max(1_000_000).default(200).describe('Of these, from one /24 or /48'),
+            'per-client': z.int().min(1).max(1_000_000).default(100).describe('Of these, from one client'),
             dialogue: span('5m').describe('Longest dialogue with a stranger'),
             tarpit: span('1h').describe('Longest hold of a known offender'),
             'proxy-header': span('5s').describe('How long a peer in proxy-from may take for its PROXY header'),

@@ -62,14 +62,14 @@ export function createMetrics(version: string) {
     }),
     sessions: counter('sessions_total', 'Connections that ended, by what they were', {
       role: DECOYS,
-      outcome: ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed'],
+      outcome: ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed', 'released', 'poured'],
     }),
     heldSeconds: counter('held_seconds_total', 'Time that clients spent at the decoys', { role: DECOYS }),
     receivedBytes: counter('received_bytes_total', 'Bytes that clients sent to the decoys', { role: DECOYS }),
     sentBytes: counter('sent_bytes_total', 'Bytes that the decoys sent', { role: DECOYS }),
     refused: counter('refused_connections_total', 'Connections that a decoy did not take, by reason', {
       role: DECOYS,
-      reason: ['total', 'network', 'peer', 'proxy-header', 'proxy-silence', 'gone'],
+      reason: ['total', 'network', 'client', 'peer', 'proxy-header', 'proxy-silence', 'gone'],
     }),
     decoyFaults: counter('decoy_faults_total', 'Errors without a name in the SMTP library', { role: DECOYS }),
     evidence: evidenceCounter(registers),

@@ -7,17 +7,21 @@
  * honest senders come when the real MX is away, is there a dialogue. Known offenders are dripped to at either.
  *
  * A connection ends by our reset, or after QUIT by a clean close. Nothing a client does, or fails to do, keeps it
- * longer than the limits say.
+ * longer than the limits say. A flood of offenders costs little: no evidence of its own for each connection
+ * (sightings.ts), nothing computed that is not needed to hold it, and a tenth of the room is never theirs, so that
+ * whoever is unknown gets its dialogue.
  */
 import { randomBytes } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
+import { Crowd, type Outcome, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
 import { type Converse, dialogues, type Party } from './dialogue.ts'
 import type { Sighting } from './manners.ts'
 import { readProxyHeader, spellPlace } from './proxy.ts'
-import { type Held, Tarpit } from './tarpit.ts'
+import { type Merged, Sightings } from './sightings.ts'
+import { setVisit, Tarpit, visitOf } from './tarpit.ts'
 import type { Pace } from './wire.ts'
 
 /** What is thought of a client when it comes. */
@@ -26,16 +30,10 @@ export type Regard = 'stranger' | 'suspect' | 'offender'
 export type Via = 'direct' | 'proxy'
 
 /**
- * How a connection ended: `reset` before the first byte; `dialogue`, which the client or SMTP ended; `cut`, a dialogue
- * that we ended; `held` in silence; `tarpit`; and `shed`, let go from there to make room.
- */
-type Outcome = 'reset' | 'dialogue' | 'cut' | 'held' | 'tarpit' | 'shed'
-
-/**
- * Why a connection was not even regarded: too many in all, too many from its network, a peer that is no proxy of ours,
+ * Why a connection was not let in: too many in all, of its network or of its client, a peer that is no proxy of ours,
  * a bad PROXY header, none in time, or gone before we looked.
  */
-export type Refusal = 'total' | 'network' | 'peer' | 'proxy-header' | 'proxy-silence' | 'gone'
+export type Refusal = 'total' | 'network' | 'client' | 'peer' | 'proxy-header' | 'proxy-silence' | 'gone'
 
 export type DecoyHappening =
   | { readonly what: 'opened'; readonly role: 'primary' | 'backup'; readonly via: Via; readonly regard: Regard }
@@ -65,9 +63,10 @@ export type DecoyOptions = {
   readonly name: string
   readonly pace: Pace
   readonly limits: {
-    /** Connections in all, whatever becomes of them; and of these from one network. */
+    /** Connections in all, whatever becomes of them; of these from one network, and from one client. */
     readonly connections: number
     readonly perNetwork: number
+    readonly perClient: number
     /** Longest dialogue, longest stay in the tarpit, and how long a suspect is kept at the primary. */
     readonly dialogueMs: number
     readonly tarpitMs: number
@@ -93,19 +92,29 @@ export type DecoyCounts = {
   readonly held: number
 }
 
+/** Of all room, what offenders may have. */
+const HELD_SHARE = 0.9
+/** Contacts of one client in a minute that are told each by itself. */
+const CONTACTS_TOLD = 100
+/** How often it is looked whose sightings are to be told. */
+const BEAT_MS = 1000
+
 export class Decoy {
   readonly role: 'primary' | 'backup'
   readonly #options: DecoyOptions
   readonly #servers = new Set<Server>()
   readonly #waiting = new Set<Socket>()
-  readonly #visits = new Map<Socket, Visit>()
-  readonly #perNetwork = new Map<string, number>()
+  readonly #crowd = new Crowd()
+  readonly #sightings = new Sightings()
   readonly #tarpit: Tarpit
+  /** Those that no one holds: dialogues, mostly. */
+  readonly #talking = new Set<Visit>()
   readonly #converse: Converse
   readonly #onClose: (this: Socket) => void
   /** Sessions are numbered, after a few letters that tell this run from others. */
   readonly #run = randomBytes(4).toString('hex')
   #session = 0
+  #beat: NodeJS.Timeout | undefined
   #closed = false
 
   constructor(options: DecoyOptions) {
@@ -114,12 +123,10 @@ export class Decoy {
     this.#tarpit = new Tarpit({
       name: options.name,
       dripMs: options.pace.dripMs,
-      capacity: options.limits.connections,
+      jitter: options.pace.jitter,
+      crowd: this.#crowd,
       now: monotonic,
-      shed: (socket) => {
-        const visit = this.#visits.get(socket)
-        if (visit) visit.outcome = 'shed'
-      },
+      keeps: (who: Who) => options.regard(clientOfWho(who)) !== 'stranger',
     })
     this.#converse = dialogues({
       name: options.name,
@@ -140,36 +147,42 @@ export class Decoy {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       socket.on('error', ignore)
       const peer = parseClient(socket.remoteAddress ?? '')
-      const own = parseClient(socket.localAddress ?? '')
-      if (this.#closed || !peer || !own) return this.#refuse(socket, 'gone')
-      const where = spellPlace(own.ip, socket.localPort ?? 0)
-      const party = { client: peer, address: own.ip, where, session: this.#nextSession() }
-      if (via === 'direct') this.#admit(socket, via, party, EMPTY)
-      else this.#awaitHeader(socket, party)
+      if (this.#closed || !peer) this.#refuse(socket, 'gone')
+      else if (via === 'direct') this.#admit(socket, via, peer, undefined, EMPTY)
+      else this.#awaitHeader(socket, peer)
     })
     this.#servers.add(server)
+    this.#beat ??= setInterval(() => void this.#tellMerged(this.#sightings.due(monotonic())), BEAT_MS).unref()
     return server
   }
 
   counts(): DecoyCounts {
     const waiting = this.#waiting.size
-    const held = this.#tarpit.size
-    return { connections: this.#visits.size + waiting, waiting, held, dialogues: this.#visits.size - held }
+    const { size, held } = this.#crowd
+    return { connections: size + waiting, waiting, held, dialogues: size - held }
+  }
+
+  /** What stands for clients has changed: whoever is held and no longer an offender is let go at its next turn. */
+  reconsider(): void {
+    this.#tarpit.reconsider()
   }
 
   /** Takes nobody in any more and resets everyone; settled when all are gone. */
   async close(): Promise<void> {
     this.#closed = true
     const closing = [...this.#servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
+    clearInterval(this.#beat)
     for (const socket of this.#waiting) socket.resetAndDestroy()
-    for (const [socket, visit] of this.#visits) this.#cut(socket, visit)
-    await Promise.all(closing)
+    for (const visit of this.#talking) this.#cut(visit)
+    for (let visit = this.#crowd.firstToGo(); visit; visit = this.#crowd.firstToGo())
+      this.#tarpit.letGo(visit, visit.outcome)
+    await Promise.all([...closing, this.#tellMerged(this.#sightings.rest())])
   }
 
   /** Behind a proxy: who the client is comes first. */
-  #awaitHeader(socket: Socket, proxy: Party): void {
+  #awaitHeader(socket: Socket, proxy: Client): void {
     const { limits } = this.#options
-    if (!this.#options.proxyFrom.find(proxy.client)) return this.#refuse(socket, 'peer')
+    if (!this.#options.proxyFrom.find(proxy)) return this.#refuse(socket, 'peer')
     if (!this.#hasRoom()) return this.#refuse(socket, 'total')
     this.#waiting.add(socket)
     let seen: Buffer = EMPTY
@@ -180,7 +193,7 @@ export class Decoy {
     }
     const misread = (reason: 'proxy-header' | 'proxy-silence', because: string) => {
       settle()
-      this.#options.tell({ what: 'misread', role: this.role, peer: proxy.client.ip, where: proxy.where, because })
+      this.#options.tell({ what: 'misread', role: this.role, peer: proxy.ip, where: placeOf(socket).where, because })
       this.#refuse(socket, reason)
     }
     // A proxy that looks whether we are there hangs up without a word, and is no trouble.
@@ -196,45 +209,75 @@ export class Decoy {
       if (reading.is === 'bad') return misread('proxy-header', reading.because)
       settle()
       const { source, destination, rest } = reading
-      const party = source ? { ...proxy, client: source, address: addressIn(destination), where: destination } : proxy
-      this.#admit(socket, 'proxy', party, rest)
+      const place = source ? { address: addressIn(destination), where: destination } : undefined
+      this.#admit(socket, 'proxy', source ?? proxy, place, rest)
     }
     const timer = setTimeout(late, limits.headerMs).unref()
     socket.on('data', hear).on('end', miss).on('close', miss).resume()
   }
 
-  #admit(socket: Socket, via: Via, party: Party, early: Buffer): void {
+  /** Who comes through a proxy came to the place that the header names, else to the socket's own. */
+  #admit(socket: Socket, via: Via, client: Client, place: Place | undefined, early: Buffer): void {
     const { limits, regard, role, tell } = this.#options
-    const { client } = party
-    void this.#testify(party, { kind: 'contact' })
-    const neighbours = this.#perNetwork.get(client.network) ?? 0
-    if (neighbours >= limits.perNetwork) return this.#refuse(socket, 'network')
-    if (!this.#hasRoom()) return this.#refuse(socket, 'total')
-
     const regarded = regard(client)
-    const { network } = client
-    const visit: Visit = { network, openedAt: monotonic(), outcome: 'reset', held: undefined, deadline: undefined }
-    this.#visits.set(socket, visit)
-    this.#perNetwork.set(network, neighbours + 1)
-    socket.once('close', this.#onClose)
+    const who = whoOf(client)
+    const offends = regarded === 'offender'
+    const refusal = this.#refusalOf(client, who, offends)
+    if (refusal) {
+      this.#contact(client, offends ? 0 : 1, undefined)
+      return this.#refuse(socket, refusal)
+    }
+    const visit = this.#crowd.enter(socket, who, client.network, monotonic())
+    setVisit(socket, visit)
+    socket.on('close', this.#onClose)
     tell({ what: 'opened', role, via, regard: regarded })
 
-    if (regarded === 'offender') {
+    if (offends) {
+      this.#contact(client, 0, undefined)
       visit.outcome = 'tarpit'
-      visit.held = this.#tarpit.hold(socket, network, 'drip', limits.tarpitMs)
-    } else if (role === 'backup') {
+      return this.#tarpit.hold(visit, 'drip', limits.tarpitMs)
+    }
+    const party: Party = { client, ...(place ?? placeOf(socket)), session: this.#nextSession() }
+    this.#contact(client, CONTACTS_TOLD, party)
+    if (role === 'backup') {
       visit.outcome = 'dialogue'
-      visit.deadline = setTimeout(() => this.#cut(socket, visit), limits.dialogueMs).unref()
+      visit.deadline = setTimeout(() => this.#cut(visit), limits.dialogueMs).unref()
+      this.#talking.add(visit)
       this.#converse(socket, party, early)
     } else if (regarded === 'suspect') {
       visit.outcome = 'held'
-      visit.held = this.#tarpit.hold(socket, network, 'silent', limits.suspectHoldMs)
+      this.#tarpit.hold(visit, 'silent', limits.suspectHoldMs)
     } else socket.resetAndDestroy()
+  }
+
+  #refusalOf(client: Client, who: Who, offends: boolean): Refusal | undefined {
+    const { connections, perNetwork, perClient } = this.#options.limits
+    if (this.#crowd.ofClient(who) >= perClient) return 'client'
+    if (this.#crowd.ofNetwork(client.network) >= perNetwork) return 'network'
+    if (offends && this.#crowd.held >= Math.ceil(connections * HELD_SHARE))
+      return this.#tarpit.shed() ? undefined : 'total'
+    return this.#hasRoom() ? undefined : 'total'
   }
 
   /** Room for one more, if need be at the cost of one that is held. */
   #hasRoom(): boolean {
-    return this.#visits.size + this.#waiting.size < this.#options.limits.connections || this.#tarpit.shed()
+    return this.#crowd.size + this.#waiting.size < this.#options.limits.connections || this.#tarpit.shed()
+  }
+
+  /** Told at once, so many a minute of one client; the others are told together. */
+  #contact(client: Client, allowance: number, party: Party | undefined): void {
+    if (this.#sightings.note(client, this.#options.now(), monotonic(), allowance))
+      void this.#testify(party ?? { client }, { kind: 'contact' })
+    if (this.#sightings.crowded) void this.#tellMerged(this.#sightings.due(monotonic()))
+  }
+
+  async #tellMerged(merged: readonly Merged[]): Promise<void> {
+    const { witness, role } = this.#options
+    await Promise.all(
+      merged.map(({ client, at, times }) =>
+        witness({ type: 'evidence', at, client: client.ip, role, kind: 'contact', times }),
+      ),
+    )
   }
 
   #refuse(socket: Socket, reason: Refusal): void {
@@ -242,20 +285,19 @@ export class Decoy {
     socket.resetAndDestroy()
   }
 
-  #cut(socket: Socket, visit: Visit): void {
+  #cut(visit: Visit): void {
     if (visit.outcome === 'dialogue') visit.outcome = 'cut'
-    socket.resetAndDestroy()
+    visit.socket?.resetAndDestroy()
   }
 
   #left(socket: Socket): void {
-    const visit = this.#visits.get(socket)
+    const visit = visitOf(socket)
     if (!visit) return
-    this.#visits.delete(socket)
     clearTimeout(visit.deadline)
-    if (visit.held) this.#tarpit.gone(visit.held)
-    const neighbours = (this.#perNetwork.get(visit.network) ?? 1) - 1
-    if (neighbours > 0) this.#perNetwork.set(visit.network, neighbours)
-    else this.#perNetwork.delete(visit.network)
+    this.#talking.delete(visit)
+    if (visit.held) this.#tarpit.gone(visit)
+    visit.socket = undefined
+    this.#crowd.leave(visit)
     this.#options.tell({
       what: 'closed',
       role: this.role,
@@ -266,9 +308,10 @@ export class Decoy {
     })
   }
 
-  #testify({ client, where, session }: Party, sighting: Sighting): Promise<void> {
+  #testify({ client, where, session }: Testifying, sighting: Sighting): Promise<void> {
     const { witness, role, now } = this.#options
-    return witness({ type: 'evidence', at: now(), client: client.ip, role, where, session, ...sighting })
+    const place = where === undefined ? {} : { where, session }
+    return witness({ type: 'evidence', at: now(), client: client.ip, role, ...place, ...sighting })
   }
 
   #nextSession(): string {
@@ -277,13 +320,15 @@ export class Decoy {
   }
 }
 
-/** What is kept of a connection while it lasts. There may be a hundred thousand: few fields, and no closures. */
-type Visit = {
-  readonly network: string
-  readonly openedAt: number
-  outcome: Outcome
-  held: Held | undefined
-  deadline: NodeJS.Timeout | undefined
+/** Whose sighting it is, and where and in which session it was seen, if that was worth finding out. */
+type Testifying = Pick<Party, 'client'> & Partial<Party>
+
+/** Our own address that a client called, and the same with its port. */
+type Place = Pick<Party, 'address' | 'where'>
+
+function placeOf(socket: Socket): Place {
+  const address = parseClient(socket.localAddress ?? '')?.ip ?? ''
+  return { address, where: spellPlace(address, socket.localPort ?? 0) }
 }
 
 const EMPTY = Buffer.alloc(0)

@@ -2,40 +2,32 @@
  * Holds the bare sockets of known offenders as long as it is cheap to: no stream, no SMTP object and no timer for
  * each.
  *
- * One wheel of time turns for all of them. A held socket is either dripped to, a greeting that never ends, or kept in
- * silence; at its life's end it is reset. What the client sends is swallowed, up to SWALLOW_MAX.
+ * One wheel of time turns for all of them. A held socket is either dripped to (script.ts says what) or kept in silence;
+ * at its life's end it is reset. The first drip comes at once, the others about `dripMs` apart, as the jitter has it:
+ * a beat as regular as a clock's gives a tarpit away. What the client sends is swallowed, up to SWALLOW_MAX.
  *
- * At most `capacity` are held. When one more comes, the longest held of the largest network is let go: a botnet's
- * share is cut before anybody else's, and it has paid most already.
+ * Clients change their standing while they are held: after `reconsider`, each is thought about again at its next turn,
+ * and let go when it is not to be kept any more.
  *
- * The schedule (`newWheel`, `put`, `due`) and the order of leaving (`Crowd`) are values that know no clock.
+ * The schedule (`newWheel`, `put`, `due`) is a value that knows no clock.
  */
 import type { Socket } from 'node:net'
+import type { Crowd, Outcome, Visit, Who } from './crowd.ts'
 
 /** How a client is held. */
 export type Form = 'drip' | 'silent'
-
-export type Held = {
-  /** Undefined once it is gone: the wheel finds out at the next turn and need not keep the socket until then. */
-  socket: Socket | undefined
-  readonly form: Form
-  readonly endsAt: number
-  /** Turns had: which piece of the line comes next. */
-  turn: number
-  readonly crowd: Network
-  older: Held | undefined
-  newer: Held | undefined
-}
 
 export type TarpitOptions = {
   /** Our host name, as the greeting has it. */
   readonly name: string
   readonly dripMs: number
-  readonly capacity: number
+  /** How far a pause between two drips may differ from `dripMs`, as a share of it. */
+  readonly jitter?: number | undefined
+  readonly crowd: Crowd
   /** A clock that never jumps. */
   readonly now: () => number
-  /** It was let go before its time, to make room. */
-  readonly shed: (socket: Socket) => void
+  /** Is this client still to be held? */
+  readonly keeps: (who: Who) => boolean
 }
 
 /** Bytes of the greeting in one drip. */
@@ -48,12 +40,25 @@ export const TICK_MS = 50
  */
 const SWALLOW_MAX = 1_048_576
 
+/** The visit of a socket. On the socket, for a map of a hundred thousand costs more than a field. */
+const VISIT = Symbol('visit')
+export type Visited = Socket & { [VISIT]?: Visit | undefined }
+
+export function visitOf(socket: Socket): Visit | undefined {
+  return (socket as Visited)[VISIT]
+}
+
+export function setVisit(socket: Socket, visit: Visit): void {
+  ;(socket as Visited)[VISIT] = visit
+}
+
 export class Tarpit {
   readonly #options: TarpitOptions
-  readonly #wheel: Wheel<Held>
-  readonly #crowd = new Crowd()
+  readonly #wheel: Wheel<Visit>
   readonly #pieces: readonly Buffer[]
   #timer: NodeJS.Timeout | undefined
+  #epoch = 0
+  #lot = 1
 
   constructor(options: TarpitOptions) {
     this.#options = options
@@ -61,30 +66,29 @@ export class Tarpit {
     this.#pieces = piecesOf(`220-${options.name} ESMTP, one moment please\r\n`)
   }
 
-  get size(): number {
-    return this.#crowd.size
-  }
-
   /** Takes over a socket, paused or not. Whoever sees it close must say so with `gone`. */
-  hold(socket: Socket, network: string, form: Form, lifeMs: number): Held {
-    if (this.#crowd.size >= this.#options.capacity) this.shed()
+  hold(visit: Visit, form: Form, lifeMs: number): void {
+    const { socket } = visit
+    if (!socket) return
     const now = this.#options.now()
     // A wheel that stood still has no turns to catch up with.
     if (!this.#timer) this.#wheel.turned = tickOf(now)
     this.#timer ??= setInterval(() => this.#turn(), TICK_MS).unref()
-    const held = this.#crowd.enter(socket, network, form, now + lifeMs)
+    visit.endsAt = now + lifeMs
+    visit.epoch = this.#epoch
+    this.#options.crowd.hold(visit)
     socket.on('data', swallow)
     socket.on('end', letGo)
     socket.resume()
-    put(this.#wheel, held, form === 'drip' ? now : held.endsAt)
-    return held
+    if (form === 'drip') this.#drip(visit, socket, now)
+    else put(this.#wheel, visit, visit.endsAt)
   }
 
-  gone(held: Held): void {
-    if (!held.socket) return
-    held.socket = undefined
-    this.#crowd.leave(held)
-    if (this.#crowd.size > 0) return
+  /** It has closed, or is not ours to hold any more. */
+  gone(visit: Visit): void {
+    visit.socket = undefined
+    this.#options.crowd.release(visit)
+    if (this.#options.crowd.held > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
     this.#wheel.slots.clear()
@@ -92,29 +96,52 @@ export class Tarpit {
 
   /** Lets one go to make room; false when none is held. */
   shed(): boolean {
-    const held = this.#crowd.firstToGo()
-    if (!held?.socket) return false
-    const { socket } = held
-    this.gone(held)
-    this.#options.shed(socket)
-    socket.resetAndDestroy()
+    const visit = this.#options.crowd.firstToGo()
+    if (!visit) return false
+    this.letGo(visit, 'shed')
     return true
+  }
+
+  letGo(visit: Visit, outcome: Outcome): void {
+    const { socket } = visit
+    this.gone(visit)
+    visit.outcome = outcome
+    socket?.resetAndDestroy()
+  }
+
+  /** What is thought of clients has changed. */
+  reconsider(): void {
+    this.#epoch++
   }
 
   #turn(): void {
     const now = this.#options.now()
-    for (const held of due(this.#wheel, now)) {
-      const { socket } = held
+    for (const visit of due(this.#wheel, now)) {
+      const { socket } = visit
       if (!socket) continue
-      if (now >= held.endsAt) {
-        this.gone(held)
-        socket.resetAndDestroy()
-        continue
-      }
-      // Who does not read gets nothing more: its system's buffer is full, and ours shall not fill.
-      if (socket.writableLength === 0) socket.write(this.#pieces[held.turn++ % this.#pieces.length] as Buffer)
-      put(this.#wheel, held, Math.min(now + this.#options.dripMs, held.endsAt))
+      if (now >= visit.endsAt) this.letGo(visit, visit.outcome)
+      else if (visit.epoch !== this.#epoch && !this.#keeps(visit)) this.letGo(visit, 'released')
+      else this.#drip(visit, socket, now)
     }
+  }
+
+  #keeps(visit: Visit): boolean {
+    visit.epoch = this.#epoch
+    return this.#options.keeps(visit.who)
+  }
+
+  #drip(visit: Visit, socket: Socket, now: number): void {
+    // Who does not read gets nothing more: its system's buffer is full, and ours shall not fill.
+    if (socket.writableLength === 0) socket.write(this.#pieces[visit.turn++ % this.#pieces.length] as Buffer)
+    put(this.#wheel, visit, Math.min(now + this.#pauseMs(), visit.endsAt))
+  }
+
+  /** A cheap lot (Numerical Recipes' generator) does: nobody gains by guessing it. */
+  #pauseMs(): number {
+    const { dripMs, jitter = 0 } = this.#options
+    if (jitter === 0) return dripMs
+    this.#lot = (Math.imul(this.#lot, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor(dripMs * (1 + jitter * (this.#lot / 2 ** 31 - 1)))
   }
 }
 
@@ -152,62 +179,6 @@ function tickOf(now: number): number {
   return Math.floor(now / TICK_MS)
 }
 
-/** All that are held from one network, longest first: a list through the held themselves. */
-type Network = { readonly name: string; size: number; oldest: Held | undefined; newest: Held | undefined }
-
-/** Who is held, by network, and who is to go first. Each step costs the same however many are held. */
-export class Crowd {
-  readonly #networks = new Map<string, Network>()
-  /** Networks by how many are held of them; and the largest such number. */
-  readonly #bySize: Set<Network>[] = []
-  #largest = 0
-  #size = 0
-
-  get size(): number {
-    return this.#size
-  }
-
-  enter(socket: Socket, name: string, form: Form, endsAt: number): Held {
-    const network = this.#networks.get(name) ?? { name, size: 0, oldest: undefined, newest: undefined }
-    const held: Held = { socket, form, endsAt, turn: 0, crowd: network, older: network.newest, newer: undefined }
-    if (network.newest) network.newest.newer = held
-    else network.oldest = held
-    network.newest = held
-    this.#resize(network, network.size + 1)
-    return held
-  }
-
-  leave(held: Held): void {
-    const network = held.crowd
-    if (held.older) held.older.newer = held.newer
-    else network.oldest = held.newer
-    if (held.newer) held.newer.older = held.older
-    else network.newest = held.older
-    held.older = held.newer = undefined
-    this.#resize(network, network.size - 1)
-  }
-
-  /** The longest held of the largest network. */
-  firstToGo(): Held | undefined {
-    for (const network of this.#bySize[this.#largest] ?? []) return network.oldest
-    return undefined
-  }
-
-  #resize(network: Network, size: number): void {
-    this.#size += size - network.size
-    this.#bySize[network.size]?.delete(network)
-    network.size = size
-    if (size === 0) this.#networks.delete(network.name)
-    else {
-      this.#networks.set(network.name, network)
-      const peers = (this.#bySize[size] ??= new Set())
-      peers.add(network)
-    }
-    this.#largest = Math.max(this.#largest, size)
-    while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--
-  }
-}
-
 function piecesOf(line: string): Buffer[] {
   const bytes = Buffer.from(line, 'latin1')
   const count = Math.ceil(bytes.length / DRIP_BYTES)
@@ -216,7 +187,10 @@ function piecesOf(line: string): Buffer[] {
 
 /** One function for all sockets, so that a held one costs no closure. */
 function swallow(this: Socket): void {
-  if (this.bytesRead > SWALLOW_MAX) this.resetAndDestroy()
+  if (this.bytesRead <= SWALLOW_MAX) return
+  const visit = visitOf(this)
+  if (visit) visit.outcome = 'poured'
+  this.resetAndDestroy()
 }
 
 /** It has closed its side: it is not waiting for us any more. */

@@ -20,8 +20,9 @@ export type Pace = {
   readonly replyMs: number
   /** Between two bytes of a reply; 0 sends it whole. */
   readonly byteMs: number
-  /** Between two drips to a held offender. */
+  /** Between two drips to a held offender, and how far that may vary, as a share of it. */
   readonly dripMs: number
+  readonly jitter?: number | undefined
 }
 
 export type WireOptions = {

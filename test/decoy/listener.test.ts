@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Regard } from '../../src/decoy/listener.ts'
-import { HONEST, networks, openHouse, repliesIn } from './visitors.ts'
+import { HONEST, type House, networks, openHouse, repliesIn, type Visitor } from './visitors.ts'
 
 const PROXY = 'PROXY TCP4 192.0.2.7 203.0.113.25 49153 25\r\n'
 const BLAST = 'EHLO mail.sender.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<postbox@example.test>\r\nQUIT\r\n'
@@ -61,9 +61,48 @@ describe('at the backup', () => {
     expect(visitor.heard).toMatch(/^220-mx9/)
     expect(repliesIn(visitor.heard)).toEqual([])
     await house.empty()
-    expect(house.kinds).toEqual(['contact'])
     const [closed] = house.told('closed')
     expect(closed).toMatchObject({ outcome: 'tarpit', bytesIn: BLAST.length, bytesOut: visitor.heard.length })
+  })
+})
+
+describe('a known offender', () => {
+  test('comes again and again: one line tells of all its visits', async () => {
+    const house = await openHouse({ regard: () => 'offender' })
+    const visitors = Array.from({ length: 20 }, () => house.call())
+    await house.until(() => house.decoy.counts().held === 20)
+    expect(house.evidence).toEqual([])
+    await house.decoy.close()
+    await Promise.all(visitors.map(({ ended }) => ended))
+    expect(house.evidence).toEqual([
+      { type: 'evidence', at: 1000, client: '127.0.0.1', role: 'backup', kind: 'contact', times: 20 },
+    ])
+  })
+
+  test('is let go at its next turn once we think better of it, and only then', async () => {
+    let regard: Regard = 'offender'
+    const house = await openHouse({ regard: () => regard })
+    const visitor = house.call()
+    await visitor.hears(8)
+    regard = 'stranger'
+    await visitor.hears(16)
+    house.decoy.reconsider()
+    expect(await visitor.ended).toBe('reset')
+    await house.empty()
+    expect(house.told('closed').map(({ outcome }) => outcome)).toEqual(['released'])
+  })
+
+  test('has nine tenths of the room: beyond that the longest held goes', async () => {
+    const house = await openHouse({ regard: () => 'offender', limits: { connections: 10 } })
+    const visitors: Visitor[] = []
+    for (let come = 1; come <= 12; come++) {
+      visitors.push(house.call())
+      await house.until(() => house.told('opened').length === come)
+    }
+    expect(await Promise.all(visitors.slice(0, 3).map(({ ended }) => ended))).toEqual(['reset', 'reset', 'reset'])
+    await house.until(() => house.told('closed').length === 3)
+    expect(house.told('closed').map(({ outcome }) => outcome)).toEqual(['shed', 'shed', 'shed'])
+    expect(house.decoy.counts()).toMatchObject({ held: 9, connections: 9 })
   })
 })
 
@@ -153,6 +192,16 @@ describe('behind a proxy', () => {
 })
 
 describe('caps', () => {
+  test('too many from one client: reset, and still a contact', async () => {
+    const house = await openHouse({ limits: { perClient: 2 } })
+    const [one, two] = [house.call(), house.call()]
+    await Promise.all([one.reply(), two.reply()])
+    expect(await house.call().ended).toBe('reset')
+    expect(house.told('refused')).toEqual([{ what: 'refused', role: 'backup', reason: 'client' }])
+    await house.decoy.close()
+    expect(contacts(house)).toBe(3)
+  })
+
   test('too many from one network: reset, and still a contact', async () => {
     const house = await openHouse({ limits: { perNetwork: 2 } })
     const [one, two] = [house.call(), house.call()]
@@ -160,7 +209,6 @@ describe('caps', () => {
     const three = house.call()
     expect(await three.ended).toBe('reset')
     expect(house.told('refused')).toEqual([{ what: 'refused', role: 'backup', reason: 'network' }])
-    expect(house.kinds).toEqual(['contact', 'contact', 'contact'])
 
     // Another network has room, and so has this one when somebody leaves.
     const elsewhere = house.call('proxy')
@@ -169,6 +217,28 @@ describe('caps', () => {
     await one.ask('QUIT')
     await house.until(() => house.told('closed').length === 1)
     expect(await house.call().reply()).toMatch(/^220 /)
+    await house.decoy.close()
+    expect(contacts(house)).toBe(5)
+  })
+
+  test('the first contact of a client that finds no room is told at once: the order of contacts is what tells', async () => {
+    const house = await openHouse({ limits: { perNetwork: 1 } })
+    for (const [host, ended] of [
+      [1, undefined],
+      [2, 'reset'],
+      [2, 'reset'],
+    ] as const) {
+      const visitor = house.call('proxy')
+      visitor.socket.write(`PROXY TCP4 192.0.2.${host} 203.0.113.25 49153 25\r\n`)
+      if (ended) expect(await visitor.ended).toBe(ended)
+      else expect(await visitor.reply()).toMatch(/^220 /)
+    }
+    expect(house.evidence.map(({ client, times }) => [client, times])).toEqual([
+      ['192.0.2.1', undefined],
+      ['192.0.2.2', undefined],
+    ])
+    await house.decoy.close()
+    expect(contacts(house)).toBe(3)
   })
 
   test('too many in all: reset, when nobody can be let go', async () => {
@@ -178,7 +248,8 @@ describe('caps', () => {
     expect(await house.call().ended).toBe('reset')
     expect(await house.call('proxy').ended).toBe('reset')
     expect(house.told('refused').map(({ reason }) => reason)).toEqual(['total', 'total'])
-    expect(house.kinds).toEqual(['contact', 'contact', 'contact'])
+    await house.decoy.close()
+    expect(contacts(house)).toBe(3)
   })
 
   test('those who owe us a header count, too', async () => {
@@ -231,6 +302,11 @@ describe('caps', () => {
     expect(house.kinds).not.toContain('hang-up')
   })
 })
+
+/** However many lines tell of them. */
+function contacts({ evidence }: House): number {
+  return evidence.reduce((sum, { kind, times = 1 }) => sum + (kind === 'contact' ? times : 0), 0)
+}
 
 test('close resets everyone and settles when they are gone', async () => {
   let regard: Regard = 'stranger'

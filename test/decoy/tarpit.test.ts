@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import fc from 'fast-check'
-import { describe, expect, onTestFinished, test } from 'vitest'
-import { Crowd, due, newWheel, put, Tarpit, TICK_MS } from '../../src/decoy/tarpit.ts'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { Crowd, type Visit, type Who } from '../../src/decoy/crowd.ts'
+import { due, newWheel, put, setVisit, Tarpit, TICK_MS } from '../../src/decoy/tarpit.ts'
 import { door, type Visitor } from './visitors.ts'
 
 describe('the wheel', () => {
@@ -47,44 +48,6 @@ describe('the wheel', () => {
   })
 })
 
-describe('the crowd', () => {
-  const enter = (crowd: Crowd, network: string) => crowd.enter(new Socket(), network, 'drip', 0)
-
-  test('lets the longest held of the largest network go first', () => {
-    const crowd = new Crowd()
-    enter(crowd, 'a')
-    const [first, second] = [enter(crowd, 'b'), enter(crowd, 'b')]
-    expect(crowd.firstToGo()).toBe(first)
-    crowd.leave(first)
-    enter(crowd, 'b')
-    expect(crowd.firstToGo()).toBe(second)
-  })
-
-  test('agrees with a list that is searched anew each time', () => {
-    /** Somebody of this network comes, or the so-manieth of all leaves. */
-    const step = fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), fc.integer({ min: -10, max: 30 }))
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const crowd = new Crowd()
-        const list: ReturnType<typeof enter>[] = []
-        for (const [network, leaves] of steps) {
-          if (leaves < 0 || list.length === 0) list.push(enter(crowd, network))
-          else for (const gone of list.splice(leaves % list.length, 1)) crowd.leave(gone)
-          const size = (name: string) => list.filter((held) => held.crowd.name === name).length
-          const most = Math.max(0, ...['a', 'b', 'c', 'd'].map(size))
-          expect(crowd.size).toBe(list.length)
-          const first = crowd.firstToGo()
-          if (!first) expect(list).toEqual([])
-          else {
-            expect(size(first.crowd.name)).toBe(most)
-            expect(list.find((held) => held.crowd === first.crowd)).toBe(first)
-          }
-        }
-      }),
-    )
-  })
-})
-
 describe('held sockets', () => {
   test('a dripped greeting never ends, and its life ends in a reset', async () => {
     const { hold } = await pit({ dripMs: TICK_MS })
@@ -108,23 +71,23 @@ describe('held sockets', () => {
   })
 
   test('each way of going is noticed, while others stay', async () => {
-    const { hold, tarpit, sockets } = await pit()
+    const { hold, crowd, sockets } = await pit()
     const ending = await hold('silent', 10_000)
     const resetting = await hold('drip', 10_000)
     const staying = await hold('silent', 10_000)
-    expect(tarpit.size).toBe(3)
+    expect(crowd.held).toBe(3)
     ending.socket.end()
     resetting.socket.resetAndDestroy()
     const gone = sockets.map((socket) => new Promise((resolve) => socket.on('close', resolve)))
     await Promise.all(gone.slice(0, 2))
-    expect(tarpit.size).toBe(1)
+    expect(crowd.held).toBe(1)
     staying.socket.end()
     await gone[2]
-    expect(tarpit.size).toBe(0)
+    expect(crowd.held).toBe(0)
   })
 
   test('what a client sends is thrown away; who pours is let go', async () => {
-    const { hold, sockets, tarpit } = await pit()
+    const { hold, sockets, crowd, outcomes } = await pit()
     const [talking, pouring] = [await hold('silent', 10_000), await hold('silent', 10_000)]
     const block = Buffer.alloc(1 << 18, 'x')
     talking.socket.write(block)
@@ -132,56 +95,109 @@ describe('held sockets', () => {
     expect(await pouring.ended).toBe('reset')
     const [kept, poured] = sockets as [Socket, Socket]
     expect(poured.bytesRead).toBeLessThan(2 << 20)
-    expect(tarpit.size).toBe(1)
+    expect(crowd.held).toBe(1)
     expect(kept.readableLength).toBe(0)
+    expect(outcomes()).toEqual(['reset', 'poured'])
   })
 
-  test('when full, the longest held of the largest network makes room', async () => {
-    const { hold, tarpit, shed } = await pit({ capacity: 3 })
+  test('the longest held of the largest network makes room', async () => {
+    const { hold, tarpit, crowd, outcomes } = await pit()
     const lone = await hold('silent', 10_000, '198.51.100.0/24')
     const old = await hold('silent', 10_000)
     await hold('drip', 10_000)
     await hold('silent', 10_000, '203.0.113.0/24')
+    expect(tarpit.shed()).toBe(true)
     expect(await old.ended).toBe('reset')
-    expect(tarpit.size).toBe(3)
-    expect(shed()).toBe(1)
+    expect(crowd.held).toBe(3)
     expect(tarpit.shed()).toBe(true)
     expect(await lone.ended).toBe('reset')
+    expect(outcomes()).toEqual(['shed', 'shed', 'reset', 'reset'])
   })
 
   test('with nobody held there is nothing to shed', async () => {
     expect((await pit()).tarpit.shed()).toBe(false)
   })
+
+  test('after reconsider each is thought about once, at its next turn, and let go if not to be kept', async () => {
+    const asked: Who[] = []
+    const { hold, tarpit, crowd, outcomes } = await pit({
+      dripMs: TICK_MS,
+      keeps: (who) => {
+        asked.push(who)
+        return who !== 2
+      },
+    })
+    const [staying, going] = [await hold('drip', 10_000, 'a', 1), await hold('drip', 10_000, 'a', 2)]
+    await staying.hears(12)
+    expect(asked).toEqual([])
+    tarpit.reconsider()
+    expect(await going.ended).toBe('reset')
+    await staying.hears(staying.heard.length + 12)
+    expect(asked.toSorted((a, b) => Number(a) - Number(b))).toEqual([1, 2])
+    expect(crowd.held).toBe(1)
+    expect(outcomes()).toEqual(['reset', 'released'])
+  })
+
+  test('the first drip comes at once, and pauses vary within the jitter', () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    let now = 0
+    const crowd = new Crowd()
+    const tarpit = new Tarpit({
+      name: 'mx9.example.test',
+      dripMs: 10_000,
+      jitter: 0.3,
+      crowd,
+      now: () => now,
+      keeps: () => true,
+    })
+    const told: number[] = []
+    const socket = new Socket()
+    socket.write = () => told.push(now) > 0
+    socket.resume = () => socket
+    tarpit.hold(crowd.enter(socket, 1, 'a', now), 'drip', 3_600_000)
+    for (; now < 1_000_000; now += TICK_MS) vi.advanceTimersByTime(TICK_MS)
+    expect(told[0]).toBe(0)
+    const pauses = told.slice(1).map((at, i) => at - (told[i] as number))
+    for (const pause of pauses) {
+      expect(pause).toBeGreaterThanOrEqual(7000)
+      expect(pause).toBeLessThanOrEqual(13_000 + TICK_MS)
+    }
+    expect(pauses.length).toBeGreaterThan(70)
+    expect(new Set(pauses).size).toBeGreaterThan(pauses.length / 2)
+  })
 })
 
 /** A tarpit and a server whose connections go there. */
-async function pit(options: { dripMs?: number; capacity?: number } = {}) {
-  let shed = 0
+async function pit(options: { dripMs?: number; keeps?: (who: Who) => boolean } = {}) {
   const sockets: Socket[] = []
+  const visits: Visit[] = []
+  const crowd = new Crowd()
   const { server, call } = await door()
   const tarpit = new Tarpit({
     name: 'mx9.example.test',
     dripMs: 1000,
-    capacity: 100,
+    crowd,
+    keeps: () => true,
     ...options,
     now: () => performance.now(),
-    shed: () => {
-      shed++
-    },
   })
   onTestFinished(() => {
     server.close()
     for (const socket of sockets) socket.resetAndDestroy()
   })
-  const hold = async (form: 'drip' | 'silent', lifeMs: number, network = '192.0.2.0/24'): Promise<Visitor> => {
+  const hold = async (form: 'drip' | 'silent', lifeMs: number, network = '192.0.2.0/24', who = 1): Promise<Visitor> => {
     const accepted = once(server, 'connection') as Promise<[Socket]>
     const visitor = call()
     const [[socket]] = await Promise.all([accepted, visitor.connected])
     sockets.push(socket)
-    const held = tarpit.hold(socket, network, form, lifeMs)
+    const visit = crowd.enter(socket, who, network, performance.now())
+    visits.push(visit)
+    setVisit(socket, visit)
     socket.on('error', () => {})
-    socket.on('close', () => tarpit.gone(held))
+    socket.on('close', () => tarpit.gone(visit))
+    tarpit.hold(visit, form, lifeMs)
     return visitor
   }
-  return { hold, tarpit, sockets, shed: () => shed }
+  return { hold, tarpit, crowd, sockets, outcomes: () => visits.map(({ outcome }) => outcome) }
 }

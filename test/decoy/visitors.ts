@@ -13,6 +13,7 @@ export const BRISK = { greetingMs: 0, replyMs: 0, byteMs: 0, dripMs: 100 }
 const LIMITS = {
   connections: 500,
   perNetwork: 500,
+  perClient: 500,
   dialogueMs: 15_000,
   tarpitMs: 15_000,
   suspectHoldMs: 15_000,
@@ -154,6 +155,11 @@ export class Visitor {
       if (this.#over) return undefined
       await new Promise<void>((resolve) => this.#waiters.push(resolve))
     }
+  }
+
+  /** Once so many bytes have come, or it is over. */
+  async hears(bytes: number): Promise<void> {
+    while (this.heard.length < bytes && !this.#over) await new Promise<void>((resolve) => this.#waiters.push(resolve))
   }
 
   async ask(line: string): Promise<string | undefined> {

@@ -1,0 +1,172 @@
+/**
+ * Who is at a decoy now: how many of each client and of each network, and of those who are held, who goes first.
+ *
+ * When somebody has to go, it is the longest held of the largest network: a botnet's share is cut before anybody
+ * else's, and it has paid most already. Each step costs the same however many there are. A visit is the one object
+ * that a connection costs us beside its socket, so it has few fields, small integers where it can, and no closures;
+ * the list of a network's held runs through the visits themselves.
+ *
+ * Values only: no clock, and nothing is done to a socket here.
+ */
+import type { Socket } from 'node:net'
+import { type Client, dottedOf, numberOfDotted, parseClient } from '../core/client.ts'
+
+/** A client in as few bytes as will do: IPv4 as a signed number of 32 bits, IPv6 by its `Client.key`. */
+export type Who = number | string
+
+/**
+ * How a connection ended: `reset` before the first byte; `dialogue`, which the client or SMTP ended; `cut`, a dialogue
+ * that we ended; `held` in silence; `tarpit`; `shed`, let go from there to make room; `released`, let go because we no
+ * longer think ill of the client; and `poured`, let go because it sent more than anybody who waits for us.
+ */
+export const OUTCOMES = ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed', 'released', 'poured'] as const
+export type Outcome = (typeof OUTCOMES)[number]
+
+export type Visit = {
+  /** Undefined once it is gone: a wheel of time finds out at its next turn, and need not keep the socket until then. */
+  socket: Socket | undefined
+  readonly who: Who
+  readonly network: Network
+  /** Milliseconds on a clock that never jumps: when it came, and when a held one is let go. */
+  readonly openedAt: number
+  endsAt: number
+  outcome: Outcome
+  held: boolean
+  /** What the tarpit remembers of it: which text it is told, how far, and the line that it is sending. */
+  text: number
+  turn: number
+  verb: number
+  column: number
+  /** When its client was last thought about, as the tarpit counts. */
+  epoch: number
+  /** Of a dialogue: when we cut it. */
+  deadline: NodeJS.Timeout | undefined
+  older: Visit | undefined
+  newer: Visit | undefined
+}
+
+/** All that are here from one network; of those who are held the longest held first. */
+export type Network = {
+  readonly name: string
+  here: number
+  held: number
+  oldest: Visit | undefined
+  newest: Visit | undefined
+}
+
+export function whoOf(client: Client): Who {
+  return client.family === 4 ? numberOfDotted(client.ip) | 0 : client.key
+}
+
+/** Of IPv6 the first address of its /64. */
+export function clientOfWho(who: Who): Client {
+  return parseClient(typeof who === 'number' ? dottedOf(who) : (who.split('/', 1)[0] as string)) as Client
+}
+
+export class Crowd {
+  readonly #networks = new Map<string, Network>()
+  readonly #clients = new Map<Who, number>()
+  /** Networks by how many are held of them; and the largest such number. */
+  readonly #bySize: Set<Network>[] = []
+  #largest = 0
+  #size = 0
+  #held = 0
+
+  /** All that are here, and how many of them are held. */
+  get size(): number {
+    return this.#size
+  }
+  get held(): number {
+    return this.#held
+  }
+
+  ofClient(who: Who): number {
+    return this.#clients.get(who) ?? 0
+  }
+
+  ofNetwork(name: string): number {
+    return this.#networks.get(name)?.here ?? 0
+  }
+
+  enter(socket: Socket, who: Who, name: string, now: number): Visit {
+    let network = this.#networks.get(name)
+    if (!network) {
+      network = { name, here: 0, held: 0, oldest: undefined, newest: undefined }
+      this.#networks.set(name, network)
+    }
+    network.here++
+    this.#size++
+    this.#clients.set(who, (this.#clients.get(who) ?? 0) + 1)
+    return {
+      socket,
+      who,
+      network,
+      openedAt: now,
+      endsAt: now,
+      outcome: 'reset',
+      held: false,
+      text: 0,
+      turn: 0,
+      verb: 0,
+      column: 0,
+      epoch: 0,
+      deadline: undefined,
+      older: undefined,
+      newer: undefined,
+    }
+  }
+
+  /** It is gone. */
+  leave(visit: Visit): void {
+    this.release(visit)
+    const { network, who } = visit
+    this.#size--
+    if (--network.here === 0) this.#networks.delete(network.name)
+    const others = this.ofClient(who) - 1
+    if (others > 0) this.#clients.set(who, others)
+    else this.#clients.delete(who)
+  }
+
+  /** From now on it may have to make room for others. */
+  hold(visit: Visit): void {
+    const { network } = visit
+    visit.held = true
+    visit.older = network.newest
+    if (network.newest) network.newest.newer = visit
+    else network.oldest = visit
+    network.newest = visit
+    this.#resize(network, network.held + 1)
+  }
+
+  release(visit: Visit): void {
+    if (!visit.held) return
+    const { network, older, newer } = visit
+    visit.held = false
+    if (older) older.newer = newer
+    else network.oldest = newer
+    if (newer) newer.older = older
+    else network.newest = older
+    visit.older = visit.newer = undefined
+    this.#resize(network, network.held - 1)
+  }
+
+  /** The longest held of the largest network. */
+  firstToGo(): Visit | undefined {
+    for (const network of this.#bySize[this.#largest] ?? []) return network.oldest
+    return undefined
+  }
+
+  /** The longest held of this network. */
+  firstToGoOf(name: string): Visit | undefined {
+    return this.#networks.get(name)?.oldest
+  }
+
+  #resize(network: Network, held: number): void {
+    this.#held += held - network.held
+    this.#bySize[network.held]?.delete(network)
+    network.held = held
+    if (held > 0) (this.#bySize[held] ??= new Set()).add(network)
+    this.#largest = Math.max(this.#largest, held)
+    while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--
+  }
+}
