@@ -14,6 +14,7 @@ import { duration, type Problem } from '../core/document.ts'
 import type { Instant, Role, Word } from '../core/evidence.ts'
 import { FACT_NAMES, total } from '../core/facts.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
+import type { Excuse } from '../core/verdict.ts'
 import type { Explanation, Reputation, Ruling } from '../reputation/reputation.ts'
 
 export type ApiOptions = {
@@ -57,7 +58,7 @@ export type ClientView = {
     readonly weight: number
     readonly count: number
     readonly waived: number
-    readonly excuse: 'credit' | 'real-mx' | null
+    readonly excuse: Excuse | null
     readonly last: string
     readonly because: string
     readonly mode: string

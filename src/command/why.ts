@@ -125,7 +125,11 @@ function arithmetic(view: ClientView, { colours }: Screen, now: number): string[
   ]
 }
 
-const EXCUSES = { credit: 'its credit is good', 'real-mx': 'seen at the real MX before' } as const
+const EXCUSES = {
+  credit: 'its credit is good',
+  'real-mx': 'seen at the real MX before',
+  primary: 'tried the primary before',
+} as const
 
 /** What it has earned: said as soon as there is any. */
 function earned({ standing: { credit } }: ClientView, now: number): string[] {

@@ -77,25 +77,32 @@ export type Finding = {
 
 export function verdictOf(world: World, client: Client, now: Instant): Finding {
   const verdict = judge(client, factsOf(world, client), world.rules, now)
-  const none = { effect: 'pass', by: undefined, until: undefined, verdict } as const
+  const stands = standingOf(world, client, now)
+  const heaviest = verdict.reasons.toSorted((a, b) => b.weight - a.weight)[0]
+  return { ...stands, because: stands.because ?? (stands.by && heaviest?.because), verdict }
+}
+
+/** What an asker is told: what stands, without the arithmetic. */
+export function standingOf(world: World, client: Client, now: Instant): Omit<Finding, 'verdict'> {
+  const none = { effect: 'pass', by: undefined, until: undefined } as const
   const allow = operatorsWord(world, client, 'allow', now)
   if (allow) return { ...none, word: 'allow', by: 'operator', until: allow.until, because: allow.because }
-  const entry = verdict.allowedBy
-  if (entry) return { ...none, word: 'allow', by: 'rules', until: entry.until, because: entry.because }
+  const entry = world.rules.allow.find(client)
+  if (entry && (entry.until ?? Infinity) > now)
+    return { ...none, word: 'allow', by: 'rules', until: entry.until, because: entry.because }
 
-  const nothing: Finding = { ...none, word: 'clean', because: neverListed(client) }
-  if (verdict.never) return nothing
+  const never = neverListed(client)
+  if (never) return { ...none, word: 'clean', because: never }
   const block = operatorsWord(world, client, 'block', now)
   if (block) {
     const effect = world.rules.modes.block === 'enforce' ? 'block' : 'pass'
-    return { word: 'block', effect, by: 'operator', until: block.until, because: block.because, verdict }
+    return { word: 'block', effect, by: 'operator', until: block.until, because: block.because }
   }
   const listing = world.listings.get(client.key)
   const stand = standOf(listing?.stands ?? [], now)
-  if (!listing || !stand) return nothing
-  const heaviest = verdict.reasons.toSorted((a, b) => b.weight - a.weight)[0]
+  if (!listing || !stand) return { ...none, word: 'clean', because: undefined }
   const effect = effectOf(listing, world.rules, now)
-  return { word: stand.word, effect, by: 'rules', until: stand.until, because: heaviest?.because, verdict }
+  return { word: stand.word, effect, by: 'rules', until: stand.until, because: undefined }
 }
 
 export function factsOf(world: World, client: Client): Facts {

@@ -25,6 +25,8 @@ export type Rule = {
   readonly together: readonly FactName[]
   /** A sighting weighs nothing if the client or its network was seen at the real MX this long before it. */
   readonly unlessSeenMs: number | undefined
+  /** Nor if the client itself tried the primary this long before it. */
+  readonly unlessWalkedMs: number | undefined
   readonly weight: number
   readonly halfLifeMs: number
   readonly windowMs: number
@@ -122,6 +124,9 @@ const ruleSchema = z.strictObject({
   'unless-seen': window
     .optional()
     .describe('Weighs nothing if the client or its network was at the real MX this long before'),
+  'unless-walked': window
+    .optional()
+    .describe('Weighs nothing if the client tried the primary this long before: it walks the right way'),
   weight: z.number().min(0).max(1000).describe('What each adds; 0 makes a note without weight'),
   'half-life': duration()
     .refine((ms) => ms > 0, { error: 'expected a span above 0' })
@@ -261,6 +266,7 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
       each: rule.each,
       together: rule.together,
       unlessSeenMs: rule['unless-seen'],
+      unlessWalkedMs: rule['unless-walked'],
       weight: rule.weight,
       halfLifeMs: rule['half-life'],
       windowMs: rule.window,

@@ -7,7 +7,7 @@
  * Pure: the daemon, `why` and `test` call this same function.
  */
 import { type Client, neverListed } from './client.ts'
-import { type Credit, creditOf } from './credit.ts'
+import { type Credit, creditOf, LATE_MS } from './credit.ts'
 import type { Instant } from './evidence.ts'
 import { type Bucket, type Counts, type FactName, type Facts, HOUR_MS } from './facts.ts'
 import { type AllowEntry, type Rule, type Rules, type Standing, STANDINGS } from './rules.ts'
@@ -20,8 +20,8 @@ export type Reason = {
   readonly count: number
   /** Sightings (or hours) that would have counted without an excuse. */
   readonly waived: number
-  /** Why they did not: the client's good credit, or it (or a neighbour) was seen at the real MX before. */
-  readonly excuse: 'credit' | 'real-mx' | undefined
+  /** Why they did not: its good credit, or it (or a neighbour) was at the real MX before, or it at the primary. */
+  readonly excuse: Excuse | undefined
   readonly last: Instant
   readonly because: string
   /** A rule in mode observe is shown, and does not count towards what is enforced. */
@@ -32,6 +32,8 @@ export type Reason = {
 
 /** A threshold that the sum reaches, and when it falls below it if nothing more is seen. */
 export type Reached = { readonly word: Standing; readonly clearsAt: Instant }
+
+export type Excuse = 'credit' | 'real-mx' | 'primary'
 
 export type Verdict = {
   readonly word: 'clean' | 'allow' | Standing
@@ -105,19 +107,20 @@ function tryRule(rule: Rule, facts: Facts, credit: Credit, now: Instant): Reason
   if (rule.together.length > 0 && !rule.together.some((fact) => recent(facts.own, fact, rule.windowMs, now).length > 0))
     return { ...tried, weight: 0, count: 0, waived: 0, excuse: undefined, last: 0 }
 
-  const believed = rule.kind === 'order' && credit.good
   let [weight, count, waived, last] = [0, 0, 0, 0]
+  let excuse: Excuse | undefined
   for (const bucket of rule.counts.flatMap((fact) => recent(facts.own, fact, rule.windowMs, now))) {
     const n = rule.each === 'hour' ? 1 : bucket.count
     last = Math.max(last, bucket.last)
-    if (believed || (rule.unlessSeenMs !== undefined && seenBefore(facts, bucket, rule.unlessSeenMs))) {
+    const found = excuseFor(bucket, rule, facts, credit)
+    if (found) {
       waived += n
+      excuse ??= found
       continue
     }
     count += n
     weight += n * rule.weight * 0.5 ** (Math.max(0, now - bucket.last) / rule.halfLifeMs)
   }
-  const excuse = waived === 0 ? undefined : believed ? 'credit' : 'real-mx'
   return { ...tried, weight: Math.min(weight, rule.cap), count, waived, excuse, last }
 }
 
@@ -126,18 +129,29 @@ function recent(counts: Counts, fact: FactName, windowMs: number, now: Instant):
 }
 
 /**
- * Was the client, or its network, at the real MX and not refused there before a sighting of this bucket? Then whatever
- * sent it to the backup may have been the real MX itself. What comes afterwards does not excuse what came before.
+ * What excuses the sightings of a bucket. If the client, or its network, was at the real MX before and not refused there,
+ * then whatever sent it to the backup may have been the real MX itself. If it was at the primary, then it walks the right
+ * way, and may have found the real MX out of reach, which no witness of ours can see. What comes afterwards does not excuse
+ * what came before.
  */
-function seenBefore(facts: Facts, bucket: Bucket, withinMs: number): boolean {
-  return [facts.own, facts.network].some((counts) =>
-    SEEN.some((fact) =>
-      (counts.get(fact) ?? []).some((seen) => seen.first <= bucket.last && seen.last >= bucket.first - withinMs),
-    ),
-  )
+function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, credit: Credit): Excuse | undefined {
+  if (rule.kind === 'order' && credit.good) return 'credit'
+  if (rule.unlessWalkedMs !== undefined && before(facts.own, WALKED, bucket, rule.unlessWalkedMs, LATE_MS))
+    return 'primary'
+  if (rule.unlessSeenMs === undefined) return undefined
+  const seen = [facts.own, facts.network].some((counts) => before(counts, SEEN, bucket, rule.unlessSeenMs as number, 0))
+  return seen ? 'real-mx' : undefined
 }
 
 const SEEN: readonly FactName[] = ['real.passed', 'real.deferred']
+const WALKED: readonly FactName[] = ['primary.contact']
+
+/** Was any of these seen no longer than this before the bucket's sightings? News of it may be late. */
+function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, withinMs: number, lateMs: number): boolean {
+  return facts.some((fact) =>
+    (counts.get(fact) ?? []).some((seen) => seen.first <= bucket.last + lateMs && seen.last >= bucket.first - withinMs),
+  )
+}
 
 /**
  * The first minute at which the sum is below `threshold`: under the credit of now it only falls while nothing is seen, so

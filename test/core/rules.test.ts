@@ -54,6 +54,7 @@ describe('a sound file', () => {
         each: 'sighting',
         together: [],
         unlessSeenMs: undefined,
+        unlessWalkedMs: undefined,
         weight: 1,
         halfLifeMs: 86_400_000,
         windowMs: 31 * 86_400_000,
@@ -69,6 +70,7 @@ describe('a sound file', () => {
         each: 'hour',
         together: ['backup.recipient'],
         unlessSeenMs: 2 * 86_400_000,
+        unlessWalkedMs: undefined,
         weight: 0.5,
         halfLifeMs: 3_600_000,
         windowMs: 7 * 86_400_000,
@@ -137,6 +139,14 @@ test('a verdict, or a rule, may have a mode of its own', () => {
   const rules = rulesOf(`${SOUND.replace('name: first', 'name: first\n    mode: observe')}modes: { block: enforce }\n`)
   expect(rules).toMatchObject({ mode: 'observe', modes: { observe: 'observe', defer: 'observe', block: 'enforce' } })
   expect(rules.list.map(({ mode }) => mode)).toEqual(['observe', 'enforce'])
+})
+
+test('a rule says how long a visit to the real MX, and how long one to the primary, excuses', () => {
+  const rules = rulesOf(SOUND.replace('name: first', 'name: first\n    unless-walked: 6h'))
+  expect(rules.list.map(({ unlessSeenMs, unlessWalkedMs }) => [unlessSeenMs, unlessWalkedMs])).toEqual([
+    [undefined, 6 * 3_600_000],
+    [2 * 86_400_000, undefined],
+  ])
 })
 
 describe('mistakes are told where they stand', () => {

@@ -217,6 +217,34 @@ const blockedUntil = (until: number): Listing => {
   return { since: T0, stands, enforced: stands }
 }
 
+describe('the rules we ship: tried the primary', () => {
+  const end = T0 + 24 * HOUR_MS
+  const visits = politeEvery(HOUR_MS, 24)
+  const primaryEvery = (everyMs: number, from = T0): Sighting[] =>
+    Array.from({ length: Math.ceil((24 * HOUR_MS) / everyMs) }, (_, i) => ['primary.contact', from + i * everyMs])
+  const order = (seen: Sighting[]) => reasonOf(judge(BOT, alone(seen), shipped, end), 'backup-first')
+
+  test('before each visit, or now and then: it is out of reach of the real MX, and not blamed', () => {
+    for (const everyMs of [HOUR_MS, 6 * HOUR_MS])
+      expect(order([...primaryEvery(everyMs), ...visits])).toMatchObject({ count: 0, waived: 24, excuse: 'primary' })
+  })
+
+  test('the kernel tells us late: the same; but what comes later than that excuses nothing before it', () => {
+    const late = (ms: number): Sighting[] => [...politeEvery(HOUR_MS, 1), ['primary.contact', T0 + ms]]
+    expect(order(late(10_000))).toMatchObject({ count: 0, waived: 1 })
+    expect(order(late(60_000))).toMatchObject({ count: 1, waived: 0 })
+  })
+
+  test('once, half a day ago: no excuse', () => {
+    expect(order([['primary.contact', T0 - 12 * HOUR_MS], ...visits])).toMatchObject({ count: 24, waived: 0 })
+  })
+
+  test('by a neighbour: no excuse, for a botnet tries every door', () => {
+    const facts = { own: countsOf(visits), network: countsOf([...primaryEvery(HOUR_MS), ...visits]) }
+    expect(judge(BOT, facts, shipped, end).word).toBe('block')
+  })
+})
+
 describe('who is never listed', () => {
   const guilty = alone([...politeEvery(HOUR_MS, 30), ['backup.early-talk', T0]])
   const at = T0 + 30 * HOUR_MS
@@ -273,6 +301,7 @@ const anyRule: fc.Arbitrary<Rule> = fc.record({
   each: fc.constantFrom('sighting', 'hour'),
   together: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { maxLength: 2 }),
   unlessSeenMs: fc.option(fc.integer({ min: 1, max: RETENTION_MS }), { nil: undefined }),
+  unlessWalkedMs: fc.option(fc.integer({ min: 1, max: RETENTION_MS }), { nil: undefined }),
   weight: fc.double({ min: 0, max: 200, noNaN: true }),
   halfLifeMs: fc.integer({ min: MINUTE_MS, max: RETENTION_MS }),
   windowMs: fc.integer({ min: MINUTE_MS, max: RETENTION_MS }),
