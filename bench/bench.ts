@@ -1,16 +1,22 @@
 /**
- * `node bench/bench.ts [policy|dnsbl|hold ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
+ * `node bench/bench.ts [policy|dnsbl|hold|dialogue ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
  *
  * Figures of one machine say little about another, and no machine is equally busy twice. So what counts is the ratio of
  * two servers that did the same work in turns within the same minute. It prints and passes no judgement;
  * docs/performance.md says how to read it.
  */
+import { measureDialogue } from './dialogue.ts'
 import { measureDnsbl } from './dnsbl.ts'
 import { measureHold } from './hold.ts'
 import { measurePolicy } from './policy.ts'
 import { printTable, type Table } from './table.ts'
 
-const PARTS: Record<string, () => Promise<Table>> = { policy: measurePolicy, dnsbl: measureDnsbl, hold: measureHold }
+const PARTS: Record<string, () => Promise<Table>> = {
+  policy: measurePolicy,
+  dnsbl: measureDnsbl,
+  hold: measureHold,
+  dialogue: measureDialogue,
+}
 
 const wanted = process.argv.slice(2)
 const strange = wanted.filter((name) => !Object.hasOwn(PARTS, name))

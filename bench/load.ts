@@ -8,14 +8,18 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { addressOf, isOffender } from './crowd.ts'
+import { refused, type Script, talk } from './talk.ts'
 
-export type Job = PolicyJob | DnsblJob | HoldJob | { readonly what: 'let-go' }
+export type Job = PolicyJob | DnsblJob | HoldJob | TalkJob | OpenTalksJob | { readonly what: 'let-go' }
 
 type Asking = { readonly port: number; readonly clients: number; readonly forMs: number }
 type PolicyJob = Asking & { readonly what: 'policy'; readonly connections: number }
 type DnsblJob = Asking & { readonly what: 'dnsbl'; readonly zone: string; readonly outstanding: number }
 /** Opens connections until so many are held; `let-go` resets them all. */
 type HoldJob = { readonly what: 'hold'; readonly port: number; readonly upTo: number; readonly proxied: boolean }
+/** Whole dialogues, one after the other on each of so many connections at a time; or so many that stay open. */
+type TalkJob = Script & { readonly what: 'talk'; readonly connections: number; readonly forMs: number }
+type OpenTalksJob = Script & { readonly what: 'open-talks'; readonly upTo: number }
 
 export type Outcome = {
   readonly answers: number
@@ -27,10 +31,12 @@ export type Outcome = {
   readonly ms: number
   readonly p99Ms: number
   readonly held: number
+  /** The share of its core that the loader used: near 1 it is the limit. */
+  readonly busy: number
 }
 
 const HOST = '127.0.0.1'
-const NOTHING: Outcome = { answers: 0, listed: 0, wrong: 0, lost: 0, ms: 0, p99Ms: 0, held: 0 }
+const NOTHING: Outcome = { answers: 0, listed: 0, wrong: 0, lost: 0, ms: 0, p99Ms: 0, held: 0, busy: 0 }
 
 process.on('message', (job: Job) => {
   // A failure ends this process with its stack on stderr; the parent sees the end.
@@ -46,6 +52,10 @@ function work(job: Job): Promise<Outcome> {
       return askDnsbl(job)
     case 'hold':
       return hold(job)
+    case 'talk':
+      return talkOn(job)
+    case 'open-talks':
+      return openTalks(job)
     case 'let-go':
       return letGo()
   }
@@ -216,6 +226,39 @@ async function hold({ port, upTo, proxied }: HoldJob): Promise<Outcome> {
       socket.on('close', () => held.delete(socket))
       await Promise.race([once(socket, 'connect'), once(socket, 'close')])
       if (proxied) socket.write(`PROXY TCP4 ${client} 192.0.2.66 40000 25\r\n`)
+    }
+  }
+  await Promise.all(Array.from({ length: OPENING }, open))
+  return { ...NOTHING, held: held.size, ms: performance.now() - start }
+}
+
+async function talkOn(job: TalkJob): Promise<Outcome> {
+  const latencies: number[] = []
+  const start = performance.now()
+  const cpu = process.cpuUsage()
+  const ends = start + job.forMs
+  const converse = async () => {
+    for (let now = start; now < ends;) {
+      await talk(job)
+      const then = now
+      now = performance.now()
+      latencies.push(now - then)
+    }
+  }
+  await Promise.all(Array.from({ length: job.connections }, converse))
+  const ms = performance.now() - start
+  const { user, system } = process.cpuUsage(cpu)
+  const busy = (user + system) / 1000 / ms
+  return { ...NOTHING, answers: latencies.length, ms, p99Ms: quantile(latencies, 0.99), busy }
+}
+
+async function openTalks(job: OpenTalksJob): Promise<Outcome> {
+  const start = performance.now()
+  const open = async () => {
+    while (held.size < job.upTo) {
+      const socket = await refused(job)
+      held.add(socket)
+      socket.on('close', () => held.delete(socket))
     }
   }
   await Promise.all(Array.from({ length: OPENING }, open))

@@ -50,13 +50,20 @@ export function dataFolder(name: string): string {
   return path
 }
 
-/** Waits until all doors are open and what its journal tells has been judged; `door` is the one that is measured. */
-export async function startDecoymx(door: string, fill?: (state: string) => void): Promise<Decoymx> {
+/**
+ * Waits until all doors are open and what its journal tells has been judged; `door` is the one that is measured. `pace`
+ * may be more lines of the settings for the decoys.
+ */
+export async function startDecoymx(
+  door: string,
+  fill?: (state: string) => void,
+  pace = 'pace: slow',
+): Promise<Decoymx> {
   const data = dataFolder('decoymx')
   const state = join(data, 'var')
   const file = join(data, 'decoymx.yaml')
   mkdirSync(state)
-  writeFileSync(file, SETTINGS)
+  writeFileSync(file, settings(pace))
   fill?.(state)
   const server = start('decoymx', process.execPath, ['src/start.js', 'run', '--state', state, '--settings', file])
   const address = await until(server, async () => {
@@ -69,11 +76,11 @@ export async function startDecoymx(door: string, fill?: (state: string) => void)
 }
 
 /** What is not measured listens, too: nobody runs the appliance without it. The pace is the one for real networks. */
-const SETTINGS = `policy: { listen: ["127.0.0.1:0"] }
+const settings = (pace: string) => `policy: { listen: ["127.0.0.1:0"] }
 dnsbl: { listen: ["127.0.0.1:0"] }
 http: { listen: ["127.0.0.1:0"] }
 decoys:
-  pace: slow
+  ${pace}
   primary: { listen: ["127.0.0.1:0"], proxy: ["127.0.0.1:0"] }
   backup: { listen: ["127.0.0.1:0"], proxy: ["127.0.0.1:0"] }
 `
