@@ -62,7 +62,7 @@ export function dialogues(options: DialogueOptions): Converse {
     disabledCommands: ['STARTTLS', 'WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD', 'HELP'],
     maxCommandLength: 2048,
     socketTimeout: 2 ** 31 - 1,
-    logger: commandLog((id, command) => open.get(id)?.wire.answering(command)),
+    logger: false,
     onAuth: (_auth, _session, answer) => answer(later(454, '4.7.0 Temporary authentication failure')),
     onRcptTo({ address }, session, answer) {
       const talk = open.get(session.id)?.talk
@@ -75,6 +75,8 @@ export function dialogues(options: DialogueOptions): Converse {
       answer(later(451, '4.3.0 Try again later'))
     },
   })
+  // Given as an option it would be wrapped in a copy of every entry, eight for a dialogue.
+  smtp.logger = commandLog((id, command) => open.get(id)?.wire.answering(command))
   smtp.on('error', options.fault)
 
   return (raw, party, early) => {
@@ -142,7 +144,8 @@ async function within(ms: number, wait: Promise<unknown> | undefined): Promise<v
  */
 function commandLog(take: (id: string, command: string) => void) {
   const ignore = () => {}
-  const debug = ({ tnx, cid }: { tnx?: string; cid?: string }, _format?: unknown, line?: unknown) => {
+  const debug = (entry: unknown, _format?: unknown, line?: unknown) => {
+    const { tnx, cid } = entry as { tnx?: string; cid?: string }
     if (tnx === 'command' && cid !== undefined) take(cid, String(line).split(' ', 1)[0]?.toUpperCase() ?? '')
   }
   return { trace: ignore, debug, info: ignore, warn: ignore, error: ignore, fatal: ignore }

@@ -43,7 +43,7 @@ export class Wire extends Duplex {
   readonly #options: WireOptions
   #timer: NodeJS.Timeout | undefined
   /** The one reply under way. */
-  #speech: { readonly bytes: Buffer; said: number; readonly done: () => void } | undefined
+  #speech: { readonly reply: string | Buffer; said: number; readonly done: () => void } | undefined
   /** The first byte of our greeting has been written; and the last. */
   #greeted = false
   #open = false
@@ -63,7 +63,7 @@ export class Wire extends Duplex {
   #closing = false
 
   constructor(raw: Socket, options: WireOptions) {
-    super({ allowHalfOpen: false, readableHighWaterMark: 4096, writableHighWaterMark: 1 })
+    super({ allowHalfOpen: false, readableHighWaterMark: 4096, writableHighWaterMark: 1, decodeStrings: false })
     this.#raw = raw
     this.#options = options
     raw.on('data', (bytes: Buffer) => this.#hear(bytes))
@@ -120,9 +120,11 @@ export class Wire extends Duplex {
     if (this.#open && !this.#closing) this.#raw.resume()
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+  /** The library writes strings, each a whole reply; only one that is dripped is taken apart into bytes. */
+  override _write(chunk: string | Buffer, _encoding: BufferEncoding, done: () => void): void {
     const { pace } = this.#options
-    this.#speech = { bytes: Buffer.from(guard(chunk.toString('latin1'), this.#inMessage), 'latin1'), said: 0, done }
+    const reply = guard(chunk.toString(), this.#inMessage)
+    this.#speech = { reply: pace.byteMs > 0 ? Buffer.from(reply) : reply, said: 0, done }
     this.#later(this.#open ? pace.replyMs : Math.max(0, pace.greetingMs - LIBRARY_GREETING_MS))
   }
 
@@ -159,15 +161,16 @@ export class Wire extends Duplex {
     const speech = this.#speech
     if (!speech || this.#raw.destroyed) return
     const { byteMs } = this.#options.pace
-    const { bytes, said } = speech
-    speech.said = byteMs > 0 ? said + 1 : bytes.length
-    const last = speech.said >= bytes.length
+    const { reply, said } = speech
+    const piece = typeof reply === 'string' ? reply : reply.subarray(said, said + 1)
+    speech.said += piece.length
+    const last = speech.said >= reply.length
     // A fast client answers before we hear that its reply was sent: what it may do now is settled before the kernel
     // has it.
     this.#greeted = true
     this.#replying = !last
     if (last) noteReply(this.#options.manners)
-    this.#raw.write(bytes.subarray(said, speech.said), () => {
+    this.#raw.write(piece, () => {
       if (last) this.#spoken(speech.done)
       else this.#later(byteMs)
     })
