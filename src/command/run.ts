@@ -22,7 +22,7 @@ import { Decoy, type Regard } from '../decoy/listener.ts'
 import { openReputation, type Reputation } from '../reputation/reputation.ts'
 import { RealMx } from '../watch/real-mx.ts'
 import { readAll, readRulesFile } from './check.ts'
-import { type Settings, spellAddress, type Where } from './settings.ts'
+import { type Address, type Settings, spellAddress, type Where } from './settings.ts'
 import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
 import { controlSocket, lockState, SOCKET_PATH_MAX } from './state.ts'
 import type { StatusView } from './status.ts'
@@ -180,9 +180,14 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
       })
       decoys.push(decoy)
       closers.push(() => decoy.close())
-      await open(`${role} decoy`, settings.decoys[role].listen, () => tcp(decoy.server('direct')))
-      await open(`${role} decoy, PROXY`, settings.decoys[role].proxy, () => tcp(decoy.server('proxy')))
     }
+    for (const [address, sharers] of decoyDoors(decoys, settings)) {
+      const owners = ownersOf(sharers, settings)
+      const name = `${sharers.map(({ role }) => role).join(' and ')} decoy`
+      await open(name, [address], () => tcp((sharers[0] as Decoy).server('direct', owners)))
+    }
+    for (const decoy of decoys)
+      await open(`${decoy.role} decoy, PROXY`, settings.decoys[decoy.role].proxy, () => tcp(decoy.server('proxy')))
   }
   if (parts.has('policy')) {
     const policy = new PolicyService({ decide, witness, now, tell: tell.policy })
@@ -254,6 +259,27 @@ function decoyOptions(role: 'primary' | 'backup', { decoys }: Settings) {
     },
     proxyFrom: Prefixes.of(decoys['proxy-from'].map((prefix) => [prefix, true as const])),
   }
+}
+
+/** Each address at which decoys listen, with those that do: two may share one that hears every address of this host. */
+function decoyDoors(decoys: readonly Decoy[], settings: Settings): [Address, Decoy[]][] {
+  const doors: [Address, Decoy[]][] = []
+  for (const decoy of decoys)
+    for (const address of settings.decoys[decoy.role].listen) {
+      const place = spellAddress(address)
+      const shared = address.port === 0 ? undefined : doors.find(([other]) => spellAddress(other) === place)
+      if (shared) shared[1].push(decoy)
+      else doors.push([address, [decoy]])
+    }
+  return doors
+}
+
+/** Whose each address is, where the settings say; undefined where all are the one decoy's. */
+function ownersOf(decoys: readonly Decoy[], settings: Settings): Prefixes<Decoy> | undefined {
+  const owners = Prefixes.of(
+    decoys.flatMap((decoy) => settings.decoys[decoy.role].prefixes.map((prefix) => [prefix, decoy] as const)),
+  )
+  return owners.size > 0 ? owners : undefined
 }
 
 /**

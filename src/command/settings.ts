@@ -8,7 +8,8 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { didYouMean, duration, type Problem, readDocument, show } from '../core/document.ts'
-import { parsePrefix, type Prefix } from '../core/prefixes.ts'
+import { type Client, parseClient } from '../core/client.ts'
+import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 
 export type Address = { readonly host: string; readonly port: number }
 
@@ -26,6 +27,14 @@ const address = z.string().transform((text, ctx): Address => {
 
 const prefix = z.string().transform((text, ctx): Prefix => {
   const read = parsePrefix(text)
+  if (typeof read !== 'string') return read
+  ctx.addIssue({ code: 'custom', message: read })
+  return z.NEVER
+})
+
+/** An address of this host is itself alone; of a client's, an IPv6 /64 would be meant. */
+const ownPrefix = z.string().transform((text, ctx): Prefix => {
+  const read = parsePrefix(isIP(text) === 6 ? `${text}/128` : text)
   if (typeof read !== 'string') return read
   ctx.addIssue({ code: 'custom', message: read })
   return z.NEVER
@@ -62,7 +71,14 @@ const decoySchema = (name: string, direct: string[], proxied: string[]) =>
   z
     .strictObject({
       name: hostName.default(name).describe('How this decoy calls itself in its greeting'),
-      listen: listen(...direct).describe('Where clients connect'),
+      listen: listen(...direct).describe('Where clients connect; 0.0.0.0 or [::] hears every address of this host'),
+      prefixes: z
+        .array(ownPrefix)
+        .max(1000)
+        .default([])
+        .describe(
+          'Which of the addresses heard at listen are this decoy, from a single one to a routed /24; calls to others are reset. None: all are. See docs/prefixes.md',
+        ),
       proxy: listen(...proxied).describe('The same behind PROXY protocol v1 or v2, from the peers in proxy-from'),
     })
     .prefault({})
@@ -151,11 +167,54 @@ export const settingsSchema = z
       addresses.forEach((each, i) => {
         const place = spellAddress(each)
         const other = owner.get(place)
-        if (other !== undefined && each.port !== 0)
-          ctx.addIssue({ code: 'custom', path: [...path, i], message: `${place} is taken by ${other} already` })
+        const shared = other === 'decoys.primary.listen' && path.join('.') === 'decoys.backup.listen'
+        const told = shared && primary.prefixes.length > 0 && backup.prefixes.length > 0
+        if (other !== undefined && each.port !== 0 && !told)
+          ctx.addIssue({
+            code: 'custom',
+            path: [...path, i],
+            message: `${place} is taken by ${other} already${shared ? '; two decoys at one address are told apart by prefixes of their own' : ''}`,
+          })
         owner.set(place, path.join('.'))
       })
+    for (const issue of prefixIssues(doc.decoys, doc['real-mx'].greet)) ctx.addIssue({ code: 'custom', ...issue })
   })
+
+type Mistake = { readonly path: (string | number)[]; readonly message: string }
+type Decoys = Readonly<Record<'primary' | 'backup', { listen: readonly Address[]; prefixes: readonly Prefix[] }>>
+
+/** Prefixes that nobody could call at, calls that nobody would take, and a real MX among the decoys. */
+function prefixIssues(decoys: Decoys, realMx: readonly Address[]): Mistake[] {
+  const issues: Mistake[] = []
+  const primaries = new Set(decoys.primary.prefixes.map(({ cidr }) => cidr))
+  for (const role of ['primary', 'backup'] as const) {
+    const { listen, prefixes } = decoys[role]
+    const say = (key: string, i: number, message: string) => issues.push({ path: ['decoys', role, key, i], message })
+    const within = (prefix: Prefix, { host }: Address) => covers(prefix, parseClient(host) as Client)
+    prefixes.forEach((prefix, i) => {
+      const { cidr, family } = prefix
+      const every = family === 4 ? '0.0.0.0' : '[::]'
+      if (!listen.some((each) => within(prefix, each) || (isWildcard(each) && familyOf(each) === family)))
+        say('prefixes', i, `nothing listens there: listen needs an address in ${cidr}, or ${every} with the port`)
+      const real = realMx.find((each) => within(prefix, each))
+      if (real) say('prefixes', i, `${cidr} holds the real MX ${spellAddress(real)}, which would be cut off`)
+      if (role === 'backup' && primaries.has(cidr)) say('prefixes', i, `${cidr} is in decoys.primary.prefixes already`)
+    })
+    listen.forEach((each, i) => {
+      if (prefixes.length > 0 && !isWildcard(each) && !prefixes.some((prefix) => within(prefix, each)))
+        say('listen', i, `${each.host} is in none of the prefixes: every call there would be reset`)
+    })
+  }
+  return issues
+}
+
+function isWildcard({ host }: Address): boolean {
+  return /^[0.:]+$/.test(host)
+}
+
+function familyOf({ host }: Address): 4 | 6 {
+  return host.includes(':') ? 6 : 4
+}
 
 /** What a command line and the environment say about where things are. */
 export type Where = { readonly state: string; readonly settings: string | undefined; readonly rules: string }

@@ -69,7 +69,7 @@ export function createMetrics(version: string) {
     sentBytes: counter('sent_bytes_total', 'Bytes that the decoys sent', { role: DECOYS }),
     refused: counter('refused_connections_total', 'Connections that a decoy did not take, by reason', {
       role: DECOYS,
-      reason: ['total', 'network', 'client', 'peer', 'proxy-header', 'proxy-silence', 'gone'],
+      reason: ['total', 'network', 'client', 'address', 'peer', 'proxy-header', 'proxy-silence', 'gone'],
     }),
     decoyFaults: counter('decoy_faults_total', 'Errors without a name in the SMTP library', { role: DECOYS }),
     evidence: evidenceCounter(registers),

@@ -30,10 +30,10 @@ export type Regard = 'stranger' | 'suspect' | 'offender'
 export type Via = 'direct' | 'proxy'
 
 /**
- * Why a connection was not let in: too many in all, of its network or of its client, a peer that is no proxy of ours,
- * a bad PROXY header, none in time, or gone before we looked.
+ * Why a connection was not let in: too many in all, of its network or of its client, it called an address that is no
+ * decoy's, a peer that is no proxy of ours, a bad PROXY header, none in time, or gone before we looked.
  */
-export type Refusal = 'total' | 'network' | 'client' | 'peer' | 'proxy-header' | 'proxy-silence' | 'gone'
+export type Refusal = 'total' | 'network' | 'client' | 'address' | 'peer' | 'proxy-header' | 'proxy-silence' | 'gone'
 
 export type DecoyHappening =
   | { readonly what: 'opened'; readonly role: 'primary' | 'backup'; readonly via: Via; readonly regard: Regard }
@@ -142,17 +142,18 @@ export class Decoy {
     }
   }
 
-  /** A server that is not listening yet: where and when is the caller's to say. */
-  server(via: Via): Server {
+  /**
+   * A server that is not listening yet: where and when is the caller's to say. Where it hears more addresses than its
+   * own, `owners` tells whose each is: another decoy may share the door, and an address of nobody is none to talk at.
+   */
+  server(via: Via, owners?: Prefixes<Decoy>): Server {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       socket.on('error', ignore)
-      const peer = parseClient(socket.remoteAddress ?? '')
-      if (this.#closed || !peer) this.#refuse(socket, 'gone')
-      else if (via === 'direct') this.#admit(socket, via, peer, undefined, EMPTY)
-      else this.#awaitHeader(socket, peer)
+      const owner = owners ? ownerOf(socket, owners) : this
+      if (owner) owner.#take(socket, via)
+      else this.#refuse(socket, 'address')
     })
     this.#servers.add(server)
-    this.#beat ??= setInterval(() => void this.#tellMerged(this.#sightings.due(monotonic())), BEAT_MS).unref()
     return server
   }
 
@@ -177,6 +178,14 @@ export class Decoy {
     for (let visit = this.#crowd.firstToGo(); visit; visit = this.#crowd.firstToGo())
       this.#tarpit.letGo(visit, visit.outcome)
     await Promise.all([...closing, this.#tellMerged(this.#sightings.rest())])
+  }
+
+  #take(socket: Socket, via: Via): void {
+    const peer = parseClient(socket.remoteAddress ?? '')
+    if (this.#closed || !peer) return this.#refuse(socket, 'gone')
+    this.#beat ??= setInterval(() => void this.#tellMerged(this.#sightings.due(monotonic())), BEAT_MS).unref()
+    if (via === 'direct') this.#admit(socket, via, peer, undefined, EMPTY)
+    else this.#awaitHeader(socket, peer)
   }
 
   /** Behind a proxy: who the client is comes first. */
@@ -329,6 +338,11 @@ type Place = Pick<Party, 'address' | 'where'>
 function placeOf(socket: Socket): Place {
   const address = parseClient(socket.localAddress ?? '')?.ip ?? ''
   return { address, where: spellPlace(address, socket.localPort ?? 0) }
+}
+
+function ownerOf(socket: Socket, owners: Prefixes<Decoy>): Decoy | undefined {
+  const called = parseClient(socket.localAddress ?? '')
+  return called && owners.find(called)
 }
 
 const EMPTY = Buffer.alloc(0)

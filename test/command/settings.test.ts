@@ -71,6 +71,40 @@ describe('settings', () => {
     ).toEqual(['decoymx.yaml:1:20: policy.listen.0: 127.0.0.1:2590 is taken by decoys.backup.listen already'])
   })
 
+  test('one door for both decoys wants prefixes of each, and then has them', () => {
+    const both = (primary: string, backup: string) =>
+      `decoys:\n  primary: { listen: ["0.0.0.0:25"]${primary} }\n  backup: { listen: ["0.0.0.0:25"]${backup} }`
+    const taken =
+      'decoymx.yaml:3:22: decoys.backup.listen.0: 0.0.0.0:25 is taken by decoys.primary.listen already; two decoys at one address are told apart by prefixes of their own'
+    expect(problemsOf(both('', ''))).toEqual([taken])
+    expect(problemsOf(both(', prefixes: [198.51.100.0/25]', ''))).toEqual([taken])
+    expect(problemsOf(both(', prefixes: [198.51.100.0/25]', ', prefixes: [198.51.100.128/25]'))).toEqual([])
+    expect(problemsOf(both(', prefixes: [198.51.100.0/24]', ', prefixes: [198.51.100.128/25]'))).toEqual([])
+  })
+
+  test('prefixes that cannot be what was meant are mistakes', () => {
+    const text = [
+      'decoys:',
+      '  primary:',
+      '    listen: ["0.0.0.0:25", "192.0.2.66:25", "[2001:db8::66]:25"]',
+      '    prefixes: [198.51.100.0/25, 198.51.100.1/25, "2001:db8::66", "2001:db8::67", 192.0.2.0/25]',
+      '  backup:',
+      '    listen: ["203.0.113.9:25"]',
+      '    prefixes: [198.51.100.0/25]',
+      'real-mx: { greet: ["192.0.2.25:25"] }',
+    ].join('\n')
+    expect(problemsOf(text)).toEqual([
+      'decoymx.yaml:4:33: decoys.primary.prefixes.1: "198.51.100.1/25" has host bits set: did you mean 198.51.100.0/25?',
+    ])
+    expect(problemsOf(text.replace('198.51.100.1/25, ', ''))).toEqual([
+      'decoymx.yaml:4:49: decoys.primary.prefixes.2: nothing listens there: listen needs an address in 2001:db8::67/128, or [::] with the port',
+      'decoymx.yaml:4:65: decoys.primary.prefixes.3: 192.0.2.0/25 holds the real MX 192.0.2.25:25, which would be cut off',
+      'decoymx.yaml:6:14: decoys.backup.listen.0: 203.0.113.9 is in none of the prefixes: every call there would be reset',
+      'decoymx.yaml:7:16: decoys.backup.prefixes.0: nothing listens there: listen needs an address in 198.51.100.0/25, or 0.0.0.0 with the port',
+      'decoymx.yaml:7:16: decoys.backup.prefixes.0: 198.51.100.0/25 is in decoys.primary.prefixes already',
+    ])
+  })
+
   test('a file that is not there is a problem, not a crash', () => {
     expect(readSettings('/nonexistent/decoymx.yaml', {})).toMatchObject({
       ok: false,
