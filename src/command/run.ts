@@ -86,7 +86,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     keepMs: settings.journal.keep,
     journalBytesMax: settings.journal['max-megabytes'] * 1024 * 1024,
     maxAgeMs: settings.store['max-age'],
-    watched: settings['real-mx'].greet.length > 0,
+    watch: settings['real-mx'].greet.length > 0 ? 'witness' : 'blind',
     rules: () => rules,
     now,
     tell: (happening) => {

@@ -6,6 +6,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import { KIND_NAMES, KINDS, type Role, ROLES } from '../core/evidence.ts'
+import { WAIVED_WHYS } from '../core/outage.ts'
 
 const DECOYS = ['primary', 'backup'] as const
 const WORDS = ['allow', 'observe', 'defer', 'block'] as const
@@ -74,7 +75,7 @@ export function createMetrics(version: string) {
     decoyFaults: counter('decoy_faults_total', 'Errors without a name in the SMTP library', { role: DECOYS }),
     evidence: evidenceCounter(registers),
     waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', {
-      why: ['outage', 'grace', 'unwatched', 'pressure'],
+      why: WAIVED_WHYS,
     }),
     journalLost: counter('journal_lost_total', 'Events that could not be written to the journal', {}),
     rulings: counter('rulings_total', 'Decisions made or renewed, by word', { by: ['rules', 'operator'], word: WORDS }),

@@ -156,12 +156,18 @@ export type Evidence = {
   readonly times?: number | undefined
 }
 
-/** What we found when we greeted the real MX: it took us, said 4xx, could not be reached, or we cannot tell. */
+/**
+ * What we found when we looked at the real MXs: all would take mail; some of them would; none, but one says 4xx; none can be
+ * reached; or we cannot tell.
+ */
+export const OUTCOMES = ['up', 'partial', 'later', 'down', 'unsure'] as const
+
+/** One look at all the real MXs; `mx` names them. */
 export type Probe = {
   readonly type: 'probe'
   readonly at: Instant
   readonly mx: string
-  readonly outcome: 'up' | 'later' | 'down' | 'unsure'
+  readonly outcome: (typeof OUTCOMES)[number]
 }
 
 /** The operator's word. Release takes back a block or an allow and forgets the evidence that led there. */
@@ -243,7 +249,7 @@ const entrySchema = z.discriminatedUnion('type', [
     type: z.literal('probe'),
     at: instant,
     mx: text,
-    outcome: z.enum(['up', 'later', 'down', 'unsure']),
+    outcome: z.enum(OUTCOMES),
   }),
   z.object({
     seq: z.int().positive(),

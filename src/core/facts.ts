@@ -3,7 +3,8 @@
  *
  * A tally only counts up and widens a first and a last time, so tallies can arrive in any order, from any box, and the
  * facts come out the same: shared Redis needs no locks, and a replay ends where the daemon did. Each box numbers its
- * events; a record remembers the last number of each box it has taken in, so that what is sent twice counts once.
+ * events; a record remembers the last number of each box and lane it has taken in, so that what is sent twice counts
+ * once.
  */
 import { clientOf, type Evidence, type Instant, type Kind, KINDS, type Role, ROLES } from './evidence.ts'
 
@@ -38,6 +39,8 @@ export type Tally = {
   readonly seq: number
   /** How many sightings it is; without it one. */
   readonly times?: number | undefined
+  /** It waited for a probe, and so may come after events with higher numbers that did not. */
+  readonly waited?: true
 }
 
 export const HOUR_MS = 3_600_000
@@ -49,10 +52,19 @@ export const RETENTION_MS = 31 * 24 * HOUR_MS
 export const BUCKETS_MAX = 1024
 
 /** What a piece of evidence adds. */
-export function tally(evidence: Evidence, seq: number): Tally {
+export function tally({ evidence, seq, waited }: Pick<Tally, 'seq' | 'waited'> & { evidence: Evidence }): Tally {
   const { key, network } = clientOf(evidence)
-  const once = { key, network, fact: `${evidence.role}.${evidence.kind}` as const, at: evidence.at, seq }
-  return evidence.times === undefined ? once : { ...once, times: evidence.times }
+  const plain = { key, network, fact: `${evidence.role}.${evidence.kind}` as const, at: evidence.at, seq }
+  const { times } = evidence
+  return { ...plain, ...(times === undefined ? {} : { times }), ...(waited ? { waited } : {}) }
+}
+
+/**
+ * The row in which a tally's number rises: what is seen at one role is counted in order, and what waited for a probe in
+ * an order of its own. A record keeps the last number of each box and lane.
+ */
+export function laneOf({ fact, waited }: Tally): string {
+  return waited ? 'waited' : fact.slice(0, fact.indexOf('.'))
 }
 
 export function hourOf(at: Instant): number {

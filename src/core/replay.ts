@@ -12,7 +12,7 @@ import { type Client, clientOfKey, neverListed } from './client.ts'
 import { clientOf, type Entry, type Instant, type Word } from './evidence.ts'
 import { type Counts, type Facts, NO_COUNTS, tally, withSighting } from './facts.ts'
 import { effectOf, type Listing, renew, standOf } from './listing.ts'
-import { admit, type Guard, newGuard, type Numbered, type Waived } from './outage.ts'
+import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } from './outage.ts'
 import { covers, parsePrefix, type Prefix } from './prefixes.ts'
 import type { Rules, Standing } from './rules.ts'
 import { judge, type Verdict } from './verdict.ts'
@@ -38,11 +38,11 @@ type Ruling = { readonly prefix: Prefix; readonly word: Word }
 /** Most clients, networks and listings that a world keeps; the one touched longest ago is forgotten first. */
 export const CLIENTS_MAX = 1_000_000
 
-/** A world in which nothing has been seen. Watched: is there a witness, for whose word backup hits wait? */
-export function newWorld(rules: Rules, watched: boolean): World {
+/** A world in which nothing has been seen. Watch: who vouches for the real MX? */
+export function newWorld(rules: Rules, watch: Watch): World {
   return {
     rules,
-    guard: newGuard(watched),
+    guard: newGuard(watch),
     clients: new Map(),
     networks: new Map(),
     listings: new Map(),
@@ -110,8 +110,8 @@ export function factsOf(world: World, client: Client): Facts {
   return { own: counts, network: world.networks.get(client.network) ?? NO_COUNTS }
 }
 
-function count(world: World, { seq, evidence }: Numbered): void {
-  const { key, network, fact, at, times } = tally(evidence, seq)
+function count(world: World, hit: Numbered): void {
+  const { key, network, fact, at, times } = tally(hit)
   const { counts, forgottenAt } = world.clients.get(key) ?? UNKNOWN
   if (at > forgottenAt) keep(world.clients, key, { counts: withSighting(counts, fact, at, times), forgottenAt })
   keep(world.networks, network, withSighting(world.networks.get(network) ?? NO_COUNTS, fact, at, times))

@@ -3,15 +3,16 @@
  *
  * A story is told through the same three functions as the daemon's evidence (see replay.ts), on a clock of its own that
  * starts at STARTS_AT, a full hour. Steps happen in order of their `at`, and in the order of the file where it is the
- * same. With any look at the real MX in it, hits at the backup wait for the next look, as they do where a witness
- * watches; without, each counts at once.
+ * same. With any look at the real MX in it, polite hits at the backup wait for the next look, as they do where a witness
+ * watches; with `witness: none` nobody vouches for the real MX; without either it is taken to be up.
  */
 import { z } from 'zod'
 import { type Client, parseClient } from './client.ts'
 import { didYouMean, duration, type Path, type Problem, readDocument, show } from './document.ts'
-import { type Event, type Evidence, type Instant, type Kind, KIND_NAMES, KINDS } from './evidence.ts'
+import { type Event, type Evidence, type Instant, type Kind, KIND_NAMES, KINDS, OUTCOMES } from './evidence.ts'
 import { type Role, ROLES, type Word } from './evidence.ts'
 import { parsePrefix } from './prefixes.ts'
+import type { Watch } from './outage.ts'
 import { newWorld, step, verdictOf, type World } from './replay.ts'
 import type { Rules } from './rules.ts'
 import type { Reason } from './verdict.ts'
@@ -20,8 +21,7 @@ export type Story = {
   readonly file: string
   readonly title: string
   readonly because: string
-  /** Does it say how the real MX was? Then hits at the backup wait for the next look at it. */
-  readonly watched: boolean
+  readonly watch: Watch
   /** What happens and what is expected, in order of time. */
   readonly moments: readonly Moment[]
 }
@@ -54,15 +54,15 @@ const EVENTS_MAX = 100_000
 export function readStory(file: string, source: string): StoryReading {
   const read = readDocument(file, source, storySchema)
   if (!read.ok) return read
-  const { story: title, because, steps } = read.value
-  const moments = steps.flatMap((each, i) => momentsOf(each, read.lineOf(['steps', i, 'expect'])))
-  const watched = steps.some((each) => each['real-mx'] !== undefined)
-  return { ok: true, story: { file, title, because, watched, moments: moments.toSorted((a, b) => a.at - b.at) } }
+  const { story: title, because, witness, steps } = read.value
+  const moments = steps.flatMap((each, i) => momentsOf(each, i, read.lineOf(['steps', i, 'expect'])))
+  const watch = witness ? 'blind' : steps.some((each) => each['real-mx']) ? 'witness' : 'trusted'
+  return { ok: true, story: { file, title, because, watch, moments: moments.toSorted((a, b) => a.at - b.at) } }
 }
 
 export function runStory(story: Story, rules: Rules): Outcome[] {
   const outcomes: Outcome[] = []
-  let world = newWorld(rules, story.watched)
+  let world = newWorld(rules, story.watch)
   let seq = 0
   for (const moment of story.moments) {
     if ('event' in moment) world = step(world, { seq: ++seq, event: moment.event })
@@ -137,7 +137,7 @@ const stepSchema = z
     client: some(client).optional().describe('Who comes; of a list, one after the other'),
     visits: z.enum(ROLES).optional().describe('Which MX: our primary or backup decoy, or the real one'),
     and: some(kind).optional().describe('What it does there; a contact, or at the real MX passed, goes without saying'),
-    'real-mx': z.enum(['up', 'later', 'down', 'unsure']).optional().describe('What our look at the real MX found'),
+    'real-mx': z.enum(OUTCOMES).optional().describe('What our look at the real MX found'),
     operator: operatorSchema.optional(),
     expect: expectSchema.optional(),
     times: z.int().min(1).max(TIMES_MAX).optional().describe('How often in all'),
@@ -165,10 +165,13 @@ export const storySchema = z
   .strictObject({
     story: sentence.describe('What happens, in one line'),
     because: sentence.describe('Why the rules must say so'),
+    witness: z.enum(['none']).optional().describe('Nobody looks at the real MX; at best its questions vouch for it'),
     steps: z.array(stepSchema).min(1).max(STEPS_MAX),
   })
-  .superRefine(({ steps }, ctx) => {
+  .superRefine(({ witness, steps }, ctx) => {
     const mistake = (message: string) => ctx.addIssue({ code: 'custom', path: ['steps'], message })
+    if (witness && steps.some((each) => each['real-mx']))
+      mistake('a look at the real MX, where there is no witness: leave out witness: none, or the looks')
     const events = steps.reduce((sum, each) => sum + timesOf(each) * ((each.and?.length ?? 0) + 1), 0)
     if (events > EVENTS_MAX) mistake(`these are ${events} events; at most ${EVENTS_MAX} are told`)
     if (steps.every((each) => !each.expect)) mistake('nothing is expected anywhere: a story wants at least one expect')
@@ -190,22 +193,29 @@ function timesOf(each: Step): number {
 }
 
 /** All that one step makes happen. */
-function momentsOf(each: Step, line: number): Moment[] {
+function momentsOf(each: Step, place: number, line: number): Moment[] {
   const start = STARTS_AT + each.at
   if (each.expect) return [{ at: start, expectation: { ...each.expect, line } }]
   if (each.operator) return [{ at: start, event: wordOf(each.operator, start) }]
   return Array.from({ length: timesOf(each) }, (_, i): Moment[] => {
     const at = start + i * (each.every ?? 0)
     if (each['real-mx']) return [{ at, event: { type: 'probe', at, mx: 'real-mx', outcome: each['real-mx'] } }]
-    return visitOf(each, i, at).map((event) => ({ at, event }))
+    return visitOf(each, `${place}-${i}`, i, at).map((event) => ({ at, event }))
   }).flat()
 }
 
-function visitOf({ visits, client: clients = [], and }: Step, turn: number, at: Instant): Evidence[] {
+function visitOf({ visits, client: clients = [], and }: Step, session: string, turn: number, at: Instant): Evidence[] {
   const who = clients[turn % clients.length]
   if (!visits || !who) return []
   const kinds: readonly Kind[] = visits === 'real' ? (and ?? ['passed']) : ['contact', ...(and ?? [])]
-  return [...new Set(kinds)].map((name) => ({ type: 'evidence', at, client: who.ip, role: visits, kind: name }))
+  return [...new Set(kinds)].map((name) => ({
+    type: 'evidence',
+    at,
+    client: who.ip,
+    role: visits,
+    kind: name,
+    session,
+  }))
 }
 
 function wordOf(words: z.output<typeof operatorSchema>, at: Instant): Word {

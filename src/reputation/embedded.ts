@@ -16,6 +16,7 @@ import {
   type Bucket,
   type Counts,
   type FactName,
+  laneOf,
   NO_COUNTS,
   RETENTION_MS,
   type Tally,
@@ -289,7 +290,7 @@ function ended(ruling: Ruling, now: Instant): boolean {
   return (ruling.until ?? Infinity) <= now
 }
 
-/** What is known under one key; for each `box/role` the last number that was taken in. */
+/** What is known under one key; for each `box/lane` the last number that was taken in. */
 type Record = { readonly counts: Counts; readonly seqs: ReadonlyMap<string, number>; readonly forgottenAt: Instant }
 
 const EMPTY: Record = { counts: NO_COUNTS, seqs: new Map(), forgottenAt: -1 }
@@ -297,8 +298,9 @@ const EMPTY: Record = { counts: NO_COUNTS, seqs: new Map(), forgottenAt: -1 }
 function withTallies(record: Record, box: string, tallies: readonly Tally[]): Record {
   const seqs = new Map(record.seqs)
   let { counts } = record
-  for (const { fact, at, seq, times } of tallies) {
-    const mark = `${box}/${fact.split('.', 1)[0]}`
+  for (const each of tallies) {
+    const { fact, at, seq, times } = each
+    const mark = `${box}/${laneOf(each)}`
     if (seq <= (seqs.get(mark) ?? 0)) continue
     seqs.set(mark, seq)
     if (at > record.forgottenAt) counts = withSighting(counts, fact, at, times)

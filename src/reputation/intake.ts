@@ -9,7 +9,7 @@ import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import { clientOf, type Entry, type Evidence, type Instant, type Word } from '../core/evidence.ts'
 import { lastAtDecoys, NO_COUNTS, tally } from '../core/facts.ts'
 import { endOf, type Listing, renew, type Stand } from '../core/listing.ts'
-import { admit, type Guard, newGuard, type Numbered, type Waived } from '../core/outage.ts'
+import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } from '../core/outage.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import { judge, type Verdict } from '../core/verdict.ts'
@@ -30,7 +30,7 @@ export type IntakeOptions = {
   readonly store: Store
   readonly ledger: Ledger
   readonly rules: () => Rules
-  readonly watched: boolean
+  readonly watch: Watch
   readonly now: () => Instant
   readonly tell: (happening: IntakeHappening) => void
 }
@@ -69,7 +69,7 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.#options = options
-    this.#guard = newGuard(options.watched)
+    this.#guard = newGuard(options.watch)
     this.#onDisk = options.journal.lastSeq
   }
 
@@ -212,7 +212,7 @@ export class Intake {
 
   async #count(counted: readonly Numbered[]): Promise<void> {
     const { store, journal, rules, now } = this.#options
-    const tallies = counted.map(({ evidence, seq }) => tally(evidence, seq))
+    const tallies = counted.map(tally)
     const touched = await store.add(journal.box, tallies, this.#cursor)
     const atDecoys = new Map(
       counted

@@ -28,7 +28,7 @@ end
 
 /**
  * Adds the tallies that are not in yet and returns the buckets; without tallies it only reads. ARGV: box, retention,
- * most buckets; then fact, hour, at, seq and times of each tally.
+ * most buckets; then fact, hour, at, seq, times and lane of each tally.
  */
 const ADD = `${LUA}
 local key, box, retention, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -43,9 +43,9 @@ local stored = redis.call('HGETALL', key)
 for i = 1, #stored, 2 do record[stored[i]] = stored[i + 1] end
 
 local forgotten = whole(record['forgotten']) or -1
-for i = 4, #ARGV, 5 do
+for i = 4, #ARGV, 6 do
   local fact, at, seq, times = ARGV[i], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
-  local mark = 'seq ' .. box .. '/' .. string.match(fact, '^%a+')
+  local mark = 'seq ' .. box .. '/' .. ARGV[i + 5]
   if seq > (whole(record[mark]) or 0) then
     record[mark], changed[mark] = digits(seq), true
     if at > forgotten then

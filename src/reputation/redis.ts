@@ -1,7 +1,7 @@
 /**
  * The store that several boxes share: Redis, one script per record, so that every step is whole and can be repeated.
  *
- *     decoymx:{<key>}:facts          hash: `<fact> <hour>` -> `count first last`, `seq <box>/<role>`, `forgotten`
+ *     decoymx:{<key>}:facts          hash: `<fact> <hour>` -> `count first last`, `seq <box>/<lane>`, `forgotten`
  *     decoymx:cursor:{<box>}         number
  *     decoymx:{rulings}              hash: id -> JSON
  *     decoymx:{rulings}:until        sorted set: id by the end of its ruling
@@ -20,6 +20,7 @@ import {
   type Counts,
   type FactName,
   hourOf,
+  laneOf,
   RETENTION_MS,
   type Tally,
 } from '../core/facts.ts'
@@ -209,9 +210,7 @@ class RedisStore implements Store {
     let flat: unknown = []
     for (let i = 0; i < tallies.length; i += TALLIES_MAX) {
       this.#stillIn(epoch)
-      const rows = tallies
-        .slice(i, i + TALLIES_MAX)
-        .flatMap(({ fact, at, seq, times = 1 }) => [fact, hourOf(at), at, seq, times])
+      const rows = tallies.slice(i, i + TALLIES_MAX).flatMap(rowOf)
       flat = await this.#redis.decoymxAdd(recordKey(key), box, RETENTION_MS, BUCKETS_MAX, ...rows)
     }
     return this.#countsOf(key, flat)
@@ -320,6 +319,11 @@ function readChange(message: string): Change | undefined {
 }
 
 /** A flat reply `field, value, field, value, ...` in pairs; anything else in it is left out. */
+/** What the script wants of a tally. */
+function rowOf(tally: Tally): (string | number)[] {
+  return [tally.fact, hourOf(tally.at), tally.at, tally.seq, tally.times ?? 1, laneOf(tally)]
+}
+
 function* pairs(flat: unknown): Generator<readonly [string, string]> {
   if (!Array.isArray(flat)) return
   for (let i = 0; i + 1 < flat.length; i += 2) yield [String(flat[i]), String(flat[i + 1])]

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Client } from '../core/client.ts'
 import type { Event, Instant, Role, Witness, Word } from '../core/evidence.ts'
 import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
+import type { Watch } from '../core/outage.ts'
 import type { Rules } from '../core/rules.ts'
 import { judge, type Verdict } from '../core/verdict.ts'
 import { type Decide, type Decision, decider } from './decision.ts'
@@ -32,7 +33,7 @@ export type ReputationOptions = {
   readonly journalBytesMax: number
   /** Older than this, our copy of the rulings is not used to refuse anyone. */
   readonly maxAgeMs: number
-  readonly watched: boolean
+  readonly watch: Watch
   readonly rules: () => Rules
   readonly now: () => Instant
   readonly tell: (happening: ReputationHappening) => void
@@ -102,7 +103,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     store,
     ledger,
     rules,
-    watched: options.watched,
+    watch: options.watch,
     now,
     tell: (it) => tell({ from: 'intake', it }),
   })

@@ -65,7 +65,7 @@ export type Store = {
    * Adds each tally to the record of its key and to that of its network, once, however often it is sent, and answers
    * with the counts of every record it touched (duplicates touch, too). `upTo` becomes the box's cursor once all is in.
    *
-   * Within one box and one role, tallies arrive in rising order of `seq`; that is how a repeated one is known. When it
+   * Within one box and one lane (`laneOf`), tallies arrive in rising order of `seq`; that is how a repeated one is known. When it
    * rejects, some may be in and some not: sending the same again puts that right. It rejects with `Rewound`, once and
    * before anything is added, when the store has lost what it had: then deliver again from its cursor.
    */

@@ -100,7 +100,7 @@ test('the catalogue names each fact once, and no decoy kind at the real MX', () 
 
 test('a tally goes to the client and its network, under the number of its event', () => {
   const evidence: Evidence = { type: 'evidence', at: 5, client: '2001:db8:1:2::9', role: 'backup', kind: 'recipient' }
-  expect(tally(evidence, 12)).toEqual({
+  expect(tally({ evidence, seq: 12 })).toEqual({
     key: '2001:db8:1:2::/64',
     network: '2001:db8:1::/48',
     fact: 'backup.recipient',
@@ -111,7 +111,7 @@ test('a tally goes to the client and its network, under the number of its event'
 
 test('one line may tell of many sightings: they count as so many, in whatever order they come', () => {
   const often: Evidence = { type: 'evidence', at: 5, client: '192.0.2.7', role: 'backup', kind: 'contact', times: 40 }
-  expect(tally(often, 12)).toMatchObject({ fact: 'backup.contact', at: 5, seq: 12, times: 40 })
+  expect(tally({ evidence: often, seq: 12 })).toMatchObject({ fact: 'backup.contact', at: 5, seq: 12, times: 40 })
   const fact = 'backup.contact'
   const merged = withSighting(withSighting(NO_COUNTS, fact, 9), fact, 5, 40)
   expect(merged.get(fact)).toEqual([{ hour: 0, count: 41, first: 5, last: 9 }])

@@ -12,7 +12,7 @@ import {
   type Word,
 } from '../../src/core/evidence.ts'
 import { HOUR_MS, NO_COUNTS, total, withSighting } from '../../src/core/facts.ts'
-import { admit, newGuard } from '../../src/core/outage.ts'
+import { admit, newGuard, type Watch } from '../../src/core/outage.ts'
 import { CLIENTS_MAX, factsOf, newWorld, step, verdictOf, type World } from '../../src/core/replay.ts'
 import { readRules, type Rules } from '../../src/core/rules.ts'
 
@@ -50,8 +50,8 @@ const said = (at: Instant, word: Word['word'], target: string, until?: Instant):
 })
 const probe = (at: Instant, outcome: 'up' | 'down' = 'up'): Event => ({ type: 'probe', at, mx: 'mx', outcome })
 
-const tell = (events: readonly Event[], watched = false, under = rules): World =>
-  events.reduce((world, event, i) => step(world, { seq: i + 1, event }), newWorld(under, watched))
+const tell = (events: readonly Event[], watch: Watch = 'trusted', under = rules): World =>
+  events.reduce((world, event, i) => step(world, { seq: i + 1, event }), newWorld(under, watch))
 const wordOf = (world: World, ip: string, now: Instant) => verdictOf(world, client(ip), now).word
 
 const IPS = ['203.0.113.9', '203.0.113.10', '198.51.100.1', '2001:db8:1:2::1', '2001:db8:1:3::1', '10.0.0.1']
@@ -64,6 +64,7 @@ const TARGETS = [
   '0.0.0.0/0',
 ]
 const moment = fc.nat(40 * HOUR_MS).map((ms) => T0 + ms)
+const anyWatch = fc.constantFrom<Watch>('witness', 'blind', 'trusted')
 const anyEvent: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 8,
@@ -100,9 +101,9 @@ const END = T0 + 41 * HOUR_MS
 describe('any recording', () => {
   test('ends in the facts of what was admitted and not forgotten', () => {
     fc.assert(
-      fc.property(recording, fc.boolean(), (events, watched) => {
-        const world = tell(events, watched)
-        let guard = newGuard(watched)
+      fc.property(recording, anyWatch, (events, watch) => {
+        const world = tell(events, watch)
+        let guard = newGuard(watch)
         let kept: Evidence[] = []
         events.forEach((event, i) => {
           const admission = admit(guard, i + 1, event)
@@ -179,7 +180,7 @@ describe("the rules' word", () => {
 
   test('the allow-list of the rules stands above the operator’s block, until its end', () => {
     const listed = rulesWith('allow:\n  - client: 203.0.113.0/24\n    because: a friend\n    until: 2026-01-06\n')
-    const world = tell([...offence(T0, '203.0.113.9'), said(T0, 'block', '203.0.113.9/32')], false, listed)
+    const world = tell([...offence(T0, '203.0.113.9'), said(T0, 'block', '203.0.113.9/32')], 'trusted', listed)
     expect(verdictOf(world, client('203.0.113.9'), T0)).toMatchObject({
       word: 'allow',
       by: 'rules',
@@ -273,10 +274,13 @@ describe("the operator's word", () => {
   })
 
   test('release forgets what still waits for a probe', () => {
-    const waiting = [probe(T0), ...offence(T0 + 1, '203.0.113.9')]
-    expect(wordOf(tell([...waiting, probe(T0 + MINUTE_MS)], true), '203.0.113.9', T0 + MINUTE_MS)).toBe('block')
+    const waiting = [
+      probe(T0),
+      ...['contact', 'trap-recipient'].map((kind) => seen(T0 + 1, '203.0.113.9', 'backup', kind as Kind)),
+    ]
+    expect(wordOf(tell([...waiting, probe(T0 + MINUTE_MS)], 'witness'), '203.0.113.9', T0 + MINUTE_MS)).toBe('observe')
     const released = [...waiting, said(T0 + 2, 'release', '203.0.113.0/24'), probe(T0 + MINUTE_MS)]
-    expect(verdictOf(tell(released, true), client('203.0.113.9'), T0 + MINUTE_MS)).toMatchObject({
+    expect(verdictOf(tell(released, 'witness'), client('203.0.113.9'), T0 + MINUTE_MS)).toMatchObject({
       word: 'clean',
       verdict: { score: 0 },
     })
@@ -292,16 +296,17 @@ test('what the guard let go by is counted, by its reason', () => {
     [
       seen(T0, '203.0.113.9', 'backup', 'contact'),
       probe(T0 + 1),
-      ...offence(T0 + 2, '203.0.113.9'),
+      seen(T0 + 2, '203.0.113.9', 'backup', 'contact'),
+      seen(T0 + 2, '203.0.113.9', 'backup', 'recipient'),
       probe(T0 + 3, 'down'),
     ],
-    true,
+    'witness',
   )
   expect(world.waived).toEqual({ unwatched: 1, outage: 2 })
 })
 
 test('a world keeps at most CLIENTS_MAX clients; the one touched longest ago goes first', () => {
-  const full = newWorld(rules, false)
+  const full = newWorld(rules, 'trusted')
   for (let i = 0; i < CLIENTS_MAX; i++) full.clients.set(`${i}`, { counts: NO_COUNTS, forgottenAt: 0 })
   const world = step(full, { seq: 1, event: seen(T0, '203.0.113.9', 'backup', 'contact') })
   expect(world.clients.size).toBe(CLIENTS_MAX)

@@ -30,6 +30,7 @@ describe('what a step makes happen', () => {
         client: BOT,
         role: 'backup',
         kind,
+        session: '0-0',
       })),
     )
     expect(eventsOf(`{ at: 1m, client: ${BOT}, visits: primary }`)).toMatchObject([
@@ -61,8 +62,8 @@ describe('what a step makes happen', () => {
       { type: 'probe', outcome: 'later', at: STARTS_AT },
       { type: 'probe', outcome: 'later', at: STARTS_AT + 60_000 },
     ])
-    expect(storyOf('{ at: 0s, real-mx: up }', EXPECT).watched).toBe(true)
-    expect(storyOf(TALKS, EXPECT).watched).toBe(false)
+    expect(storyOf('{ at: 0s, real-mx: up }', EXPECT).watch).toBe('witness')
+    expect(storyOf(TALKS, EXPECT).watch).toBe('trusted')
   })
 
   test("the operator's word, with its end", () => {
@@ -131,7 +132,7 @@ describe('what is expected', () => {
   test('and what the guard let go by', () => {
     const [outcome] = run(
       '{ at: 0s, real-mx: down }',
-      TALKS,
+      `{ at: 0s, client: ${BOT}, visits: backup, and: [recipient, hang-up] }`,
       '{ at: 1m, real-mx: up }',
       `{ at: 2m, expect: { client: ${BOT}, verdict: block } }`,
     )
@@ -246,12 +247,19 @@ describe('mistakes are told where they stand', () => {
       [
         's.yaml:4:5: steps.0: expected one of visits, real-mx, operator and expect in each step',
         's.yaml:5:11: steps.1.at: expected a time span like 15m, 24h or 7d, got "soon"',
-        's.yaml:6:24: steps.2.real-mx: expected up or later or down or unsure, got "sideways"',
+        's.yaml:6:24: steps.2.real-mx: expected up or partial or later or down or unsure, got "sideways"',
       ],
     ],
   ])('%s', (_, steps, expected) => {
     const read = readStory('s.yaml', written(...steps))
     expect(read.ok ? [] : read.problems.map(spellProblem)).toEqual(expected)
+  })
+
+  test('a look where nobody looks', () => {
+    const read = readStory('s.yaml', `witness: none\n${written('{ at: 0s, real-mx: up }', EXPECT)}`)
+    expect(read.ok ? [] : read.problems.map(({ message }) => message)).toEqual([
+      'steps: a look at the real MX, where there is no witness: leave out witness: none, or the looks',
+    ])
   })
 
   test('any file: a story that runs, or problems', () => {

@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { parseClient } from '../../src/core/client.ts'
 import type { Event, Kind, Role } from '../../src/core/evidence.ts'
 import { type Counts, total } from '../../src/core/facts.ts'
+import type { Watch } from '../../src/core/outage.ts'
 import type { Rules } from '../../src/core/rules.ts'
 import { openEmbedded } from '../../src/reputation/embedded.ts'
 import { Intake, type IntakeHappening } from '../../src/reputation/intake.ts'
@@ -30,7 +31,7 @@ type Box = {
 /** Everything between an event and a ruling, on a real disk; `wrap` may stand between intake and store. */
 async function box(
   path: string,
-  options: { rules?: () => Rules; watched?: boolean; wrap?: (store: Store) => Store; now?: () => number } = {},
+  options: { rules?: () => Rules; watch?: Watch; wrap?: (store: Store) => Store; now?: () => number } = {},
 ): Promise<Box> {
   const now = options.now ?? (() => NOON)
   const told: IntakeHappening[] = []
@@ -48,7 +49,7 @@ async function box(
     store: options.wrap?.(store) ?? store,
     ledger,
     rules: options.rules ?? (() => RULES),
-    watched: options.watched ?? false,
+    watch: options.watch ?? 'trusted',
     now,
     tell: (happening) => told.push(happening),
   })
@@ -165,14 +166,14 @@ describe('intake', () => {
   test('where a witness watches, a hit at the backup waits for the next good probe, over a restart, too', async () => {
     const path = folder()
     const probe = (at: number, outcome: 'up' | 'down'): Event => ({ type: 'probe', at, mx: '192.0.2.25:25', outcome })
-    const first = await box(path, { watched: true })
+    const first = await box(path, { watch: 'witness' })
     await first.record(probe(NOON, 'up'), seen('recipient', NOON + 1000))
     expect(countsOf(await first.store.counts(BOT))).toEqual({})
     expect(first.told).toContainEqual({ what: 'pending' })
     await first.record(probe(NOON + 2000, 'up'), seen('recipient', NOON + 3000))
     expect(countsOf(await first.store.counts(BOT))).toEqual({ 'backup.recipient': 1 })
     await first.close()
-    const second = await box(path, { watched: true })
+    const second = await box(path, { watch: 'witness' })
     await second.record(probe(NOON + 4000, 'down'), seen('recipient', NOON + 5000), probe(NOON + 6000, 'up'))
     expect(countsOf(await second.store.counts(BOT))).toEqual({ 'backup.recipient': 1 })
     expect(second.told.filter(({ what }) => what === 'waived').map((it) => 'why' in it && it.why)).toEqual([

@@ -135,6 +135,18 @@ describe.each([EMBEDDED, REDIS])('the store: $kind', (kind) => {
     expect(await store.counts('203.0.113.9')).toEqual(modelOf([...early, late, late]).get('203.0.113.9'))
   })
 
+  test('counts what waited for a probe once, though what did not wait came before it under a higher number', async () => {
+    const store = await opened(kind)
+    const waited = [2, 3].map((seq) => ({ ...tallyOf(seq, '203.0.113.9', 'backup.recipient'), waited: true as const }))
+    const atOnce = tallyOf(4, '203.0.113.9', 'backup.early-talk')
+    await store.add('box', [atOnce], 1)
+    for (let again = 0; again < 2; again++) await store.add('box', [...waited, atOnce], 4)
+    for (const key of [atOnce.key, atOnce.network]) {
+      const counts = await store.counts(key)
+      expect([total(counts, 'backup.recipient'), total(counts, 'backup.early-talk')]).toEqual([2, 1])
+    }
+  })
+
   test('ends with the same counts whatever the order of boxes and roles, and however often it is sent', async () => {
     const store = await opened(kind)
     let run = 0
