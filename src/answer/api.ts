@@ -11,11 +11,11 @@ import { z } from 'zod'
 import { type Client, clientOfKey, neverListed, parseClient } from '../core/client.ts'
 import type { Credit } from '../core/credit.ts'
 import { duration, type Problem } from '../core/document.ts'
-import type { Instant, Role, Word } from '../core/evidence.ts'
-import { FACT_NAMES, total } from '../core/facts.ts'
+import { type Instant, KIND_NAMES, type Role, type Word } from '../core/evidence.ts'
+import { type Counts, FACT_NAMES, type FactName, total, WAIVED_FACTS } from '../core/facts.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Excuse } from '../core/verdict.ts'
-import type { Explanation, Reputation, Ruling } from '../reputation/reputation.ts'
+import type { Explanation, Reputation, ReputationState, Ruling } from '../reputation/reputation.ts'
 
 export type ApiOptions = {
   readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say'>
@@ -67,6 +67,12 @@ export type ClientView = {
   readonly contacts: Record<Role, number>
   readonly networkContacts: Record<Role, number>
   readonly facts: Record<string, number>
+  /** What was seen at the backup and did not count, under the guard's reason, like `outage.recipient`. */
+  readonly waived: Record<string, number>
+  /** What was seen at the backup and waits for the next look at the real MX, by kind. */
+  readonly pending: Record<string, number>
+  /** Why the order of visits counts for nothing now, and until when, if known; null while it counts. */
+  readonly freeze: ReputationState['freeze']
   readonly rules: string
 }
 
@@ -200,7 +206,7 @@ const wordSchema = z.strictObject({
 
 function viewOf(
   client: Client,
-  { decision, verdict, facts, contacts, networkContacts }: Explanation,
+  { decision, verdict, facts, contacts, networkContacts, pending, freeze }: Explanation,
   rules: string,
 ): ClientView {
   const byEntry = verdict?.allowedBy
@@ -239,9 +245,14 @@ function viewOf(
     })),
     contacts,
     networkContacts,
-    facts: Object.fromEntries(
-      FACT_NAMES.map((name) => [name, total(facts.own, name)] as const).filter(([, n]) => n > 0),
+    facts: totals(facts.own, FACT_NAMES),
+    waived: totals(facts.own, WAIVED_FACTS),
+    pending: Object.fromEntries(
+      KIND_NAMES.map((kind) => [kind, pending.filter((each) => each.kind === kind).length] as const).filter(
+        ([, n]) => n > 0,
+      ),
     ),
+    freeze: freeze ? { why: freeze.why, until: iso(freeze.until) } : null,
     rules,
   }
 }
@@ -254,6 +265,11 @@ function viewOfCredit(credit: Credit): ClientView['standing']['credit'] {
     network: rounded(credit.network),
     last: credit.last > 0 ? iso(credit.last) : null,
   }
+}
+
+/** How often each of these facts was seen, of those that were. */
+function totals(counts: Counts, names: readonly FactName[]): Record<string, number> {
+  return Object.fromEntries(names.map((name) => [name, total(counts, name)] as const).filter(([, n]) => n > 0))
 }
 
 function viewOfRuling(ruling: Ruling): RulingView {

@@ -80,6 +80,8 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     for (const decoy of decoys) decoy.reconsider()
   }
 
+  // Evidence that waits may be found in the journal before there is a witness to nudge.
+  let realMx: RealMx | undefined
   const reputation = await openReputation({
     folder: where.state,
     redisUrl: settings.store.url,
@@ -96,7 +98,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     },
   })
   const { witness, decide } = reputation
-  const realMx =
+  realMx =
     settings['real-mx'].greet.length > 0 && parts.has('decoys')
       ? witnessOf(settings, witness, now, tell.witness)
       : undefined

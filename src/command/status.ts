@@ -1,8 +1,9 @@
 /**
  * `status`: one screen about the whole appliance; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
  */
-import { type Screen, span, table } from '../console/terminal.ts'
+import { type Screen, span, table, when } from '../console/terminal.ts'
 import type { Probe } from '../core/evidence.ts'
+import type { Freeze } from '../core/outage.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
 
@@ -68,6 +69,19 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
 }
 
+/** Why order counts for nothing now, in words. Violations count all the same. */
+export function frozen(freeze: NonNullable<ReputationState['freeze']>, now: number): string {
+  const until = freeze.until === null ? '' : ` until ${when(freeze.until, now)}`
+  return `The order of visits counts for nothing now${until}: ${FROZEN[freeze.why]}; violations still count`
+}
+
+const FROZEN: Record<Freeze['why'], string> = {
+  outage: 'the real MX does not take mail, or one of them does not',
+  grace: 'the real MX was away lately, and senders remember it',
+  unwatched: 'the last look at the real MX is too long ago',
+  blind: 'nobody looks at the real MX (real-mx in the settings), and it has not asked us lately',
+}
+
 function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Screen, now: number): string[] {
   const { colours } = screen
   const paint = [colours.green, colours.yellow, colours.red][level] as (text: string) => string
@@ -81,6 +95,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     `  Store       ${view.reputation.store}, copy ${view.reputation.ledger}; ${view.reputation.waiting} events on their way`,
     `  Rules       ${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,
     `  Witness     ${view.witness}`,
+    `  Order       ${view.reputation.freeze ? frozen(view.reputation.freeze, now) : 'counts: the real MX is known to take mail'}`,
     '',
     ...table(
       screen,

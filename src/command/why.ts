@@ -7,8 +7,10 @@ import type { ClientView, RulingView } from '../answer/api.ts'
 import { type Screen, span, when } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
+import type { Waived } from '../core/outage.ts'
 import { ask } from './appliance.ts'
 import { type Complain, printRulings } from './decisions.ts'
+import { frozen } from './status.ts'
 
 const EXIT_OF: Record<string, number> = { clean: 0, observe: 10, defer: 10, block: 11, allow: 12 }
 
@@ -73,6 +75,7 @@ function page(view: ClientView, screen: Screen, now: number): string[] {
     ...arithmetic(view, screen, now),
     ...earned(view, now),
     ...visits(view),
+    ...uncounted(view, now),
     ...next(view, colours),
   ]
 }
@@ -152,6 +155,31 @@ function visits({ contacts, networkContacts, network, facts }: ClientView): stri
     `  Its network ${network}: ${count(networkContacts)}`,
     ...(seen.length > 0 ? [`  Seen: ${seen.join(', ')}`] : []),
   ]
+}
+
+/** What the guard held back, and why: nobody shall wonder where a visit went. */
+function uncounted({ waived, pending, freeze }: ClientView, now: number): string[] {
+  const names = (kinds: Record<string, number>) => Object.entries(kinds).map(([kind, n]) => `${kind} ${n}`)
+  const because = Object.entries(WAIVED).flatMap(([why, sentence]) => {
+    const kinds = Object.entries(waived).filter(([fact]) => fact.startsWith(`${why}.`))
+    if (kinds.length === 0) return []
+    const told = names(Object.fromEntries(kinds.map(([fact, n]) => [fact.slice(why.length + 1), n])))
+    return [`  Not counted: ${told.join(', ')}: ${sentence}`]
+  })
+  const waits = names(pending)
+  return [
+    ...because,
+    ...(waits.length > 0 ? [`  Waiting for the next look at the real MX: ${waits.join(', ')}`] : []),
+    ...(freeze ? [`  ${frozen(freeze, now)}`] : []),
+  ]
+}
+
+const WAIVED: Record<Waived['why'], string> = {
+  outage: 'the real MX did not take mail, or one of them did not',
+  grace: 'too soon after an outage of the real MX',
+  unwatched: 'the real MX had not been looked at just before',
+  blind: 'nobody knew whether the real MX took mail',
+  pressure: 'too much waited at once',
 }
 
 function next(view: ClientView, colours: Screen['colours']): string[] {

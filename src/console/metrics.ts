@@ -20,6 +20,7 @@ export type Levels = {
   readonly reputation: {
     readonly ledgerAgeMs: number
     readonly waiting: number
+    readonly freeze: { readonly why: string } | null
     readonly rulings: Record<'rules' | 'operator', Record<(typeof WORDS)[number], number>>
   }
   readonly realMx: { readonly outcome: string } | null
@@ -173,6 +174,11 @@ export function createMetrics(version: string) {
   gauge('evidence_waiting', 'Events in the journal that the store has not yet', (now) => now.reputation.waiting)
   gauge('real_mx_up', '1 while the witness finds the real MX up, 0 while not, NaN without a witness', (now) =>
     now.realMx ? Number(now.realMx.outcome === 'up') : Number.NaN,
+  )
+  gauge(
+    'order_frozen',
+    '1 while the order of visits counts for nothing, because nobody vouches for the real MX',
+    (now) => Number(now.reputation.freeze !== null),
   )
   gauge('rules_sound', '1 while the rules file is the one in use, 0 while a bad file keeps the old rules', (now) =>
     now.rules.problems.length === 0 ? 1 : 0,

@@ -7,14 +7,23 @@
  * once.
  */
 import { clientOf, type Evidence, type Instant, type Kind, KINDS, type Role, ROLES } from './evidence.ts'
+import { type Numbered, WAIVED_WHYS, type Waived } from './outage.ts'
 
-/** `backup.early-talk`, `real.passed`, ...: the role, a dot, the kind. Rules name facts by this. */
-export type FactName = `${Role}.${Kind}`
+/**
+ * `backup.early-talk`, `real.passed`, ...: the role, a dot, the kind. Rules name facts by this. What the guard waived stands
+ * under its reason instead, `outage.recipient`: it can be told of, and no rule can weigh it.
+ */
+export type FactName = `${Role | Waived['why']}.${Kind}`
 
 export const FACT_NAMES: readonly FactName[] = ROLES.flatMap((role) =>
   (Object.keys(KINDS) as Kind[])
     .filter((kind) => (KINDS[kind].roles as readonly Role[]).includes(role))
     .map((kind): FactName => `${role}.${kind}`),
+)
+
+/** What was seen at the backup and did not count. */
+export const WAIVED_FACTS: readonly FactName[] = WAIVED_WHYS.flatMap((why) =>
+  FACT_NAMES.filter((name) => name.startsWith('backup.')).map((name): FactName => `${why}.${kindOf(name)}`),
 )
 
 /** Sightings of one fact within one hour (hours since 1970). */
@@ -39,8 +48,11 @@ export type Tally = {
   readonly seq: number
   /** How many sightings it is; without it one. */
   readonly times?: number | undefined
-  /** It waited for a probe, and so may come after events with higher numbers that did not. */
-  readonly waited?: true
+  /**
+   * What is seen at one role arrives in rising order of `seq`; what had to wait for a probe, and what was waived, come later,
+   * each in an order of its own.
+   */
+  readonly lane?: 'waited' | 'waived'
 }
 
 export const HOUR_MS = 3_600_000
@@ -52,19 +64,19 @@ export const RETENTION_MS = 31 * 24 * HOUR_MS
 export const BUCKETS_MAX = 1024
 
 /** What a piece of evidence adds. */
-export function tally({ evidence, seq, waited }: Pick<Tally, 'seq' | 'waited'> & { evidence: Evidence }): Tally {
+export function tally(hit: Numbered | Waived): Tally {
+  const { evidence, seq } = hit
   const { key, network } = clientOf(evidence)
-  const plain = { key, network, fact: `${evidence.role}.${evidence.kind}` as const, at: evidence.at, seq }
-  const { times } = evidence
-  return { ...plain, ...(times === undefined ? {} : { times }), ...(waited ? { waited } : {}) }
+  const { at, kind, times } = evidence
+  const why = 'why' in hit ? hit.why : undefined
+  const lane = why ? 'waived' : hit.waited ? 'waited' : undefined
+  const plain = { key, network, fact: `${why ?? evidence.role}.${kind}` as const, at, seq }
+  return { ...plain, ...(times === undefined ? {} : { times }), ...(lane ? { lane } : {}) }
 }
 
-/**
- * The row in which a tally's number rises: what is seen at one role is counted in order, and what waited for a probe in
- * an order of its own. A record keeps the last number of each box and lane.
- */
-export function laneOf({ fact, waited }: Tally): string {
-  return waited ? 'waited' : fact.slice(0, fact.indexOf('.'))
+/** The row in which its number rises. A record keeps the last number of each box and lane. */
+export function laneOf({ fact, lane }: Tally): string {
+  return lane ?? fact.slice(0, fact.indexOf('.'))
 }
 
 export function hourOf(at: Instant): number {
@@ -110,17 +122,21 @@ export function total(counts: Counts, fact: FactName): number {
   return (counts.get(fact) ?? []).reduce((sum, bucket) => sum + bucket.count, 0)
 }
 
-/** How often a client came to each role: connections at the decoys, questions about it at the real MX. */
+/** How often a client came to each role: connections at the decoys, counted or not, questions about it at the real MX. */
 export function contactsOf(counts: Counts): Record<Role, number> {
   return {
     primary: total(counts, 'primary.contact'),
-    backup: total(counts, 'backup.contact'),
+    backup: ['backup', ...WAIVED_WHYS].reduce((sum, role) => sum + total(counts, `${role}.contact` as FactName), 0),
     real: total(counts, 'real.passed') + total(counts, 'real.deferred') + total(counts, 'real.refused'),
   }
 }
 
-/** When the client was last seen at a decoy; 0 if never. */
+/** When the client was last seen at a decoy, and it counted; 0 if never. */
 export function lastAtDecoys(counts: Counts): Instant {
-  const decoys = [...counts].filter(([fact]) => !fact.startsWith('real.'))
+  const decoys = [...counts].filter(([fact]) => fact.startsWith('primary.') || fact.startsWith('backup.'))
   return Math.max(0, ...decoys.flatMap(([, buckets]) => buckets.map((bucket) => bucket.last)))
+}
+
+function kindOf(name: FactName): Kind {
+  return name.slice(name.indexOf('.') + 1) as Kind
 }

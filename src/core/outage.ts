@@ -6,7 +6,8 @@
  * for the witness's next look, and counts if all real MXs were up before and after it, and for a while (`graceOf`).
  *
  * An outage excuses where a client comes, not how it behaves: what no mail server ever does (`INEXCUSABLE`) counts at once,
- * and so does what it says afterwards in the same session, for that client is no mail server that was sent on.
+ * and so does what it says afterwards in the same session, for that client is no mail server that was sent on. So does
+ * mail for others, for no outage of our real MX sends that here.
  *
  * Where nobody looks, the questions of the real MX are all that vouches for it: it lives, for it asks us. Two questions
  * near each other stand for two looks. Without either the guard is blind, and no order counts at all.
@@ -96,8 +97,10 @@ export function admit(guard: Guard, seq: number, event: Event): Admission {
   if (known) return { guard, counted: [hit], waived: [] }
   if (INEXCUSABLE.has(event.kind))
     return { guard: { ...guard, rude: [...guard.rude, session].slice(-RUDE_MAX) }, counted: [hit], waived: [] }
+  if (event.kind === 'foreign-recipient') return { guard, counted: [hit], waived: [] }
+  // The next question will be too late for those that wait already, too.
   if (guard.watch === 'blind' && !vouchedFor(guard, event.at))
-    return { guard, counted: [], waived: [{ ...hit, why: 'blind' }] }
+    return { guard: { ...guard, pending: [] }, counted: [], waived: [...guard.pending, hit].map(blinded) }
   const pending = [...guard.pending, hit]
   const crowded = pending.length > PENDING_MAX ? pending.splice(0, 1) : []
   return { guard: { ...guard, pending }, counted: [], waived: crowded.map((each) => ({ ...each, why: 'pressure' })) }
@@ -169,6 +172,10 @@ function lengthened(outage: Guard['outage'], at: Instant): NonNullable<Guard['ou
 
 function graceOf({ since, until }: NonNullable<Guard['outage']>): number {
   return Math.min(Math.max(GRACE_MS, (until - since) / 2), GRACE_MAX_MS)
+}
+
+function blinded(hit: Numbered): Waived {
+  return { ...hit, why: 'blind' }
 }
 
 function vouchedFor({ askedAt }: Guard, at: Instant): boolean {

@@ -54,7 +54,7 @@ export function newWorld(rules: Rules, watch: Watch): World {
 /** The world after one more entry. */
 export function step(world: World, { seq, event }: Entry): World {
   const { guard, counted, waived } = admit(world.guard, seq, event)
-  for (const hit of counted) count(world, hit)
+  for (const hit of [...counted, ...waived]) count(world, hit)
   const atDecoys = counted.filter(({ evidence }) => evidence.role !== 'real').map(({ evidence }) => clientOf(evidence))
   for (const client of new Map(atDecoys.map((each) => [each.key, each])).values()) rule(world, client, event.at)
   const letGo = waived.reduce((sum, { why }) => ({ ...sum, [why]: (sum[why] ?? 0) + 1 }), world.waived)
@@ -110,7 +110,7 @@ export function factsOf(world: World, client: Client): Facts {
   return { own: counts, network: world.networks.get(client.network) ?? NO_COUNTS }
 }
 
-function count(world: World, hit: Numbered): void {
+function count(world: World, hit: Numbered | Waived): void {
   const { key, network, fact, at, times } = tally(hit)
   const { counts, forgottenAt } = world.clients.get(key) ?? UNKNOWN
   if (at > forgottenAt) keep(world.clients, key, { counts: withSighting(counts, fact, at, times), forgottenAt })

@@ -9,7 +9,16 @@ import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import { clientOf, type Entry, type Evidence, type Instant, type Word } from '../core/evidence.ts'
 import { lastAtDecoys, NO_COUNTS, tally } from '../core/facts.ts'
 import { endOf, type Listing, renew, type Stand } from '../core/listing.ts'
-import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } from '../core/outage.ts'
+import {
+  admit,
+  type Freeze,
+  freezeOf,
+  type Guard,
+  newGuard,
+  type Numbered,
+  type Waived,
+  type Watch,
+} from '../core/outage.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import { judge, type Verdict } from '../core/verdict.ts'
@@ -40,6 +49,8 @@ const BATCH_MAX = 500
 /** Events kept in memory for delivery; beyond it they are read from the journal again when their turn comes. */
 const QUEUE_MAX = 20_000
 const WORDS_MAX = 1000
+/** Entries before the cursor that are read at a start, so that the guard knows of the last outage. */
+const RECALL_MAX = 50_000
 /** Between two tries of a delivery that failed. */
 const RETRY_MS = [50, 100, 200, 500, 1000]
 /** A listing is written again only when its end moves by more than this. */
@@ -76,6 +87,17 @@ export class Intake {
   /** How many events are on disk and not yet in the store. */
   get waiting(): number {
     return this.#onDisk - this.#delivered
+  }
+
+  /** Why the order of visits counts for nothing now; undefined while it counts. */
+  get freeze(): Freeze | undefined {
+    return freezeOf(this.#guard, this.#options.now())
+  }
+
+  /** What was seen of this client and waits for the next probe. */
+  pendingOf(client: Client): readonly Evidence[] {
+    const evidence = this.#guard.pending.map((hit) => hit.evidence)
+    return evidence.filter((each) => clientOf(each).key === client.key)
   }
 
   /** Goes on where the store's cursor stands. Settles when what was on disk is delivered, or after `withinMs`. */
@@ -156,6 +178,13 @@ export class Intake {
       journal.skipTo(cursor)
       this.#taken = this.#delivered = this.#cursor = cursor
       this.#placed = true
+      this.#guard = newGuard(this.#options.watch)
+      for await (const entry of journal.read(Math.max(0, cursor - RECALL_MAX))) {
+        if (entry.seq > cursor) break
+        this.#guard = admit(this.#guard, entry.seq, entry.event).guard
+      }
+      // What waited then is decided: the cursor stands before whatever still waits.
+      this.#guard = { ...this.#guard, pending: [] }
     }
     this.#queue = []
     for (let before = -1; before < this.#taken && this.#placed && !this.#closed;) {
@@ -175,6 +204,7 @@ export class Intake {
 
   async #deliver(batch: readonly Entry[]): Promise<void> {
     const counted: Numbered[] = []
+    const waived: Waived[] = []
     const words: { seq: number; word: Word }[] = []
     for (const { seq, event } of batch) {
       this.#taken = Math.max(this.#taken, seq)
@@ -182,14 +212,14 @@ export class Intake {
       const admission = admit(this.#guard, seq, event)
       this.#guard = admission.guard
       counted.push(...admission.counted)
-      for (const { evidence, why } of admission.waived) this.#options.tell({ what: 'waived', evidence, why })
+      waived.push(...admission.waived)
     }
     if (this.#guard.pending.length > 0) this.#options.tell({ what: 'pending' })
     // Hits that wait for a probe keep the cursor before them, so that a restart finds them in the journal again.
     const upTo = Math.min(this.#taken, (this.#guard.pending[0]?.seq ?? Infinity) - 1)
     const done = await this.#persist(async () => {
       try {
-        await this.#count(counted)
+        await this.#count(counted, waived)
       } catch (error) {
         if (error instanceof Rewound) return 'rewound'
         throw error
@@ -207,12 +237,14 @@ export class Intake {
     }
     if (done !== 'done') return
     for (const { evidence } of counted) this.#options.tell({ what: 'counted', evidence })
+    for (const { evidence, why } of waived) this.#options.tell({ what: 'waived', evidence, why })
     this.#advance(this.#taken)
   }
 
-  async #count(counted: readonly Numbered[]): Promise<void> {
+  /** What was waived is kept, too, under the reason: it weighs nothing, and can be told of. */
+  async #count(counted: readonly Numbered[], waived: readonly Waived[]): Promise<void> {
     const { store, journal, rules, now } = this.#options
-    const tallies = counted.map(tally)
+    const tallies = [...counted, ...waived].map(tally)
     const touched = await store.add(journal.box, tallies, this.#cursor)
     const atDecoys = new Map(
       counted

@@ -4,9 +4,9 @@
  */
 import { join } from 'node:path'
 import type { Client } from '../core/client.ts'
-import type { Event, Instant, Role, Witness, Word } from '../core/evidence.ts'
+import type { Event, Evidence, Instant, Role, Witness, Word } from '../core/evidence.ts'
 import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
-import type { Watch } from '../core/outage.ts'
+import type { Freeze, Watch } from '../core/outage.ts'
 import type { Rules } from '../core/rules.ts'
 import { judge, type Verdict } from '../core/verdict.ts'
 import { type Decide, type Decision, decider } from './decision.ts'
@@ -48,6 +48,10 @@ export type Explanation = {
   readonly contacts: Record<Role, number>
   /** Neighbours count as seen, too. */
   readonly networkContacts: Record<Role, number>
+  /** What was seen of it at the backup and waits for the next look at the real MX. */
+  readonly pending: readonly Evidence[]
+  /** Why the order of visits counts for nothing now; undefined while it counts. */
+  readonly freeze: Freeze | undefined
 }
 
 export type ReputationState = {
@@ -55,6 +59,8 @@ export type ReputationState = {
   readonly ledger: Ledger['state']
   readonly ledgerAgeMs: number
   readonly waiting: number
+  /** Why the order of visits counts for nothing now, and until when, if known; null while it counts. */
+  readonly freeze: { readonly why: Freeze['why']; readonly until: string | null } | null
   readonly rulings: Record<'rules' | 'operator', Record<Ruling['word'], number>>
 }
 
@@ -128,12 +134,17 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       const facts = await within(EXPLAIN_MS, factsOf(store, client))
       const verdict = facts ? judge(client, facts, rules(), now()) : undefined
       const { own, network } = facts ?? NO_FACTS
+      const contacts = contactsOf(own)
+      const pending = intake.pendingOf(client)
+      const waiting = pending.filter(({ kind }) => kind === 'contact')
       return {
         decision: decide(client),
         verdict,
         facts: { own, network },
-        contacts: contactsOf(own),
+        contacts: { ...contacts, backup: contacts.backup + waiting.length },
         networkContacts: contactsOf(network),
+        pending,
+        freeze: intake.freeze,
       }
     },
     rulings: () => ledger.all(),
@@ -145,6 +156,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       ledger: ledger.state,
       ledgerAgeMs: ledger.ageMs,
       waiting: intake.waiting,
+      freeze: told(intake.freeze),
       rulings: countRulings(ledger),
     }),
     async close() {
@@ -155,6 +167,11 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       await store.close()
     },
   }
+}
+
+function told(freeze: Freeze | undefined): ReputationState['freeze'] {
+  if (!freeze) return null
+  return { why: freeze.why, until: freeze.until === undefined ? null : new Date(freeze.until).toISOString() }
 }
 
 function openStore({ folder, redisUrl, now, tell }: ReputationOptions): Promise<Store> {

@@ -8,8 +8,8 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { clientOfKey } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
-import { type Bucket, type Counts, FACT_NAMES, type FactName, hourOf, type Tally } from '../core/facts.ts'
 import type { Stand } from '../core/listing.ts'
+import { type Bucket, type Counts, FACT_NAMES, type FactName, hourOf, type Tally, WAIVED_FACTS } from '../core/facts.ts'
 import { parsePrefix } from '../core/prefixes.ts'
 import type { Standing } from '../core/rules.ts'
 
@@ -166,7 +166,7 @@ export function parsed(text: string): unknown {
   }
 }
 
-const KNOWN_FACTS: ReadonlySet<string> = new Set(FACT_NAMES)
+const KNOWN_FACTS: ReadonlySet<string> = new Set([...FACT_NAMES, ...WAIVED_FACTS])
 
 const instant = z.int().nonnegative()
 const stands = z.array(z.object({ word: z.enum(['observe', 'defer', 'block']), until: instant })).max(3)

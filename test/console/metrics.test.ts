@@ -9,6 +9,7 @@ const LEVELS: Levels = {
   reputation: {
     ledgerAgeMs: 1500,
     waiting: 3,
+    freeze: { why: 'blind' },
     rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } },
   },
   realMx: { outcome: 'down' },

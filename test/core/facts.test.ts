@@ -10,10 +10,12 @@ import {
   type FactName,
   HOUR_MS,
   hourOf,
+  laneOf,
   lastAtDecoys,
   NO_COUNTS,
   tally,
   total,
+  WAIVED_FACTS,
   withSighting,
 } from '../../src/core/facts.ts'
 
@@ -116,6 +118,17 @@ test('one line may tell of many sightings: they count as so many, in whatever or
   const merged = withSighting(withSighting(NO_COUNTS, fact, 9), fact, 5, 40)
   expect(merged.get(fact)).toEqual([{ hour: 0, count: 41, first: 5, last: 9 }])
   expect(withSighting(withSighting(NO_COUNTS, fact, 5, 40), fact, 9)).toEqual(merged)
+})
+
+test('what was waived is kept under its reason, in a lane of its own, and is still a contact', () => {
+  const evidence: Evidence = { type: 'evidence', at: 5, client: '203.0.113.9', role: 'backup', kind: 'contact' }
+  const waived = tally({ evidence, seq: 12, why: 'outage' })
+  expect([waived.fact, laneOf(waived), WAIVED_FACTS.includes(waived.fact)]).toEqual(['outage.contact', 'waived', true])
+  expect(laneOf(tally({ evidence, seq: 12, waited: true }))).toBe('waited')
+  expect(laneOf(tally({ evidence, seq: 12 }))).toBe('backup')
+  const counts = withSighting(withSighting(NO_COUNTS, 'outage.contact', 5), 'backup.contact', 6)
+  expect(contactsOf(counts)).toEqual({ primary: 0, backup: 2, real: 0 })
+  expect(lastAtDecoys(withSighting(NO_COUNTS, 'outage.contact', 5))).toBe(0)
 })
 
 test('contacts per role, totals, and when it was last at a decoy', () => {

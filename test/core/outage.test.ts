@@ -94,10 +94,11 @@ describe('whatever comes, in whatever order', () => {
   test('what waited, and what did not, come each in rising order: so a store knows a repeated one', () => {
     fc.assert(
       fc.property(fc.array(event, { maxLength: 80 }), watch, (events, who) => {
-        const { counted } = run(
+        const { counted, waived } = run(
           events.toSorted((a, b) => a.at - b.at),
           who,
         )
+        expect(waived.map(({ seq }) => seq)).toEqual(waived.map(({ seq }) => seq).toSorted((a, b) => a - b))
         for (const waited of [true, undefined])
           for (const role of ['primary', 'backup', 'real']) {
             const lane = counted.filter((each) => each.waited === waited && each.evidence.role === role)
@@ -139,7 +140,9 @@ describe('whatever comes, in whatever order', () => {
   })
 
   test('a polite session never counts at once at the backup, and never at all where nobody vouches', () => {
-    const polite = event.filter((each) => each.type !== 'evidence' || !INEXCUSABLE.has(each.kind))
+    const polite = event.filter(
+      (each) => each.type !== 'evidence' || !(INEXCUSABLE.has(each.kind) || each.kind === 'foreign-recipient'),
+    )
     fc.assert(
       fc.property(fc.array(polite, { maxLength: 60 }), (events) => {
         const atBackup = ({ counted }: Told) => counted.filter(({ evidence }) => evidence.role === 'backup')
@@ -229,6 +232,13 @@ describe('what no mail server does', () => {
     expect(guard.rude).toHaveLength(RUDE_MAX)
     expect(admit(guard, 5000, seen(5000, 'recipient', '1')).counted).toHaveLength(1)
     expect(admit(guard, 5000, seen(5000, 'recipient', '0')).guard.pending).toHaveLength(1)
+  })
+
+  test('mail for others counts at once, but makes no session rude: no outage of ours sends it here', () => {
+    expect(fate(run([probe(0, 'down'), seen(5, 'foreign-recipient'), seen(6, 'recipient')]))).toEqual([
+      'counted',
+      'pending',
+    ])
   })
 
   test('what a careless mail server may show is excused as its order is', () => {

@@ -11,7 +11,7 @@ import {
   type Role,
   type Word,
 } from '../../src/core/evidence.ts'
-import { HOUR_MS, NO_COUNTS, total, withSighting } from '../../src/core/facts.ts'
+import { type FactName, HOUR_MS, NO_COUNTS, total, withSighting } from '../../src/core/facts.ts'
 import { admit, newGuard, type Watch } from '../../src/core/outage.ts'
 import { CLIENTS_MAX, factsOf, newWorld, step, verdictOf, type World } from '../../src/core/replay.ts'
 import { readRules, type Rules } from '../../src/core/rules.ts'
@@ -104,19 +104,21 @@ describe('any recording', () => {
       fc.property(recording, anyWatch, (events, watch) => {
         const world = tell(events, watch)
         let guard = newGuard(watch)
-        let kept: Evidence[] = []
+        let kept: { evidence: Evidence; fact: FactName }[] = []
         events.forEach((event, i) => {
           const admission = admit(guard, i + 1, event)
           guard = admission.guard
-          kept.push(...admission.counted.map(({ evidence }) => evidence))
+          for (const { evidence } of admission.counted)
+            kept.push({ evidence, fact: `${evidence.role}.${evidence.kind}` })
+          for (const { evidence, why } of admission.waived) kept.push({ evidence, fact: `${why}.${evidence.kind}` })
         })
         for (const word of events)
           if (word.type === 'word' && word.word === 'release')
-            kept = kept.filter((each) => each.at > word.at || !inside(word.target, each.client))
+            kept = kept.filter(({ evidence }) => evidence.at > word.at || !inside(word.target, evidence.client))
         for (const ip of IPS) {
-          const own = kept.filter((each) => clientOf(each).key === client(ip).key)
+          const own = kept.filter(({ evidence }) => clientOf(evidence).key === client(ip).key)
           expect(factsOf(world, client(ip)).own).toEqual(
-            own.reduce((counts, each) => withSighting(counts, `${each.role}.${each.kind}`, each.at), NO_COUNTS),
+            own.reduce((counts, { evidence, fact }) => withSighting(counts, fact, evidence.at), NO_COUNTS),
           )
         }
       }),

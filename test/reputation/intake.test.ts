@@ -175,11 +175,27 @@ describe('intake', () => {
     await first.close()
     const second = await box(path, { watch: 'witness' })
     await second.record(probe(NOON + 4000, 'down'), seen('recipient', NOON + 5000), probe(NOON + 6000, 'up'))
-    expect(countsOf(await second.store.counts(BOT))).toEqual({ 'backup.recipient': 1 })
+    expect(countsOf(await second.store.counts(BOT))).toEqual({ 'backup.recipient': 1, 'outage.recipient': 2 })
     expect(second.told.filter(({ what }) => what === 'waived').map((it) => 'why' in it && it.why)).toEqual([
       'outage',
       'outage',
     ])
+  })
+
+  test('after a restart it still knows of the outage before it', async () => {
+    const path = folder()
+    const probe = (at: number, outcome: 'up' | 'down'): Event => ({ type: 'probe', at, mx: '192.0.2.25:25', outcome })
+    const first = await box(path, { watch: 'witness' })
+    await first.record(probe(NOON, 'down'), probe(NOON + 1000, 'up'))
+    expect(first.intake.freeze).toMatchObject({ why: 'grace' })
+    await first.close()
+    const second = await box(path, { watch: 'witness' })
+    expect(second.intake.freeze).toMatchObject({ why: 'grace' })
+    await second.record(seen('recipient', NOON + 2000))
+    expect(second.intake.pendingOf(parseClient(BOT)!)).toMatchObject([{ kind: 'recipient' }])
+    await second.record(probe(NOON + 3000, 'up'))
+    expect(second.intake.pendingOf(parseClient(BOT)!)).toEqual([])
+    expect(countsOf(await second.store.counts(BOT))).toEqual({ 'grace.recipient': 1 })
   })
 
   test('release takes the ruling back and forgets what led there; the same again lists again', async () => {

@@ -137,7 +137,10 @@ describe.each([EMBEDDED, REDIS])('the store: $kind', (kind) => {
 
   test('counts what waited for a probe once, though what did not wait came before it under a higher number', async () => {
     const store = await opened(kind)
-    const waited = [2, 3].map((seq) => ({ ...tallyOf(seq, '203.0.113.9', 'backup.recipient'), waited: true as const }))
+    const waited = [2, 3].map((seq) => ({
+      ...tallyOf(seq, '203.0.113.9', 'backup.recipient'),
+      lane: 'waited' as const,
+    }))
     const atOnce = tallyOf(4, '203.0.113.9', 'backup.early-talk')
     await store.add('box', [atOnce], 1)
     for (let again = 0; again < 2; again++) await store.add('box', [...waited, atOnce], 4)
