@@ -6,7 +6,7 @@
  * events; a record remembers the last number of each box and lane it has taken in, so that what is sent twice counts
  * once.
  */
-import { clientOf, type Evidence, type Instant, type Kind, KINDS, type Role, ROLES } from './evidence.ts'
+import { clientOf, type Instant, type Kind, KINDS, type Role, ROLES } from './evidence.ts'
 import { type Numbered, WAIVED_WHYS, type Waived } from './outage.ts'
 
 /**
