@@ -250,6 +250,7 @@ function decoyOptions(role: 'primary' | 'backup', { decoys }: Settings) {
     role,
     name: decoys[role].name,
     pace: { greetingMs: pace.greeting, replyMs: pace.reply, byteMs: pace.byte, dripMs: pace.drip },
+    offers: { auth: role === 'backup' && decoys.backup.auth },
     limits: {
       connections: limits.connections,
       perNetwork: limits['per-network'],

@@ -67,28 +67,38 @@ const paceSchema = z.strictObject({
   drip: duration().describe('Between two drips to a held offender'),
 })
 
-const decoySchema = (name: string, direct: string[], proxied: string[]) =>
-  z
-    .strictObject({
-      name: hostName.default(name).describe('How this decoy calls itself in its greeting'),
-      listen: listen(...direct).describe('Where clients connect; 0.0.0.0 or [::] hears every address of this host'),
-      prefixes: z
-        .array(ownPrefix)
-        .max(1000)
-        .default([])
-        .describe(
-          'Which of the addresses heard at listen are this decoy, from a single one to a routed /24; calls to others are reset. None: all are. See docs/prefixes.md',
-        ),
-      proxy: listen(...proxied).describe('The same behind PROXY protocol v1 or v2, from the peers in proxy-from'),
-    })
-    .prefault({})
+/** What every decoy has. */
+const decoyKeys = (name: string, direct: string[], proxied: string[]) => ({
+  name: hostName.default(name).describe('How this decoy calls itself in its greeting'),
+  listen: listen(...direct).describe('Where clients connect; 0.0.0.0 or [::] hears every address of this host'),
+  prefixes: z
+    .array(ownPrefix)
+    .max(1000)
+    .default([])
+    .describe(
+      'Which of the addresses heard at listen are this decoy, from a single one to a routed /24; calls to others are reset. None: all are. See docs/prefixes.md',
+    ),
+  proxy: listen(...proxied).describe('The same behind PROXY protocol v1 or v2, from the peers in proxy-from'),
+})
+
+const primarySchema = z
+  .strictObject(decoyKeys('mx0.decoymx.test', ['127.0.0.1:2510', '[::1]:2510'], ['127.0.0.1:2511']))
+  .prefault({})
+
+/** Only the backup talks, so only there is something to offer. */
+const backupSchema = z
+  .strictObject({
+    ...decoyKeys('mx9.decoymx.test', ['127.0.0.1:2590', '[::1]:2590'], ['127.0.0.1:2591']),
+    auth: z.boolean().default(true).describe('Offer AUTH, a bait for password guessers; no log-in ever succeeds'),
+  })
+  .prefault({})
 
 export const settingsSchema = z
   .strictObject({
     decoys: z
       .strictObject({
-        primary: decoySchema('mx0.decoymx.test', ['127.0.0.1:2510', '[::1]:2510'], ['127.0.0.1:2511']),
-        backup: decoySchema('mx9.decoymx.test', ['127.0.0.1:2590', '[::1]:2590'], ['127.0.0.1:2591']),
+        primary: primarySchema,
+        backup: backupSchema,
         'proxy-from': prefixes('127.0.0.0/8', '::1/128').describe('Peers whose PROXY header is believed'),
         pace: z
           .union([z.enum(['brisk', 'slow']).transform((name) => paceSchema.parse(PACES[name])), paceSchema])

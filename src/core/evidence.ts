@@ -56,6 +56,24 @@ export const KINDS = {
     why: 'guessing addresses; RFC 5321 asks servers for room for 100, and senders stay below',
     source: 'RFC 5321 section 4.5.3.1.8',
   },
+  dictionary: {
+    roles: DECOYS,
+    what: 'named ten recipients of ours in one session as only guessing makes them: role names by the dozen, aaa aab aac, or letters nobody can say',
+    why: 'it harvests addresses. Many recipients, in the order of the alphabet, with numbers, are no sign: Postfix sorts a list, and schools number people',
+    source: 'Postfix qmgr sorts recipients by address; docs/architecture.md, what never counts',
+  },
+  'null-sender-many': {
+    roles: DECOYS,
+    what: 'named more than five recipients in one transaction without a sender',
+    why: 'a bounce goes to the one who sent; a verifier asks about one or two',
+    source: 'RFC 5321 section 4.5.5 and 6.1',
+  },
+  callout: {
+    roles: DECOYS,
+    what: 'asked, with the null sender, postmaster or double-bounce, about one recipient, politely, and went',
+    why: 'nothing: mail servers verify senders so, and bounces look the same. It is told in place of recipient and trap-recipient, for whoever forges our addresses makes honest servers ask',
+    source: 'Postfix ADDRESS_VERIFICATION_README (double-bounce), Exim callout verification',
+  },
   'early-talk': {
     roles: DECOYS,
     what: 'spoke before our greeting',
@@ -82,9 +100,15 @@ export const KINDS = {
   },
   'foreign-protocol': {
     roles: DECOYS,
-    what: 'spoke another protocol: HTTP, TLS, SSH, SOCKS',
+    what: 'spoke another protocol: HTTP, TLS, SSH, SOCKS, RDP, Redis, memcached and others, which the detail names',
     why: 'a proxy or web client abused to send mail, or a scanner; never a mail server',
     source: 'Postfix POSTSCREEN_README, non-SMTP command test',
+  },
+  'tls-hello': {
+    roles: DECOYS,
+    what: 'began a TLS session, after STARTTLS or out of the blue; the detail is a print of its hello',
+    why: 'nothing: it tells which TLS library speaks, so that one bot is known again behind many addresses',
+    source: 'the idea of JA4, FoxIO (BSD 3-clause), github.com/FoxIO-LLC/ja4; ours is written from its description',
   },
   'unknown-command': {
     roles: DECOYS,
@@ -92,11 +116,23 @@ export const KINDS = {
     why: 'scripts that have lost step with the dialogue; weighs little alone',
     source: 'RFC 5321 section 4.1.1; OpenBSD spamd, bad command count',
   },
+  'misplaced-command': {
+    roles: DECOYS,
+    what: 'sent a command where SMTP has no place for it: MAIL before HELO or within MAIL, RCPT before MAIL, DATA before RCPT',
+    why: 'a script that does not follow the dialogue; weighs little alone',
+    source: 'RFC 5321 section 4.1.4, order of commands',
+  },
   'false-helo': {
     roles: DECOYS,
     what: 'called itself by our name or address, localhost, a bare address, or something that is no host name',
     why: 'a mail server knows its own name; misconfigured honest ones exist, so it weighs little alone',
     source: 'RFC 5321 sections 2.3.5 and 4.1.4',
+  },
+  'changed-helo': {
+    roles: DECOYS,
+    what: 'called itself otherwise than before, in one session or since its last one',
+    why: 'nothing: several servers share an address behind NAT, and big pools have a name for each',
+    source: 'RFC 5321 section 4.1.4; Spamhaus XBL/CBL: a HELO that changes is a sign, never a proof',
   },
   auth: {
     roles: DECOYS,
@@ -104,17 +140,35 @@ export const KINDS = {
     why: 'nobody has an account on an MX; it is a password guesser',
     source: 'RFC 4954; RFC 6409: submission has a port of its own',
   },
+  'auth-name': {
+    roles: DECOYS,
+    what: 'gave a user name with its log-in; the detail is that name, never a password',
+    why: 'nothing by itself, `auth` counts; it tells an operator whose account is being tried',
+    source: 'RFC 4616, RFC 4954',
+  },
   message: {
     roles: DECOYS,
     what: 'went on to DATA although every recipient was refused',
     why: 'the client does not listen to replies; mail servers stop',
     source: 'RFC 5321 section 3.3',
   },
+  content: {
+    roles: DECOYS,
+    what: 'sent a message after its refusal, and the operator asked to keep what it was: its size and the SHA-256 of its body',
+    why: 'nothing by itself, `message` counts; the same body from many addresses is one campaign',
+    source: 'settings, decoys.backup.keep-messages',
+  },
   'hang-up': {
     roles: DECOYS,
     what: 'left without QUIT',
     why: 'nothing alone (callouts and networks do it, too); noted for those who study a client',
     source: 'RFC 5321 section 4.1.1.10; Postfix POSTSCREEN_README: HANGUP is logged, never punished',
+  },
+  dialect: {
+    roles: DECOYS,
+    what: 'spoke SMTP in its own way; the detail tells how: case of verbs, form of the name, spaces, parameters, ends of lines',
+    why: 'nothing: no dialect is guilty. It is the same for all copies of one program, so that they are known again',
+    source: 'RFC 5321 sections 2.4, 3.3 and 4.1.1; Stringhini and others, B@bel, USENIX Security 2012',
   },
   passed: {
     roles: ['real'],
@@ -139,6 +193,13 @@ export const KINDS = {
 export type Kind = keyof typeof KINDS
 export const KIND_NAMES = Object.keys(KINDS) as Kind[]
 
+export const STAGES = ['connect', 'greeting', 'starttls', 'helo', 'auth', 'mail', 'rcpt', 'data', 'quit'] as const
+/**
+ * How far the dialogue had come: before our greeting; after it; after STARTTLS; and from the command of that name on, as
+ * long as it stood where SMTP has a place for it.
+ */
+export type Stage = (typeof STAGES)[number]
+
 export type Evidence = {
   readonly type: 'evidence'
   readonly at: Instant
@@ -146,6 +207,8 @@ export type Evidence = {
   readonly client: string
   readonly role: Role
   readonly kind: Kind
+  /** Lines written before there were stages have none. */
+  readonly stage?: Stage | undefined
   /** Which of our addresses it came to, `192.0.2.66:25`. */
   readonly where?: string | undefined
   /** One id for all that was seen in one connection. */
@@ -239,6 +302,8 @@ const entrySchema = z.discriminatedUnion('type', [
     client: text,
     role: z.enum(ROLES),
     kind: z.enum(KIND_NAMES as [Kind, ...Kind[]]),
+    // A stage that a later version knows is no reason to lose the line.
+    stage: z.enum(STAGES).optional().catch(undefined),
     where: text.optional(),
     session: text.optional(),
     detail: text.optional(),

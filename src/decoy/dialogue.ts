@@ -13,8 +13,19 @@ import type { Socket } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { SMTPServer, type SMTPServerSession } from 'smtp-server'
 import type { Client } from '../core/client.ts'
-import { type Kind, printable } from '../core/evidence.ts'
-import { newManners, type Sighting } from './manners.ts'
+import { LRUCache } from 'lru-cache'
+import { type Kind, printable, type Stage } from '../core/evidence.ts'
+import { userNameOf } from './login.ts'
+import { farewell, newManners, type Sighting } from './manners.ts'
+import {
+  beginTransaction,
+  endTransaction,
+  nameRecipient,
+  type Naming,
+  newNaming,
+  noteManner,
+  type Shown,
+} from './recipients.ts'
 import { type Pace, Wire } from './wire.ts'
 
 /** One connection's client, and where it came in. */
@@ -27,9 +38,16 @@ export type Party = {
   readonly session: string
 }
 
+/** What is offered beyond plain SMTP. */
+export type Offers = {
+  /** AUTH, as a bait for password guessers. It never succeeds. */
+  readonly auth: boolean
+}
+
 export type DialogueOptions = {
   readonly name: string
   readonly pace: Pace
+  readonly offers: Offers
   readonly protects: (domain: string) => boolean
   readonly isTrap: (address: string) => boolean
   /** Settled once the sighting is on disk. */
@@ -38,10 +56,8 @@ export type DialogueOptions = {
   readonly fault: (error: Error) => void
 }
 
-/**
- * RFC 5321, 4.5.3.1.8: every server takes 100 recipients, so no sender needs to name more here, where none is taken.
- */
-const RECIPIENTS_MAX = 100
+/** So many clients' names are remembered, to see who changes it from one session to the next. */
+const NAMES_MAX = 10_000
 /** Longest wait for the disk before a RCPT is answered. */
 const WITNESS_MS = 250
 
@@ -52,6 +68,7 @@ export type Converse = (raw: Socket, party: Party, early: Buffer) => void
 
 export function dialogues(options: DialogueOptions): Converse {
   const open = new Map<string, { readonly talk: Talk; readonly wire: Wire }>()
+  const names = new LRUCache<string, string>({ max: NAMES_MAX })
   const smtp = new SMTPServer({
     name: options.name,
     heloResponse: '%s',
@@ -59,14 +76,23 @@ export function dialogues(options: DialogueOptions): Converse {
     authOptional: true,
     lenientAddressParsing: true,
     disableReverseLookup: true,
-    disabledCommands: ['STARTTLS', 'WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD', 'HELP'],
+    disabledCommands: [...NEVER, ...(options.offers.auth ? [] : ['AUTH'])],
     maxCommandLength: 2048,
     socketTimeout: 2 ** 31 - 1,
     logger: false,
-    onAuth: (_auth, _session, answer) => answer(later(454, '4.7.0 Temporary authentication failure')),
+    onAuth(login, session, answer) {
+      const [talk, detail] = [open.get(session.id)?.talk, userNameOf(login)]
+      if (talk && detail !== undefined) show(talk, [{ kind: 'auth-name', detail }], 'auth', options)
+      answer(later(454, '4.7.0 Temporary authentication failure'))
+    },
+    onMailFrom({ address }, session, answer) {
+      const talk = open.get(session.id)?.talk
+      if (talk) beginTransaction(talk.naming, address)
+      answer()
+    },
     onRcptTo({ address }, session, answer) {
       const talk = open.get(session.id)?.talk
-      if (talk) noteRecipient(talk, address, options)
+      if (talk) show(talk, nameRecipient(talk.naming, recipientOf(address, options)), 'rcpt', options)
       void within(WITNESS_MS, talk?.onDisk).then(() => answer(later(451, '4.7.1 Try again later')))
     },
     // Never reached, for no recipient is ever accepted. Without it the library would accept.
@@ -76,48 +102,71 @@ export function dialogues(options: DialogueOptions): Converse {
     },
   })
   // Given as an option it would be wrapped in a copy of every entry, eight for a dialogue.
-  smtp.logger = commandLog((id, command) => open.get(id)?.wire.answering(command))
+  smtp.logger = commandLog((id, command) => {
+    const visit = open.get(id)
+    visit?.wire.answering(command)
+    if (visit && ENDINGS.has(command)) show(visit.talk, endTransaction(visit.talk.naming), 'rcpt', options)
+  })
   smtp.on('error', options.fault)
 
   return (raw, party, early) => {
-    const talk: Talk = { party, testified: new Set(), recipients: 0, onDisk: Promise.resolve() }
+    const talk: Talk = { party, naming: newNaming(), testified: new Set(), onDisk: Promise.resolve() }
     const see = (sighting: Sighting) => testify(talk, sighting, options)
-    const wire = new Wire(raw, { manners: newManners(options.name, party.address), pace: options.pace, early, see })
+    const manners = newManners(options.name, party.address)
+    const wire = new Wire(raw, { manners, pace: options.pace, early, see })
     open.set(party.session, { talk, wire })
     raw.once('close', () => {
       open.delete(party.session)
-      if (wire.hungUp) see({ kind: 'hang-up', detail: `after ${wire.lastCommand || 'the greeting'}` })
+      const { stage } = manners.progress
+      show(talk, endTransaction(talk.naming), stage, options)
+      for (const sighting of farewell(manners)) see(sighting)
+      const changed = renamed(names, party.client.key, manners.helo)
+      if (changed !== undefined) see({ kind: 'changed-helo', stage, detail: printable(changed) })
+      if (wire.hungUp) see({ kind: 'hang-up', stage, detail: `after ${wire.lastCommand || 'the greeting'}` })
     })
     const { session: id, client, address: localAddress } = party
     smtp.connect(wire as unknown as Socket, { id, remoteAddress: client.ip, localAddress })
   }
 }
 
+/** STARTTLS is the wire's (see there); the others answer jokes, or believe who the client says it is. */
+const NEVER = ['STARTTLS', 'WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD', 'HELP']
+
+/** What ends a transaction. */
+const ENDINGS: ReadonlySet<string> = new Set(['HELO', 'EHLO', 'RSET', 'QUIT'])
+
 type Talk = {
   readonly party: Party
+  readonly naming: Naming
   readonly testified: Set<Kind>
-  recipients: number
   /** Settled when all that was seen so far is on disk. */
   onDisk: Promise<unknown>
 }
 
-function noteRecipient(talk: Talk, address: string, options: DialogueOptions): void {
+function recipientOf(address: string, { protects, isTrap }: DialogueOptions) {
   const at = address.lastIndexOf('@')
   const domain = at < 0 ? '' : asciiOf(address.slice(at + 1))
-  const said = at < 0 ? address.toLowerCase() : `${address.slice(0, at).toLowerCase()}@${domain}`
-  talk.recipients++
-  const note = (kind: Kind, detail: string) => testify(talk, { kind, detail: printable(detail) }, options)
-  if (talk.recipients > RECIPIENTS_MAX) note('recipient-flood', `more than ${RECIPIENTS_MAX} in one session`)
-  // RFC 5321, 4.5.1: a postmaster without a domain is every host's own, and proves nothing about a domain.
-  if (domain === '') return
-  note(options.protects(domain) ? 'recipient' : 'foreign-recipient', said)
-  if (options.isTrap(said)) note('trap-recipient', said)
+  const local = (at < 0 ? address : address.slice(0, at)).toLowerCase()
+  return { local, domain, ours: domain !== '' && protects(domain), trap: isTrap(`${local}@${domain}`) }
+}
+
+/** How the client called itself at its last visit and now, if these differ. */
+function renamed(names: LRUCache<string, string>, key: string, name: string): string | undefined {
+  if (name === '') return undefined
+  const before = names.get(key)
+  names.set(key, name)
+  return before === undefined || before === name ? undefined : `${before} at its last visit, now ${name}`
+}
+
+function show(talk: Talk, shown: readonly Shown[], stage: Stage, options: DialogueOptions): void {
+  for (const { kind, detail } of shown) testify(talk, { kind, stage, detail: printable(detail) }, options)
 }
 
 function testify(talk: Talk, sighting: Sighting, options: DialogueOptions): void {
   if (talk.testified.has(sighting.kind)) return
   talk.testified.add(sighting.kind)
   talk.onDisk = Promise.all([talk.onDisk, options.testify(talk.party, sighting)])
+  show(talk, noteManner(talk.naming, sighting.kind), 'rcpt', options)
 }
 
 /** The library hands domains over in Unicode; rules are written in the form that DNS has. */

@@ -17,7 +17,7 @@ import { type Client, parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
 import { Crowd, type Outcome, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
-import { type Converse, dialogues, type Party } from './dialogue.ts'
+import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts'
 import type { Sighting } from './manners.ts'
 import { readProxyHeader, spellPlace } from './proxy.ts'
 import { type Merged, Sightings } from './sightings.ts'
@@ -62,6 +62,7 @@ export type DecoyOptions = {
   /** Our host name, as greetings have it. */
   readonly name: string
   readonly pace: Pace
+  readonly offers: Offers
   readonly limits: {
     /** Connections in all, whatever becomes of them; of these from one network, and from one client. */
     readonly connections: number
@@ -131,6 +132,7 @@ export class Decoy {
     this.#converse = dialogues({
       name: options.name,
       pace: options.pace,
+      offers: options.offers,
       protects: options.protects,
       isTrap: options.isTrap,
       testify: (party, sighting) => this.#testify(party, sighting),
@@ -276,7 +278,7 @@ export class Decoy {
   /** Told at once, so many a minute of one client; the others are told together. */
   #contact(client: Client, allowance: number, party: Party | undefined): void {
     if (this.#sightings.note(client, this.#options.now(), monotonic(), allowance))
-      void this.#testify(party ?? { client }, { kind: 'contact' })
+      void this.#testify(party ?? { client }, { kind: 'contact', stage: 'connect' })
     if (this.#sightings.crowded) void this.#tellMerged(this.#sightings.due(monotonic()))
   }
 
@@ -284,7 +286,7 @@ export class Decoy {
     const { witness, role } = this.#options
     await Promise.all(
       merged.map(({ client, at, times }) =>
-        witness({ type: 'evidence', at, client: client.ip, role, kind: 'contact', times }),
+        witness({ type: 'evidence', at, client: client.ip, role, kind: 'contact', stage: 'connect', times }),
       ),
     )
   }

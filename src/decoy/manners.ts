@@ -1,6 +1,6 @@
 /**
  * Watches a client's bytes for what mail servers do not do: talking too early or too much at once, other protocols,
- * false names, lines that end wrongly, log-ins, a message after refusal.
+ * commands out of place, false names, lines that end wrongly, log-ins, a message after refusal; and for its dialect.
  *
  * The observer changes nothing but its own memory, which the caller keeps, one for each session. Each kind is reported
  * once. Everything is read as lines from their first byte on, whatever the chunks, so that nothing is seen or missed
@@ -9,10 +9,14 @@
  * What is quoted goes into a journal that people read. So no password and no part of a message is ever quoted: of AUTH
  * the mechanism alone, after AUTH nothing, of a line that is not SMTP only its first word.
  */
-import { parseClient } from '../core/client.ts'
-import { type Kind, printable } from '../core/evidence.ts'
+import { type Kind, printable, type Stage } from '../core/evidence.ts'
+import { type Dialect, listen, newDialect, printOf } from './dialect.ts'
+import { falseName, plainName } from './helo.ts'
+import { advance, answered, beginTls, newProgress, type Progress } from './progress.ts'
+import { OPENING_MAX, protocolOfLine, protocolOfOpening } from './protocols.ts'
+import { readHello } from './tls-hello.ts'
 
-export type Sighting = { readonly kind: Kind; readonly detail?: string | undefined }
+export type Sighting = { readonly kind: Kind; readonly stage: Stage; readonly detail?: string | undefined }
 
 /**
  * When the bytes came: before the first byte of our greeting was written, or between the first and last of a reply.
@@ -23,6 +27,14 @@ export type Manners = {
   /** Our own name and address, lower case: whoever calls itself so lies. */
   readonly us: { readonly name: string; readonly address: string }
   readonly seen: Set<Kind>
+  readonly progress: Progress
+  readonly dialect: Dialect
+  /** The first bytes of the session, at most OPENING_MAX. */
+  opening: Buffer
+  /** A TLS hello that has begun in plain, until it is read; readHello bounds it. */
+  hello: Buffer | undefined
+  /** How the client called itself first; empty until it does. */
+  helo: string
   /** The line that has begun, at most LINE_MAX characters of it, and the last byte that came. */
   line: string
   last: number
@@ -41,11 +53,18 @@ export type Manners = {
 
 /** Longest part of a line that is remembered (the library gives up at the same length). */
 const LINE_MAX = 2048
+/** Longest part of a name that is compared. */
+const NAME_MAX = 64
 
 export function newManners(name: string, address: string): Manners {
   return {
     us: { name: name.toLowerCase(), address },
     seen: new Set(),
+    progress: newProgress(),
+    dialect: newDialect(),
+    opening: Buffer.alloc(0),
+    hello: undefined,
+    helo: '',
     line: '',
     last: 0,
     lines: 0,
@@ -60,10 +79,13 @@ export function newManners(name: string, address: string): Manners {
 /** What these bytes show for the first time. */
 export function observe(manners: Manners, bytes: Buffer, moment: Moment): Sighting[] {
   const sightings: Sighting[] = []
+  const { progress } = manners
+  if (moment.greeted && progress.stage === 'connect') progress.stage = 'greeting'
   const see: See = (kind, detail) => {
     if (manners.seen.has(kind)) return
     manners.seen.add(kind)
-    sightings.push({ kind, ...(detail === undefined ? {} : { detail: printable(detail) }) })
+    const stage = moment.greeted ? progress.stage : 'connect'
+    sightings.push({ kind, stage, ...(detail === undefined ? {} : { detail: printable(detail) }) })
   }
   if (bytes.length === 0) return sightings
   if (!moment.greeted) see('early-talk', quote(manners, begun(manners, bytes)))
@@ -73,14 +95,14 @@ export function observe(manners: Manners, bytes: Buffer, moment: Moment): Sighti
   while (start < bytes.length) {
     const feed = bytes.indexOf(LF, start)
     const end = feed < 0 ? bytes.length : feed
+    const next = feed < 0 ? end : feed + 1
+    seeOpening(manners, bytes.subarray(start, next), see)
     if (end > start) {
       manners.line = grown(manners.line, bytes, start, end)
       manners.last = bytes[end - 1] as number
-      if (manners.lines === 0) seeOpening(manners, see)
     }
-    if (feed < 0) break
-    endLine(manners, see)
-    start = feed + 1
+    if (feed >= 0) endLine(manners, see)
+    start = next
   }
   return sightings
 }
@@ -89,9 +111,25 @@ export function observe(manners: Manners, bytes: Buffer, moment: Moment): Sighti
  * A whole reply is about to reach the client. To be called before its last byte is handed to the kernel: a fast client
  * answers before we hear that it was sent.
  */
-export function noteReply(manners: Manners): void {
+export function noteReply(manners: Manners, code: string): void {
+  const { progress } = manners
+  if (progress.stage === 'connect') progress.stage = 'greeting'
+  if (manners.unanswered === 1) answered(progress, manners.awaiting, code)
   manners.unanswered = 0
   if (manners.content === 'sent') manners.content = 'refused'
+}
+
+/** From now on the lines come through TLS. What is left of a line from before is none. */
+export function noteTls(manners: Manners): void {
+  beginTls(manners.progress)
+  manners.line = ''
+  manners.last = 0
+}
+
+/** The client is gone: what is only known now. */
+export function farewell(manners: Manners): Sighting[] {
+  const detail = printOf(manners.dialect)
+  return detail === undefined ? [] : [{ kind: 'dialect', stage: manners.progress.stage, detail: printable(detail) }]
 }
 
 type See = (kind: Kind, detail?: string) => void
@@ -105,9 +143,14 @@ function endLine(manners: Manners, see: See): void {
   manners.last = LF
   manners.lines++
   if (manners.content !== 'no' && isContent(manners, line)) return
+  const protocol = manners.authed ? undefined : protocolOfLine(line)
+  if (protocol !== undefined) {
+    see('foreign-protocol', protocol)
+    manners.foreign = true
+  }
   if (!crlf && !manners.foreign) see('bare-newline', quote(manners, line))
   // Neither an empty line, which some scripts end with, nor the dot of a message that we refused is a command.
-  if (line.trim() !== '' && line !== '.') judgeLine(manners, line, see)
+  if (line.trim() !== '' && line !== '.') judgeLine(manners, line, crlf, see)
 }
 
 /**
@@ -122,21 +165,18 @@ function isContent(manners: Manners, line: string): boolean {
   return true
 }
 
-function judgeLine(manners: Manners, line: string, see: See): void {
-  const http = HTTP.exec(line)
-  if (http || line.startsWith('SSH-')) {
-    see('foreign-protocol', http ? `HTTP ${line.split(' ', 1)[0]}` : 'SSH')
-    manners.foreign = true
-  }
+function judgeLine(manners: Manners, line: string, crlf: boolean, see: See): void {
   const verb = verbOf(line)
   if (!manners.foreign) {
     manners.unanswered++
     if (manners.unanswered === 1) manners.awaiting = nameOf(verb)
     else see('pipelining', `${nameOf(verb)} before the reply to ${manners.awaiting}`)
   }
+  const misplaced = advance(manners.progress, verb)
+  if (misplaced !== undefined) see('misplaced-command', misplaced)
+  if (COMMANDS.has(verb)) listen(manners.dialect, verb, line, crlf)
   if (verb === 'HELO' || verb === 'EHLO') {
-    const lie = falseName(line.trim().split(/\s+/)[1] ?? '', manners.us)
-    if (lie) see('false-helo', lie)
+    seeName(manners, line.trim().split(/\s+/)[1] ?? '', see)
   } else if (verb === 'AUTH') {
     see('auth', mechanismOf(line))
     manners.authed = true
@@ -148,21 +188,35 @@ function judgeLine(manners: Manners, line: string, see: See): void {
   }
 }
 
-/** What the first two bytes of a session give away: a client that waits for a server's greeting never sends these. */
-function seeOpening(manners: Manners, see: See): void {
-  if (manners.line.length < 2 || manners.foreign) return
-  const [first, second] = [manners.line.charCodeAt(0), manners.line.charCodeAt(1)]
-  let protocol: string | undefined
-  if (first === 0x16 && second === 0x03) protocol = 'TLS'
-  else if (first === 0x04 && (second === 1 || second === 2)) protocol = 'SOCKS4'
-  else if (first === 0x05 && second > 0 && second < 10) protocol = 'SOCKS5'
-  if (!protocol) return
-  see('foreign-protocol', protocol)
-  manners.foreign = true
+function seeName(manners: Manners, said: string, see: See): void {
+  const lie = falseName(said, manners.us)
+  if (lie) see('false-helo', lie)
+  const name = plainName(said).slice(0, NAME_MAX)
+  if (name === '' || manners.authed) return
+  if (manners.helo === '') manners.helo = name
+  else if (name !== manners.helo) see('changed-helo', `${manners.helo}, then ${name}`)
 }
 
-/** A request line of HTTP: any method with a version, or a method that no mail command shares a name with. */
-const HTTP = /^([A-Z]{3,20} \S+ HTTP\/\d|(GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH|PROPFIND) \S)/
+/** What the first bytes of a session give away: a client that waits for a server's greeting never sends these. */
+function seeOpening(manners: Manners, bytes: Buffer, see: See): void {
+  const room = OPENING_MAX - manners.opening.length
+  if (room > 0) {
+    const before = manners.opening
+    manners.opening = Buffer.concat([before, bytes.subarray(0, room)])
+    const protocol = manners.foreign ? undefined : protocolOfOpening(manners.opening)
+    if (protocol !== undefined) {
+      see('foreign-protocol', protocol)
+      manners.foreign = true
+    }
+    if (protocol === 'TLS') manners.hello = before
+  }
+  if (!manners.hello) return
+  manners.hello = Buffer.concat([manners.hello, bytes])
+  const reading = readHello(manners.hello)
+  if (reading.is === 'more') return
+  manners.hello = undefined
+  if (reading.is === 'hello') see('tls-hello', reading.print)
+}
 
 /** RFC 5321 and its relatives; STARTTLS though not offered, because some ask anyway. */
 export const COMMANDS: ReadonlySet<string> = new Set(
@@ -220,26 +274,3 @@ function grown(line: string, bytes: Buffer, start: number, end: number): string 
   const room = LINE_MAX - line.length
   return room <= 0 ? line : line + bytes.toString('latin1', start, Math.min(end, start + room))
 }
-
-/** Why a mail server would not call itself so, with what was said; undefined for a name that may be its own. */
-function falseName(said: string, us: Manners['us']): string | undefined {
-  const name = said.toLowerCase().replace(/\.$/, '')
-  if (name === '') return 'no name at all'
-  if (name === us.name) return `our own name: ${said}`
-  if (/^localhost(\.localdomain)?$/.test(name) || name.endsWith('.localhost')) return `localhost: ${said}`
-
-  const literal = /^\[(ipv6:)?(.*)\]$/.exec(name)
-  const address = parseClient(literal?.[2] ?? name)
-  if (address && address.ip === us.address) return `our own address: ${said}`
-  // RFC 5321, 4.1.3: a host without a name says its address in brackets; literals of other families have a tag.
-  const legal = address !== undefined || /^\[[a-z0-9-]+:[!-~]+\]$/.test(name)
-  if (literal) return legal ? undefined : `no address in the brackets: ${said}`
-  if (address) return `a bare address: ${said}`
-
-  const labels = name.split('.')
-  if (name.length > 253 || !labels.every((label) => LABEL.test(label))) return `no host name: ${said}`
-  return labels.length < 2 ? `a single label: ${said}` : undefined
-}
-
-/** The underscore is not allowed in host names, and yet in honest ones. */
-const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/

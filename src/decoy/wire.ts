@@ -43,7 +43,8 @@ export class Wire extends Duplex {
   readonly #options: WireOptions
   #timer: NodeJS.Timeout | undefined
   /** The one reply under way. */
-  #speech: { readonly reply: string | Buffer; said: number; readonly done: () => void } | undefined
+  #speech:
+    { readonly code: string; readonly reply: string | Buffer; said: number; readonly done: () => void } | undefined
   /** The first byte of our greeting has been written; and the last. */
   #greeted = false
   #open = false
@@ -124,7 +125,8 @@ export class Wire extends Duplex {
   override _write(chunk: string | Buffer, _encoding: BufferEncoding, done: () => void): void {
     const { pace } = this.#options
     const reply = guard(chunk.toString(), this.#inMessage)
-    this.#speech = { reply: pace.byteMs > 0 ? Buffer.from(reply) : reply, said: 0, done }
+    const code = reply.slice(0, 3)
+    this.#speech = { code, reply: pace.byteMs > 0 ? Buffer.from(reply) : reply, said: 0, done }
     this.#later(this.#open ? pace.replyMs : Math.max(0, pace.greetingMs - LIBRARY_GREETING_MS))
   }
 
@@ -169,7 +171,7 @@ export class Wire extends Duplex {
     // has it.
     this.#greeted = true
     this.#replying = !last
-    if (last) noteReply(this.#options.manners)
+    if (last) noteReply(this.#options.manners, speech.code)
     this.#raw.write(piece, () => {
       if (last) this.#spoken(speech.done)
       else this.#later(byteMs)

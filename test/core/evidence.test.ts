@@ -13,6 +13,7 @@ import {
   printable,
   ROLES,
   TIMES_MAX,
+  STAGES,
   toLine,
 } from '../../src/core/evidence.ts'
 
@@ -33,6 +34,7 @@ const evidence = fc
       role: fc.constantFrom(...ROLES),
       kind: fc.constantFrom(...KIND_NAMES),
     }),
+    optional('stage', fc.constantFrom(...STAGES)),
     optional('where', text),
     optional('session', text),
     optional('detail', text),
@@ -69,6 +71,12 @@ describe('a journal line', () => {
         expect(fromLine(line)).toEqual(each)
       }),
     )
+  })
+
+  test('of before there were stages is read, and one with a stage that we do not know yet', () => {
+    const event = { type: 'evidence', at: 1, client: '192.0.2.1', role: 'backup', kind: 'contact' }
+    expect(fromLine(JSON.stringify({ seq: 1, ...event }))).toEqual({ seq: 1, event })
+    expect(fromLine(JSON.stringify({ seq: 1, ...event, stage: 'later' }))).toEqual({ seq: 1, event })
   })
 
   test('torn anywhere, it is no entry', () => {

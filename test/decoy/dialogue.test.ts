@@ -19,18 +19,21 @@ describe('a careful sender', () => {
     expect(await visitor.ended).toBe('closed')
     await house.empty()
     const port = house.port()
-    const [contact, recipient] = house.evidence
-    expect(house.evidence).toHaveLength(2)
+    const [contact, recipient, dialect] = house.evidence
+    expect(house.evidence).toHaveLength(3)
     expect(contact).toEqual({
       type: 'evidence',
       at: 1000,
       client: '127.0.0.1',
       role: 'backup',
       kind: 'contact',
+      stage: 'connect',
       where: `127.0.0.1:${port}`,
       session: contact?.session,
     })
-    expect(recipient).toEqual({ ...contact, kind: 'recipient', detail: 'postbox@example.test' })
+    expect(recipient).toEqual({ ...contact, kind: 'recipient', stage: 'rcpt', detail: 'postbox@example.test' })
+    const print = 'EHLO:upper:name MAIL:upper:tight RCPT:upper:tight CRLF'
+    expect(dialect).toEqual({ ...contact, kind: 'dialect', stage: 'quit', detail: print })
     expect(contact?.session).toMatch(/^[0-9a-f]{8}-1$/)
     expect(house.happenings).toEqual([
       { what: 'opened', role: 'backup', via: 'direct', regard: 'stranger' },
@@ -93,7 +96,7 @@ describe('recipients', () => {
     const replies = await visitor.walk('HELO mail.sender.example', 'MAIL FROM:<>', ...rcpt, 'QUIT')
     expect(replies.slice(3, -1)).toEqual(rcpt.map(() => '451 4.7.1 Try again later'))
     await house.empty()
-    expect(house.evidence.map(({ kind, detail }) => [kind, detail])).toEqual([
+    expect(house.evidence.slice(0, -1).map(({ kind, detail }) => [kind, detail])).toEqual([
       ['contact', undefined],
       ['recipient', 'a@example.test'],
       ['foreign-recipient', 'x@elsewhere.example'],
@@ -103,7 +106,12 @@ describe('recipients', () => {
 
   test('a domain in Unicode is known in the form that DNS has', async () => {
     const house = await openHouse({ protects: (domain) => domain === 'xn--bcher-kva.example' })
-    const lines = ['EHLO mail.sender.example', 'MAIL FROM:<> SMTPUTF8', 'RCPT TO:<leser@bücher.example>', 'QUIT']
+    const lines = [
+      'EHLO mail.sender.example',
+      'MAIL FROM:<a@b.example> SMTPUTF8',
+      'RCPT TO:<leser@bücher.example>',
+      'QUIT',
+    ]
     await house.call().walk(...lines)
     await house.empty()
     expect(house.detailOf('recipient')).toBe('leser@xn--bcher-kva.example')
@@ -201,6 +209,8 @@ describe('log-ins', () => {
     expect(house.evidence.map(({ kind, detail }) => [kind, detail])).toEqual([
       ['contact', undefined],
       ['auth', 'LOGIN'],
+      ['auth-name', 'user'],
+      ['dialect', 'EHLO:upper:name CRLF'],
       ['hang-up', 'after AUTH'],
     ])
     expect(JSON.stringify([house.evidence, house.happenings])).not.toMatch(/c2VjcmV0|secret|dXNlcg/i)

@@ -1,26 +1,47 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DETAIL_MAX, type Kind } from '../../src/core/evidence.ts'
-import { newManners, noteReply, observe, type Sighting } from '../../src/decoy/manners.ts'
+import {
+  farewell,
+  type Moment,
+  newManners,
+  noteReply,
+  noteTls,
+  observe as observeAll,
+} from '../../src/decoy/manners.ts'
+import type { Manners, Sighting } from '../../src/decoy/manners.ts'
 
 const CALM = { greeted: true, replying: false }
 const OUR_NAME = 'mx9.example.test'
 const OUR_ADDRESS = '192.0.2.66'
 
+/** Without stages, which have tests of their own. */
+type Seen = Omit<Sighting, 'stage'>
+const withoutStage = ({ kind, detail }: Sighting): Seen => (detail === undefined ? { kind } : { kind, detail })
+function observe(manners: Manners, bytes: Buffer, moment: Moment): Seen[] {
+  return observeAll(manners, bytes, moment).map(withoutStage)
+}
+
 const fresh = () => newManners(OUR_NAME, OUR_ADDRESS)
 const see = (text: string, moment = CALM) => observe(fresh(), Buffer.from(text, 'latin1'), moment)
-const detailOf = (sightings: Sighting[], kind: Kind) => sightings.find((sighting) => sighting.kind === kind)?.detail
-const kindsOf = (sightings: Sighting[]) => sightings.map(({ kind }) => kind)
+const detailOf = (sightings: Seen[], kind: Kind) => sightings.find((sighting) => sighting.kind === kind)?.detail
+const kindsOf = (sightings: Seen[]) => sightings.map(({ kind }) => kind)
 
-/** The lines one by one, each answered before the next. */
-function inStep(...lines: string[]): Sighting[] {
-  const manners = fresh()
-  return lines.flatMap((line) => {
-    const seen = observe(manners, Buffer.from(`${line}\r\n`, 'latin1'), CALM)
-    noteReply(manners)
+/** The lines one by one, each answered before the next; with the reply where a test cares. */
+function walk(manners: Manners, ...lines: (string | readonly [line: string, code: string])[]): Sighting[] {
+  noteReply(manners, '220')
+  return lines.flatMap((each) => {
+    const [line, code] = typeof each === 'string' ? [each, '250'] : each
+    const seen = observeAll(manners, Buffer.from(`${line}\r\n`, 'latin1'), CALM)
+    noteReply(manners, code)
     return seen
   })
 }
+function inStep(...lines: (string | readonly [line: string, code: string])[]): Seen[] {
+  return walk(fresh(), ...lines).map(withoutStage)
+}
+const MAIL = ['EHLO mail.sender.example', 'MAIL FROM:<a@b.example>'] as const
+const TO_RCPT = [...MAIL, ['RCPT TO:<c@example.test>', '451']] as const
 
 describe('a careful client', () => {
   test('shows nothing', () => {
@@ -55,12 +76,19 @@ describe('timing', () => {
   })
 
   test('a message sent without waiting is no pipelining, and is not read', () => {
-    const sent = see('DATA\r\nSubject: x\r\n\r\nEHLO localhost\nAUTH PLAIN abc\r\n.\r\n')
+    const manners = fresh()
+    walk(manners, ...TO_RCPT)
+    const sent = observe(
+      manners,
+      Buffer.from('DATA\r\nSubject: x\r\n\r\nEHLO localhost\nAUTH PLAIN abc\r\n.\r\n'),
+      CALM,
+    )
     expect(sent).toEqual([{ kind: 'message', detail: 'DATA' }])
   })
 
   test('after a refused DATA its lines are not judged, but the next command is', () => {
-    expect(kindsOf(inStep('DATA', 'Subject: x', 'hello', 'RSET', 'EHLO localhost'))).toEqual(['message', 'false-helo'])
+    const lines = [...TO_RCPT, 'DATA', 'Subject: x', 'hello', 'RSET', 'EHLO localhost'] as const
+    expect(kindsOf(inStep(...lines))).toEqual(['message', 'false-helo', 'changed-helo'])
   })
 })
 
@@ -92,12 +120,102 @@ describe('other protocols', () => {
     ['HTTP CONNECT', 'CONNECT mail.example:25 HTTP/1.1\r\nHost: x\r\n\r\n', 'HTTP CONNECT'],
     ['HTTP of any method', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'HTTP PRI'],
     ['HTTP 0.9', 'GET /\r\n', 'HTTP GET'],
+    ['RTSP', 'OPTIONS rtsp://x RTSP/1.0\r\n\r\n', 'RTSP OPTIONS'],
+    ['RDP', '\x03\x00\x00\x2f\x2a\xe0\x00\x00\x00\x00\x00Cookie: mstshash=adm\r\n', 'RDP'],
+    ['memcached', 'stats\r\n', 'memcached'],
+    ['memcached with a key', 'get secret\r\n', 'memcached'],
+    ['memcached in binary', '\x80\x0b\x00\x00\x00\x00\x00\x00', 'memcached, binary'],
+    ['Redis', '*1\r\n$4\r\nPING\r\n', 'Redis'],
+    ['Redis by hand', 'INFO\r\n', 'Redis'],
+    ['SSL 2.0', '\x80\x2e\x01\x03\x01\x00\x15\x00', 'TLS in the form of SSL 2.0'],
+    ['SMB', '\x00\x00\x00\x54\xffSMBr\x00', 'SMB'],
+    ['PostgreSQL', '\x00\x00\x00\x08\x04\xd2\x16\x2f', 'PostgreSQL'],
+    ['SQL Server', '\x12\x01\x00\x2f\x00\x00\x01\x00', 'SQL Server'],
+    ['LDAP', '0\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00', 'LDAP'],
+    ['MQTT', '\x10\x0c\x00\x04MQTT\x04\x02', 'MQTT'],
+    ['JSON', '{"id":1,"method":"login"}\n', 'JSON'],
   ])('%s is told, and its lines are not judged as ours', (_name, text, detail) => {
     expect(see(text)).toEqual([{ kind: 'foreign-protocol', detail }])
   })
 
   test('mail commands are no HTTP', () => {
-    expect(inStep('MAIL FROM:<a@b.example> BODY=8BITMIME', 'HELO post.example', 'NOOP GET / HTTP/1.1')).toEqual([])
+    expect(inStep('HELO post.example', 'MAIL FROM:<a@b.example> BODY=8BITMIME', 'NOOP GET / HTTP/1.1')).toEqual([])
+  })
+})
+
+describe('order', () => {
+  test.each([
+    [['MAIL FROM:<a@b.example>'], 'MAIL before HELO'],
+    [['EHLO mail.sender.example', 'RCPT TO:<c@example.test>'], 'RCPT before MAIL'],
+    [['EHLO mail.sender.example', 'DATA'], 'DATA before RCPT'],
+    [[...MAIL, 'BDAT 3 LAST'], 'BDAT before RCPT'],
+    [[...MAIL, 'MAIL FROM:<d@b.example>'], 'MAIL within MAIL'],
+    [[...TO_RCPT, 'RSET', 'RCPT TO:<c@example.test>'], 'RCPT before MAIL'],
+  ] as const)('%j is told', (lines, detail) => {
+    expect(detailOf(inStep(...lines), 'misplaced-command')).toBe(detail)
+  })
+
+  test.each([
+    [
+      'a second mail in one session',
+      [...TO_RCPT, 'RSET', 'MAIL FROM:<d@b.example>', 'RCPT TO:<e@example.test>', 'QUIT'],
+    ],
+    ['a second mail after a new name', [...TO_RCPT, 'EHLO mail.sender.example', 'MAIL FROM:<d@b.example>']],
+    ['another sender when the first was refused', [MAIL[0], ['MAIL FROM:<"@b>', '451'], 'MAIL FROM:<d@b.example>']],
+    ['HELO when EHLO was refused', [['EHLO mail.sender.example', '451'], 'HELO mail.sender.example', MAIL[1]]],
+    ['a name again', [MAIL[0], ...TO_RCPT, 'RSET', 'RSET', 'QUIT']],
+  ] as const)('%s is in its place', (_name, lines) => {
+    expect(inStep(...lines)).toEqual([])
+  })
+
+  test('a MAIL after a refused message is in its place', () => {
+    const seen = inStep(
+      ...TO_RCPT,
+      ['DATA', '451'],
+      ['.', '451'],
+      'MAIL FROM:<d@b.example>',
+      'RCPT TO:<e@example.test>',
+    )
+    expect(kindsOf(seen)).toEqual(['message'])
+  })
+})
+
+describe('stages', () => {
+  test('each sighting says how far the dialogue had come', () => {
+    const manners = fresh()
+    const at = (line: string, moment: Moment) =>
+      observeAll(manners, Buffer.from(`${line}\r\n`), moment).map(({ kind, stage }) => [kind, stage])
+    expect(at('EHLO localhost', { greeted: false, replying: false })).toEqual([
+      ['early-talk', 'connect'],
+      ['false-helo', 'connect'],
+    ])
+    noteReply(manners, '220')
+    expect(at('what', CALM)).toEqual([['unknown-command', 'helo']])
+    noteReply(manners, '451')
+    expect(at('EHLO mail.sender.example', CALM)).toEqual([['changed-helo', 'helo']])
+    noteReply(manners, '250')
+    at('MAIL FROM:<a@b.example>', CALM)
+    noteReply(manners, '250')
+    expect(at('RCPT TO:<c@example.test>', { greeted: true, replying: true })).toEqual([['talk-over', 'mail']])
+    noteReply(manners, '451')
+    expect(at('DATA', CALM)).toEqual([['message', 'data']])
+    expect(farewell(manners).map(({ kind, stage }) => [kind, stage])).toEqual([['dialect', 'data']])
+  })
+
+  test('a command out of place moves nothing', () => {
+    expect(walk(fresh(), 'RCPT TO:<c@example.test>')).toEqual([
+      { kind: 'misplaced-command', stage: 'greeting', detail: 'RCPT before MAIL' },
+    ])
+  })
+
+  test('RSET goes back to the name, TLS to before it', () => {
+    const manners = fresh()
+    walk(manners, ...TO_RCPT, 'RSET')
+    expect(manners.progress.stage).toBe('helo')
+    noteTls(manners)
+    expect(manners.progress.stage).toBe('starttls')
+    expect(walk(manners, ...TO_RCPT, 'QUIT')).toEqual([])
+    expect(manners.progress.stage).toBe('quit')
   })
 })
 
@@ -119,6 +237,13 @@ describe('names', () => {
     ['EHLO', 'no name at all'],
   ])('%s is false', (line, detail) => {
     expect(inStep(line)).toEqual([{ kind: 'false-helo', detail }])
+  })
+
+  test('a second name in one session is told; another spelling of the first is none', () => {
+    expect(inStep('EHLO mail.sender.example', 'HELO Mail.Sender.example.')).toEqual([])
+    expect(inStep('EHLO mail.sender.example', 'EHLO other.example')).toEqual([
+      { kind: 'changed-helo', detail: 'mail.sender.example, then other.example' },
+    ])
   })
 
   test.each([
@@ -171,7 +296,7 @@ describe('secrets', () => {
 describe('whatever comes', () => {
   const words = [
     ...'EHLO x.example|HELO localhost|AUTH LOGIN|DATA|.|QUIT|GET / HTTP/1.1|SSH-2|what'.split('|'),
-    ...'\x16\x03|\r\n|\n|\r'.split('|'),
+    ...'\x16\x03|\x00\x00|SMB|\x80\x0b|\x01|*1|INFO|MAIL FROM:<>|RCPT TO:<a@b>|RSET|\r\n|\n|\r'.split('|'),
   ]
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 40 }).map((raw) => Buffer.from(raw)),
@@ -203,6 +328,10 @@ describe('whatever comes', () => {
     const manners = fresh()
     for (let i = 0; i < 100; i++) observe(manners, Buffer.alloc(65_536, 'x'), CALM)
     expect(manners.line.length).toBe(2048)
+    expect(manners.opening.length).toBe(16)
+    const hello = newManners(OUR_NAME, OUR_ADDRESS)
+    for (let i = 0; i < 100; i++) observe(hello, Buffer.from('\x16\x03\x01\x40\x00\x01\x00\x20'), CALM)
+    expect(hello.hello).toBeUndefined()
   })
 
   test('no secret after AUTH is ever told', () => {

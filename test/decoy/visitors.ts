@@ -34,6 +34,7 @@ export class House {
       role: 'backup',
       name: 'mx9.example.test',
       pace: BRISK,
+      offers: { auth: true },
       proxyFrom: networks('127.0.0.0/8'),
       regard: () => 'stranger',
       protects: (domain) => domain === 'example.test',
@@ -66,9 +67,9 @@ export class House {
     return new Visitor(connect({ port: this.port(via), host: '127.0.0.1', allowHalfOpen: true }))
   }
 
-  /** The kinds of evidence so far, in order. */
+  /** The kinds of evidence so far, in order; without the dialect, which everyone has who says a name. */
   get kinds(): Kind[] {
-    return this.evidence.map(({ kind }) => kind)
+    return this.evidence.map(({ kind }) => kind).filter((kind) => kind !== 'dialect')
   }
 
   detailOf(kind: Kind): string | undefined {

@@ -103,7 +103,7 @@ describe('an honest client that answers as fast as it can', () => {
     await Promise.all(visits)
     await house.empty()
     expect(new Set(house.kinds)).toEqual(new Set(['contact', 'recipient']))
-    expect(house.evidence).toHaveLength(80)
+    expect(house.evidence).toHaveLength(120)
   })
 })
 
