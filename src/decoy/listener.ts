@@ -286,7 +286,7 @@ export class Decoy {
     const { witness, role } = this.#options
     await Promise.all(
       merged.map(({ client, at, times }) =>
-        witness({ type: 'evidence', at, client: client.ip, role, kind: 'contact', stage: 'connect', times }),
+        witness({ type: 'evidence', at, client: client.ip, role, kind: 'contact', times }),
       ),
     )
   }

@@ -39,6 +39,8 @@ const BAD: HelloReading = { is: 'bad' }
 const [HANDSHAKE, CLIENT_HELLO] = [0x16, 0x01]
 /** RFC 8446, 5.1. */
 const RECORD_MAX = 16_384
+/** A hello comes in one record or two. More are somebody's game, and would make each further byte dearer. */
+const RECORDS_MAX = 16
 
 /** The body of the first handshake message, joined from the records it came in. */
 function handshakeIn(bytes: Buffer): Buffer | 'more' | 'bad' {
@@ -51,7 +53,7 @@ function handshakeIn(bytes: Buffer): Buffer | 'more' | 'bad' {
     const length = bytes.readUInt16BE(at + 3)
     if (length === 0 || length > RECORD_MAX) return 'bad'
     const part = bytes.subarray(at + 5, at + 5 + length)
-    parts.push(part)
+    if (parts.push(part) > RECORDS_MAX) return 'bad'
     have += part.length
     if (have >= 4) {
       const message = Buffer.concat(parts)
