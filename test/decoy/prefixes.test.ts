@@ -33,6 +33,7 @@ test('the address that was called is the one in the evidence, and a HELO that cl
     ['contact', where],
     ['false-helo', where],
     ['recipient', where],
+    ['dialect', where],
   ])
   expect(house.detailOf('false-helo')).toBe('our own address: [127.51.100.77]')
 })
