@@ -286,8 +286,8 @@ function ownersOf(decoys: readonly Decoy[], settings: Settings): Prefixes<Decoy>
 }
 
 /**
- * How a decoy shall meet a client. What is only observed changes nothing at the primary: holding somebody there delays
- * mail, and nothing is to be done to anybody yet.
+ * How a decoy shall meet a client. What is only observed, be it the mode or the word, changes nothing at the primary: holding
+ * somebody there delays mail, and nothing is to be done to them yet.
  */
 function regardOf(reputation: Reputation): (role: 'primary' | 'backup', client: Client) => Regard {
   return (role, client) => {
@@ -295,7 +295,7 @@ function regardOf(reputation: Reputation): (role: 'primary' | 'backup', client: 
     if (doubt) return 'stranger'
     const word = role === 'primary' ? effect : verdict
     if (word === 'block') return 'offender'
-    return word === 'observe' || word === 'defer' ? 'suspect' : 'stranger'
+    return word === 'defer' ? 'suspect' : 'stranger'
   }
 }
 
