@@ -3,15 +3,17 @@
  */
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { NotRunning } from './command/appliance.ts'
 import { check, printProblems } from './command/check.ts'
 import { LIST_LIMIT, list, say } from './command/decisions.ts'
+import { settleWaiting, showWaiting } from './command/governor.ts'
 import { run } from './command/run.ts'
 import type { Where } from './command/settings.ts'
 import { status } from './command/status.ts'
 import { runTests } from './command/test.ts'
 import { why } from './command/why.ts'
+import { EVERYTHING } from './core/evidence.ts'
 import { screenOf } from './console/terminal.ts'
 
 /** EX_USAGE and EX_SOFTWARE of sysexits(3). */
@@ -185,6 +187,29 @@ for (const word of ['allow', 'block', 'release'] as const) {
     ),
   )
 }
+
+program
+  .command('governor')
+  .description('the new listings that wait for a person, because they were too many at once')
+  .addArgument(
+    new Argument('[action]', 'enlist puts them into effect; discard lets them go until they are seen again').choices([
+      'enlist',
+      'discard',
+    ]),
+  )
+  .argument('[network]', 'only inside this CIDR', EVERYTHING)
+  .addOption(state())
+  .addOption(because())
+  .addOption(author())
+  .addOption(json())
+  .action(
+    does((action: 'enlist' | 'discard' | undefined, target: string, options: Options) => {
+      const { state: folder } = whereOf(options)
+      const { because, author, json = false } = options
+      if (!action) return showWaiting(folder, { json, screen, complain })
+      return settleWaiting(folder, action, target, { because, author, json, screen, complain })
+    }),
+  )
 
 program
   .command('status')

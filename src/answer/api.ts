@@ -11,14 +11,14 @@ import { z } from 'zod'
 import { type Client, clientOfKey, neverListed, parseClient } from '../core/client.ts'
 import type { Credit } from '../core/credit.ts'
 import { duration, type Problem } from '../core/document.ts'
-import { type Instant, KIND_NAMES, type Role, type Word } from '../core/evidence.ts'
+import { EVERYTHING, type Instant, KIND_NAMES, type Role, type Word, WORDS } from '../core/evidence.ts'
 import { type Counts, FACT_NAMES, type FactName, total, WAIVED_FACTS } from '../core/facts.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Excuse } from '../core/verdict.ts'
-import type { Explanation, Reputation, ReputationState, Ruling } from '../reputation/reputation.ts'
+import type { Explanation, Reputation, ReputationState, Ruling, Waiting, Why } from '../reputation/reputation.ts'
 
 export type ApiOptions = {
-  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say'>
+  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting'>
   readonly rulesFile: () => string
   readonly status: () => object
   /** Sentences that say why we are not ready; none when we are. */
@@ -78,6 +78,20 @@ export type ClientView = {
 
 /** A decision that stands, as listed. */
 export type RulingView = Omit<Ruling, 'since' | 'until'> & { readonly since: string; readonly until: string | null }
+
+/** A listing that the governor holds back. */
+export type WaitingView = {
+  readonly client: string
+  readonly network: string
+  readonly word: string
+  readonly score: number
+  /** The bound it met; see governor.ts. */
+  readonly why: Why
+  /** Has it walked the right way, or been at the real MX for hours? */
+  readonly good: boolean
+  readonly since: string
+  readonly because: string
+}
 
 /** Largest body of a request; a word is a few hundred bytes. */
 const BODY_BYTES_MAX = 16_384
@@ -143,6 +157,7 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
     })
     return c.json({ decisions: rulings.toSorted((a, b) => b.since - a.since).map(viewOfRuling) })
   })
+  app.get('/api/v1/governor', (c) => c.json({ waiting: options.reputation.waiting().map(viewOfWaiting) }))
   if (rights === 'viewer') return app
 
   app.post('/api/v1/words', async (c) => {
@@ -153,6 +168,23 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
         400,
       )
     const { word, target, because, author, force, for: span } = read.data
+    const at = options.now()
+    if (word === 'enlist' || word === 'discard') {
+      const prefix = target === EVERYTHING ? undefined : parsePrefix(target)
+      if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
+      const reached = options.reputation.waiting().filter(({ client }) => !prefix || covers(prefix, client)).length
+      if (reached === 0)
+        return c.json({ error: 'no listing waits there', hint: 'decoymx governor shows what waits' }, 404)
+      const outcome = await options.reputation.say({
+        type: 'word',
+        at,
+        word,
+        target: prefix?.cidr ?? EVERYTHING,
+        because,
+        author,
+      })
+      return outcome === 'lost' ? c.json(UNWRITTEN, 503) : c.json({ outcome, word, target, count: reached })
+    }
     const prefix = parsePrefix(target)
     if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
     if (prefix.length < WIDEST[prefix.family] && !force)
@@ -166,7 +198,6 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
     const never = word === 'block' ? neverListed(clientOfKey(prefix.cidr) as Client) : undefined
     if (never)
       return c.json({ error: `${prefix.cidr} is never listed: ${never}`, hint: 'a block would have no effect' }, 400)
-    const at = options.now()
     const said: Word = {
       type: 'word',
       at,
@@ -177,11 +208,7 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
       author,
     }
     const outcome = await options.reputation.say(said)
-    if (outcome === 'lost')
-      return c.json(
-        { error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' },
-        503,
-      )
+    if (outcome === 'lost') return c.json(UNWRITTEN, 503)
     return c.json({ outcome, word, target: prefix.cidr, until: iso(said.until) })
   })
   app.post('/api/v1/reload', async (c) => {
@@ -191,8 +218,10 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
   return app
 }
 
+const UNWRITTEN = { error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' }
+
 const wordSchema = z.strictObject({
-  word: z.enum(['allow', 'block', 'release']),
+  word: z.enum(WORDS),
   target: z.string().min(1).max(64),
   for: duration()
     .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, {
@@ -272,6 +301,10 @@ function totals(counts: Counts, names: readonly FactName[]): Record<string, numb
   return Object.fromEntries(names.map((name) => [name, total(counts, name)] as const).filter(([, n]) => n > 0))
 }
 
+function viewOfWaiting({ client, word, score, why, good, since, because }: Waiting): WaitingView {
+  return { client: client.ip, network: client.network, word, score, why, good, since: iso(since) as string, because }
+}
+
 function viewOfRuling(ruling: Ruling): RulingView {
   return { ...ruling, since: iso(ruling.since) as string, until: iso(ruling.until) }
 }
@@ -295,6 +328,7 @@ const INDEX = `decoymx
 GET /api/v1/clients/IP    what is known of a client, and why
 GET /api/v1/decisions     the decisions that stand; ?within=CIDR
 GET /api/v1/tickets/CODE  the decision that a refused sender quotes
+GET /api/v1/governor      the listings that wait for a person
 GET /api/v1/status        how the appliance is
 GET /metrics              for Prometheus
 GET /healthz, /readyz     for whoever watches over it

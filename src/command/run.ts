@@ -89,6 +89,11 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     journalBytesMax: settings.journal['max-megabytes'] * 1024 * 1024,
     maxAgeMs: settings.store['max-age'],
     watch: settings['real-mx'].greet.length > 0 ? 'witness' : 'blind',
+    governor: {
+      perMinute: settings.governor['per-minute'],
+      perNetwork: settings.governor['per-network'],
+      goodShare: settings.governor['good-share'],
+    },
     rules: () => rules,
     now,
     tell: (happening) => {

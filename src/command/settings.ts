@@ -143,6 +143,19 @@ export const settingsSchema = z
         'max-age': span('5m').describe('Older copies of the rulings refuse nobody'),
       })
       .prefault({}),
+    governor: z
+      .strictObject({
+        'per-minute': z.int().min(1).max(100_000).default(100).describe('New listings in a minute'),
+        'per-network': z.int().min(1).max(100_000).default(32).describe('New listings of one /24 or /48 in an hour'),
+        'good-share': z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0.01)
+          .describe('New listings in a day of clients of good standing, as a share of those seen; 3 always may'),
+      })
+      .prefault({})
+      .describe('Beyond this, new listings wait until an operator has looked (decoymx governor)'),
     journal: z
       .strictObject({
         keep: span('31d').describe('Evidence older than this is deleted'),

@@ -6,6 +6,7 @@ import type { Probe } from '../core/evidence.ts'
 import type { Freeze } from '../core/outage.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
+import { BOUNDS } from './governor.ts'
 
 export type StatusView = {
   readonly version: string
@@ -63,6 +64,9 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
     light.push(
       `the real MX is ${view.realMx.outcome} since ${view.realMx.since}: nothing at the backup counts. Is real-mx.greet right?`,
     )
+  for (const why of ['standing', 'held', 'minute', 'network'] as const)
+    if (view.reputation.governor[why] > 0)
+      light.push(`governor: ${view.reputation.governor[why]} new listings wait: ${BOUNDS[why]}. See decoymx governor`)
   if (view.reputation.waiting > 1000) light.push(`${view.reputation.waiting} events wait in the journal for the store`)
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)

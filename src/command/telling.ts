@@ -13,7 +13,7 @@ import type { Probe } from '../core/evidence.ts'
 import type { Rules } from '../core/rules.ts'
 import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
-import type { ReputationHappening } from '../reputation/reputation.ts'
+import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 
 export type Tell = ReturnType<typeof teller>
@@ -125,7 +125,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
       else log.info(`rules: ${rules.list.length} from ${rules.file}, mode ${rules.mode}`)
     },
 
-    rejudged: (outcome: { kept: number; changed: number; released: number }): void => {
+    rejudged: (outcome: Rejudged): void => {
       log.info(outcome, 'rules: standing decisions judged again')
     },
 
@@ -176,6 +176,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
         return log.info({ client: it.evidence.client, why: it.why }, `waived: ${it.evidence.role} ${it.evidence.kind}`)
       case 'pending':
         return
+      case 'governed':
+        metrics.governed.inc({ why: it.why })
+        if (it.waiting === 1) log.warn('governor: new listings wait; see "decoymx governor"')
+        return log.info({ client: it.client, why: it.why }, 'governor: a listing waits')
       case 'blocked':
         return log.warn({ error: it.error }, 'evidence: waits in the journal, the store does not take it')
       case 'flowing':

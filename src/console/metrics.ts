@@ -11,6 +11,7 @@ import { WAIVED_WHYS } from '../core/outage.ts'
 const DECOYS = ['primary', 'backup'] as const
 const WORDS = ['allow', 'observe', 'defer', 'block'] as const
 const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const
+const BOUNDS = ['minute', 'network', 'standing', 'held'] as const
 const ASKERS = ['policy', 'dnsbl'] as const
 
 /** What gauges are read from, once per scrape. */
@@ -22,6 +23,7 @@ export type Levels = {
     readonly waiting: number
     readonly freeze: { readonly why: string } | null
     readonly rulings: Record<'rules' | 'operator', Record<(typeof WORDS)[number], number>>
+    readonly governor: Record<(typeof BOUNDS)[number], number>
   }
   readonly realMx: { readonly outcome: string } | null
   readonly rules: { readonly loaded: string; readonly problems: readonly string[] }
@@ -80,6 +82,9 @@ export function createMetrics(version: string) {
     }),
     journalLost: counter('journal_lost_total', 'Events that could not be written to the journal', {}),
     rulings: counter('rulings_total', 'Decisions made or renewed, by word', { by: ['rules', 'operator'], word: WORDS }),
+    governed: counter('listings_held_back_total', 'New listings that the governor held back, by the bound they met', {
+      why: BOUNDS,
+    }),
     answers: counter('answers_total', 'Answers to the real MX; pass also covers every doubt', {
       asker: ASKERS,
       answer: ANSWERS,
@@ -171,6 +176,15 @@ export function createMetrics(version: string) {
     'Since the copy of the decisions was last proved fresh',
     (now) => now.reputation.ledgerAgeMs / 1000,
   )
+  new Gauge({
+    name: 'decoymx_listings_waiting',
+    help: 'New listings that the governor holds back now, by the bound they met',
+    labelNames: ['why'],
+    registers,
+    collect() {
+      for (const why of BOUNDS) this.set({ why }, levels?.reputation.governor[why] ?? 0)
+    },
+  })
   gauge('evidence_waiting', 'Events in the journal that the store has not yet', (now) => now.reputation.waiting)
   gauge('real_mx_up', '1 while the witness finds the real MX up, 0 while not, NaN without a witness', (now) =>
     now.realMx ? Number(now.realMx.outcome === 'up') : Number.NaN,

@@ -233,12 +233,20 @@ export type Probe = {
   readonly outcome: (typeof OUTCOMES)[number]
 }
 
-/** The operator's word. Release takes back a block or an allow and forgets the evidence that led there. */
+export const WORDS = ['allow', 'block', 'release', 'enlist', 'discard'] as const
+
+/** The target that means all that waits. */
+export const EVERYTHING = 'all'
+
+/**
+ * The operator's word. Release takes back a block or an allow and forgets the evidence that led there. Enlist and discard
+ * are said of listings that the governor holds back: put them into effect, or let them go.
+ */
 export type Word = {
   readonly type: 'word'
   readonly at: Instant
-  readonly word: 'allow' | 'block' | 'release'
-  /** A CIDR, canonical as `Prefix.cidr`. */
+  readonly word: (typeof WORDS)[number]
+  /** A CIDR, canonical as `Prefix.cidr`; for enlist and discard also EVERYTHING. */
   readonly target: string
   /** When it ends; an allow or block without it stands until released. */
   readonly until?: Instant | undefined
@@ -320,7 +328,7 @@ const entrySchema = z.discriminatedUnion('type', [
     seq: z.int().positive(),
     type: z.literal('word'),
     at: instant,
-    word: z.enum(['allow', 'block', 'release']),
+    word: z.enum(WORDS),
     target: text,
     until: instant.optional(),
     because: text,

@@ -136,7 +136,7 @@ function rule(world: World, client: Client, now: Instant): void {
 /** The operator's word takes the place of what the operator said before of the same target. */
 function heed(world: World, word: Word): World {
   const prefix = parsePrefix(word.target)
-  if (typeof prefix === 'string') return world
+  if (typeof prefix === 'string' || word.word === 'enlist' || word.word === 'discard') return world
   if (word.word === 'release') {
     world.rulings.delete(prefix.cidr)
     forget(world, prefix, word.at)

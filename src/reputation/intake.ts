@@ -5,10 +5,9 @@
  * store counts each event once, and its cursor says where to go on after a restart or an absence. So evidence that the
  * journal acknowledged is never lost and never doubled, whichever side dies.
  */
-import { type Client, clientOfKey, parseClient } from '../core/client.ts'
+import type { Client } from '../core/client.ts'
 import { clientOf, type Entry, type Evidence, type Instant, type Word } from '../core/evidence.ts'
-import { lastAtDecoys, NO_COUNTS, tally } from '../core/facts.ts'
-import { endOf, type Listing, renew, type Stand } from '../core/listing.ts'
+import { type Facts, NO_COUNTS, tally } from '../core/facts.ts'
 import {
   admit,
   type Freeze,
@@ -19,18 +18,20 @@ import {
   type Waived,
   type Watch,
 } from '../core/outage.ts'
-import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
-import { judge, type Verdict } from '../core/verdict.ts'
+import type { Governor, Why } from './governor.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
-import { idOf, Rewound, type Ruling, type Store, ticketOf } from './store.ts'
+import { type Rejudged, Rulings } from './rulings.ts'
+import { Rewound, type Store } from './store.ts'
 
 export type IntakeHappening =
   | { readonly what: 'counted'; readonly evidence: Evidence }
   | { readonly what: 'waived'; readonly evidence: Evidence; readonly why: Waived['why'] }
   /** Evidence waits for the witness's next look. */
   | { readonly what: 'pending' }
+  /** The governor holds a listing back, as one of so many. */
+  | { readonly what: 'governed'; readonly client: string; readonly why: Why; readonly waiting: number }
   | { readonly what: 'blocked'; readonly error: string }
   | { readonly what: 'flowing' }
 
@@ -38,6 +39,7 @@ export type IntakeOptions = {
   readonly journal: Journal
   readonly store: Store
   readonly ledger: Ledger
+  readonly governor: Governor
   readonly rules: () => Rules
   readonly watch: Watch
   readonly now: () => Instant
@@ -53,11 +55,10 @@ const WORDS_MAX = 1000
 const RECALL_MAX = 50_000
 /** Between two tries of a delivery that failed. */
 const RETRY_MS = [50, 100, 200, 500, 1000]
-/** A listing is written again only when its end moves by more than this. */
-const UNTIL_STEP_MS = 60_000
 
 export class Intake {
   readonly #options: IntakeOptions
+  readonly #rulings: Rulings
   #guard: Guard
   #queue: Entry[] = []
   /** The last number taken from the journal for delivery, and the last one wholly delivered. */
@@ -80,6 +81,10 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.#options = options
+    this.#rulings = new Rulings({
+      ...options,
+      governed: (client, why, waiting) => options.tell({ what: 'governed', client: client.ip, why, waiting }),
+    })
     this.#guard = newGuard(options.watch)
     this.#onDisk = options.journal.lastSeq
   }
@@ -124,25 +129,9 @@ export class Intake {
     })
   }
 
-  /**
-   * After the rules have changed: what would they have said of every client that is listed, when it was last seen? Here,
-   * and only here, a lesser verdict shortens a listing.
-   */
-  async rejudge(): Promise<{ kept: number; changed: number; released: number }> {
-    const { store, rules, ledger, now } = this.#options
-    const outcome = { kept: 0, changed: 0, released: 0 }
-    for (const ruling of ledger.all()) {
-      const client = ruling.by === 'rules' ? clientOfKey(ruling.target) : undefined
-      if (!client) continue
-      const [own, network] = await Promise.all([store.counts(client.key), store.counts(client.network)])
-      const seenAt = lastAtDecoys(own)
-      const verdict = judge(client, { own, network }, rules(), seenAt)
-      const made = renew(undefined, verdict, rules(), seenAt)
-      const next = made && stillStanding(made, ruling, now())
-      outcome[!next ? 'released' : next.stands[0]?.word === ruling.word ? 'kept' : 'changed']++
-      await this.#rule(client, verdict, next)
-    }
-    return outcome
+  /** After the rules have changed: every listing is judged again. */
+  rejudge(): Promise<Rejudged> {
+    return this.#rulings.rejudge()
   }
 
   async close(): Promise<void> {
@@ -224,7 +213,7 @@ export class Intake {
         if (error instanceof Rewound) return 'rewound'
         throw error
       }
-      for (const { seq, word } of words) if (!this.#applied.delete(seq)) await this.#apply(word)
+      for (const { seq, word } of words) if (!this.#applied.delete(seq)) await this.#rulings.apply(word)
       // Only now does the cursor move: what a crash leaves undone in between is done again.
       await this.#options.store.add(this.#options.journal.box, [], upTo)
       this.#cursor = upTo
@@ -243,85 +232,25 @@ export class Intake {
 
   /** What was waived is kept, too, under the reason: it weighs nothing, and can be told of. */
   async #count(counted: readonly Numbered[], waived: readonly Waived[]): Promise<void> {
-    const { store, journal, rules, now } = this.#options
+    const { store, journal } = this.#options
     const tallies = [...counted, ...waived].map(tally)
     const touched = await store.add(journal.box, tallies, this.#cursor)
-    const atDecoys = new Map(
-      counted
-        .filter(({ evidence }) => evidence.role !== 'real')
-        .map(({ evidence }) => [clientOf(evidence).key, clientOf(evidence)]),
-    )
-    for (const client of atDecoys.values()) {
-      const facts = { own: touched.get(client.key) ?? NO_COUNTS, network: touched.get(client.network) ?? NO_COUNTS }
-      const verdict = judge(client, facts, rules(), now())
-      await this.#rule(
-        client,
-        verdict,
-        renew(listingOf(this.#options.ledger.ofRules(client.key)), verdict, rules(), now()),
-      )
-    }
-  }
-
-  /** Writes down what stands for a client now, if it differs from what stood. */
-  async #rule(client: Client, verdict: Verdict, next: Listing | undefined): Promise<void> {
-    const { store, ledger } = this.#options
-    const before = ledger.ofRules(client.key)
-    if (!next) {
-      if (before) await store.drop(idOf(before))
-      return
-    }
-    const [word] = next.stands
-    if (!word || (before && alike(before.stands, next.stands) && alike(before.enforced, next.enforced))) return
-    const heaviest = verdict.reasons.toSorted((a, b) => b.weight - a.weight)[0]
-    await store.put({
-      by: 'rules',
-      target: client.key,
-      word: word.word,
-      since: next.since,
-      until: endOf(next),
-      stands: next.stands,
-      enforced: next.enforced,
-      ticket: ticketOf(client.key, next.since),
-      because: heaviest?.because ?? before?.because ?? '',
-      score: verdict.score,
+    const factsOf = (client: Client): Facts => ({
+      own: touched.get(client.key) ?? NO_COUNTS,
+      network: touched.get(client.network) ?? NO_COUNTS,
     })
+    const seen = (role: 'real' | 'decoy') => {
+      const there = counted.filter(({ evidence }) => (evidence.role === 'real') === (role === 'real'))
+      return new Map(there.map(({ evidence }) => [clientOf(evidence).key, clientOf(evidence)])).values()
+    }
+    for (const client of seen('real')) this.#rulings.note(client, factsOf(client))
+    for (const client of seen('decoy')) await this.#rulings.judge(client, factsOf(client))
   }
 
   /** The operator's word, put into effect ahead of all the evidence that may be waiting. Rejects when the store does. */
   async apply(seq: number, word: Word): Promise<void> {
-    await this.#apply(word)
+    await this.#rulings.apply(word)
     if (this.#applied.size < WORDS_MAX && seq > this.#taken) this.#applied.add(seq)
-  }
-
-  /** Repeating a word changes nothing. */
-  async #apply(word: Word): Promise<void> {
-    const { store, ledger } = this.#options
-    const prefix = parsePrefix(word.target)
-    if (typeof prefix === 'string') return
-    if (word.word !== 'release') {
-      const ruling: Ruling = {
-        by: 'operator',
-        target: prefix.cidr,
-        word: word.word,
-        since: word.at,
-        until: word.until,
-        ticket: ticketOf(prefix.cidr, word.at),
-        because: word.because,
-        author: word.author,
-      }
-      if ((word.until ?? Infinity) > this.#options.now()) await store.put(ruling)
-      return
-    }
-    await store.drop(idOf({ by: 'operator', target: prefix.cidr }))
-    const address = prefix.cidr.split('/')[0] as string
-    const single = prefix.length === (prefix.family === 4 ? 32 : 64) ? parseClient(address) : undefined
-    if (single) await store.forget(single.key, word.at)
-    for (const ruling of ledger.all()) {
-      const client = ruling.by === 'rules' && ruling.since <= word.at ? clientOfKey(ruling.target) : undefined
-      if (!client || !covers(prefix, client)) continue
-      await store.forget(client.key, word.at)
-      await store.drop(idOf(ruling))
-    }
   }
 
   /** Tries until it works; undefined when we are closed before. */
@@ -348,27 +277,4 @@ export class Intake {
     this.#waiters = this.#waiters.filter((waiter) => waiter.seq > seq)
     for (const { done } of due) done()
   }
-}
-
-function listingOf(ruling: Ruling | undefined): Listing | undefined {
-  if (!ruling || ruling.word === 'allow' || ruling.until === undefined) return undefined
-  const { word, since, until, stands = [{ word, until }], enforced = stands } = ruling
-  return { since, stands, enforced }
-}
-
-/** The same words, and none of their ends has moved enough to be written down. */
-function alike(before: readonly Stand[] | undefined, next: readonly Stand[]): boolean {
-  return (
-    before?.length === next.length &&
-    next.every(({ word, until }, i) => before[i]?.word === word && Math.abs(before[i].until - until) < UNTIL_STEP_MS)
-  )
-}
-
-/** What is left by now of a listing that was made for the day a client was last seen. */
-function stillStanding(made: Listing, before: Ruling, now: Instant): Listing | undefined {
-  const left = (stands: readonly Stand[]) => stands.filter(({ until }) => until > now)
-  const stands = left(made.stands)
-  const [heaviest] = stands
-  if (!heaviest) return undefined
-  return { since: heaviest.word === before.word ? before.since : now, stands, enforced: left(made.enforced) }
 }

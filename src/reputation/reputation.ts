@@ -11,12 +11,16 @@ import type { Rules } from '../core/rules.ts'
 import { judge, type Verdict } from '../core/verdict.ts'
 import { type Decide, type Decision, decider } from './decision.ts'
 import { openEmbedded } from './embedded.ts'
+import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
 import { Intake, type IntakeHappening } from './intake.ts'
 import { Journal, type JournalHappening } from './journal.ts'
 import { Ledger, type LedgerHappening } from './ledger.ts'
 import { openRedis } from './redis.ts'
+import type { Rejudged } from './rulings.ts'
 import type { Ruling, Store, StoreHappening } from './store.ts'
 
+export type { Waiting, Why } from './governor.ts'
+export type { Rejudged } from './rulings.ts'
 export type { Ruling } from './store.ts'
 
 export type ReputationHappening =
@@ -34,6 +38,8 @@ export type ReputationOptions = {
   /** Older than this, our copy of the rulings is not used to refuse anyone. */
   readonly maxAgeMs: number
   readonly watch: Watch
+  /** How many may be listed anew, before a person is asked. */
+  readonly governor: Bounds
   readonly rules: () => Rules
   readonly now: () => Instant
   readonly tell: (happening: ReputationHappening) => void
@@ -62,6 +68,8 @@ export type ReputationState = {
   /** Why the order of visits counts for nothing now, and until when, if known; null while it counts. */
   readonly freeze: { readonly why: Freeze['why']; readonly until: string | null } | null
   readonly rulings: Record<'rules' | 'operator', Record<Ruling['word'], number>>
+  /** How many listings wait, by the bound they met. */
+  readonly governor: Readonly<Record<Why, number>>
 }
 
 export type Reputation = {
@@ -76,7 +84,9 @@ export type Reputation = {
   readonly rulings: () => Ruling[]
   readonly ofTicket: (ticket: string) => Ruling | undefined
   /** After the rules have changed: every standing listing is judged again. */
-  readonly rejudge: () => Promise<{ kept: number; changed: number; released: number }>
+  readonly rejudge: () => Promise<Rejudged>
+  /** The listings that the governor of this process holds back. */
+  readonly waiting: () => Waiting[]
   readonly state: () => ReputationState
   /** Of the state what readiness asks for, without counting the rulings. */
   readonly freshness: () => Ledger['state']
@@ -97,6 +107,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
   const { folder, now, rules, tell } = options
   const store = await openStore(options)
   const ledger = new Ledger(store, { now, maxAgeMs: options.maxAgeMs, tell: (it) => tell({ from: 'ledger', it }) })
+  const governor = newGovernor(options.governor)
   const journal: Journal = await Journal.open(join(folder, 'journal'), {
     keepMs: options.keepMs,
     bytesMax: options.journalBytesMax,
@@ -108,6 +119,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     journal,
     store,
     ledger,
+    governor,
     rules,
     watch: options.watch,
     now,
@@ -150,6 +162,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     rulings: () => ledger.all(),
     ofTicket: (ticket) => ledger.ofTicket(ticket),
     rejudge: () => intake.rejudge(),
+    waiting: () => stillWaiting(governor, now()),
     freshness: () => ledger.state,
     state: () => ({
       store: store.kind,
@@ -158,6 +171,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       waiting: intake.waiting,
       freeze: told(intake.freeze),
       rulings: countRulings(ledger),
+      governor: countWaiting(stillWaiting(governor, now())),
     }),
     async close() {
       await journal.close()
@@ -191,6 +205,12 @@ async function within<Value>(ms: number, promise: Promise<Value>): Promise<Value
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, ms, undefined)))
   return await Promise.race([promise.catch(() => undefined), late]).finally(() => clearTimeout(timer))
+}
+
+function countWaiting(waiting: readonly Waiting[]): ReputationState['governor'] {
+  const counts = Object.fromEntries(WHYS.map((why) => [why, 0])) as Record<Why, number>
+  for (const { why } of waiting) counts[why]++
+  return counts
 }
 
 function countRulings(ledger: Ledger): ReputationState['rulings'] {

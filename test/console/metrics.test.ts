@@ -11,6 +11,7 @@ const LEVELS: Levels = {
     waiting: 3,
     freeze: { why: 'blind' },
     rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } },
+    governor: { minute: 4, network: 0, standing: 0, held: 0 },
   },
   realMx: { outcome: 'down' },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },

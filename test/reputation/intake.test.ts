@@ -2,11 +2,12 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { parseClient } from '../../src/core/client.ts'
-import type { Event, Kind, Role } from '../../src/core/evidence.ts'
+import { type Event, EVERYTHING, type Kind, type Role, type Word } from '../../src/core/evidence.ts'
 import { type Counts, total } from '../../src/core/facts.ts'
 import type { Watch } from '../../src/core/outage.ts'
 import type { Rules } from '../../src/core/rules.ts'
 import { openEmbedded } from '../../src/reputation/embedded.ts'
+import { type Bounds, type Governor, newGovernor } from '../../src/reputation/governor.ts'
 import { Intake, type IntakeHappening } from '../../src/reputation/intake.ts'
 import { Journal } from '../../src/reputation/journal.ts'
 import { Ledger } from '../../src/reputation/ledger.ts'
@@ -23,6 +24,7 @@ type Box = {
   readonly journal: Journal
   readonly ledger: Ledger
   readonly store: Store
+  readonly governor: Governor
   readonly told: IntakeHappening[]
   readonly record: (...events: Event[]) => Promise<void>
   readonly close: () => Promise<void>
@@ -31,12 +33,19 @@ type Box = {
 /** Everything between an event and a ruling, on a real disk; `wrap` may stand between intake and store. */
 async function box(
   path: string,
-  options: { rules?: () => Rules; watch?: Watch; wrap?: (store: Store) => Store; now?: () => number } = {},
+  options: {
+    bounds?: Partial<Bounds>
+    rules?: () => Rules
+    watch?: Watch
+    wrap?: (store: Store) => Store
+    now?: () => number
+  } = {},
 ): Promise<Box> {
   const now = options.now ?? (() => NOON)
   const told: IntakeHappening[] = []
   const store = await openEmbedded(join(path, 'reputation.db'), { now, tell: () => {} })
   const ledger = new Ledger(store, { now, maxAgeMs: 60_000, tell: () => {} })
+  const governor = newGovernor({ perMinute: 1000, perNetwork: 1000, goodShare: 1, ...options.bounds })
   const journal: Journal = await Journal.open(join(path, 'journal'), {
     keepMs: 1e10,
     bytesMax: 1e9,
@@ -48,6 +57,7 @@ async function box(
     journal,
     store: options.wrap?.(store) ?? store,
     ledger,
+    governor,
     rules: options.rules ?? (() => RULES),
     watch: options.watch ?? 'trusted',
     now,
@@ -69,7 +79,7 @@ async function box(
     await Promise.all(events.map((event) => journal.append(event)))
     expect(await intake.settled(journal.lastSeq, 5000)).toBe(true)
   }
-  return { intake, journal, ledger, store, told, record, close }
+  return { intake, journal, ledger, store, governor, told, record, close }
 }
 
 function seen(kind: Kind, at = NOON, client = BOT, role: Role = 'backup'): Event {
@@ -235,14 +245,89 @@ describe('intake', () => {
     let rules = RULES
     const { record, intake, ledger } = await box(folder(), { rules: () => rules })
     await record(seen('early-talk'), seen('recipient'))
-    expect(await intake.rejudge()).toEqual({ kept: 1, changed: 0, released: 0 })
+    expect(await intake.rejudge()).toEqual({ kept: 1, changed: 0, released: 0, waiting: 0 })
     const ticket = ledger.ofRules(BOT)?.ticket
     rules = { ...rules, thresholds: { observe: 20, defer: 70, block: 500 } }
-    expect(await intake.rejudge()).toEqual({ kept: 0, changed: 1, released: 0 })
+    expect(await intake.rejudge()).toEqual({ kept: 0, changed: 1, released: 0, waiting: 0 })
     expect(ledger.ofRules(BOT)?.word).toBe('defer')
     rules = { ...rules, list: [] }
-    expect(await intake.rejudge()).toEqual({ kept: 0, changed: 0, released: 1 })
+    expect(await intake.rejudge()).toEqual({ kept: 0, changed: 0, released: 1, waiting: 0 })
     expect(ledger.ofRules(BOT)).toBeUndefined()
     expect(ticket).toMatch(/^[0-9A-Z]{4}-[0-9A-Z]{4}$/)
+  })
+
+  describe('with a governor', () => {
+    const BAD: Rules = {
+      ...RULES,
+      list: RULES.list.map((rule) => (rule.name === 'primary-touched' ? { ...rule, weight: 200 } : rule)),
+    }
+    const bounds = { perMinute: 5 }
+    const clients = Array.from({ length: 40 }, (_, i) => `198.51.${i}.7`)
+    const word = (word: Word['word'], target: string): Word => ({
+      type: 'word',
+      at: NOON + 10,
+      word,
+      target,
+      because: 'a test',
+      author: 'eve',
+    })
+    const blocked = ({ ledger }: Box) => ledger.all().filter((ruling) => ruling.word === 'block').length
+
+    test('rules that would list everybody list a handful; better rules release it, and discard what waits', async () => {
+      let rules = BAD
+      const here = await box(folder(), { rules: () => rules, bounds })
+      await here.record(...clients.map((client) => seen('contact', NOON, client, 'primary')))
+      expect([blocked(here), here.governor.waiting.size]).toEqual([5, 35])
+      expect(here.told.filter(({ what }) => what === 'governed')).toHaveLength(35)
+      // Not told again of whoever waits already.
+      await here.record(seen('contact', NOON + 1, clients[39], 'primary'))
+      expect(here.told.filter(({ what }) => what === 'governed')).toHaveLength(35)
+      rules = RULES
+      expect(await here.intake.rejudge()).toEqual({ kept: 0, changed: 0, released: 5, waiting: 0 })
+      expect([here.ledger.all(), here.governor.waiting.size]).toEqual([[], 0])
+    })
+
+    test('a reload that would make every listing heavier goes through it, too; what stood stands on', async () => {
+      let rules = RULES
+      const here = await box(folder(), { rules: () => rules })
+      await here.record(...clients.map((client) => seen('trap-recipient', NOON, client)))
+      expect(here.ledger.all().every((ruling) => ruling.word === 'observe')).toBe(true)
+      here.governor.minute.clear()
+      Object.assign(here.governor.bounds, bounds)
+      rules = { ...RULES, thresholds: { observe: 20, defer: 30, block: 40 } }
+      expect(await here.intake.rejudge()).toMatchObject({ waiting: 35 })
+      expect(blocked(here)).toBe(5)
+      expect(here.ledger.all()).toHaveLength(40)
+    })
+
+    test('a client of good standing is one of few that may be listed; the next waits, and everybody after it', async () => {
+      const here = await box(folder(), { bounds: { goodShare: 0 } })
+      const walks = clients
+        .slice(0, 10)
+        .flatMap((client): Event[] => [
+          seen('contact', NOON - 2000, client, 'primary'),
+          seen('passed', NOON - 1000, client, 'real'),
+        ])
+      await here.record(...walks)
+      for (const client of clients.slice(0, 5))
+        await here.record(seen('early-talk', NOON, client), seen('recipient', NOON, client))
+      await here.record(seen('early-talk'), seen('recipient'))
+      expect(blocked(here)).toBe(3)
+      expect([...here.governor.waiting.values()].map(({ why }) => why)).toEqual(['standing', 'standing', 'held'])
+    })
+
+    test('enlist puts what waits into effect, discard lets it go, release forgets it', async () => {
+      const here = await box(folder(), { rules: () => BAD, bounds })
+      await here.record(...clients.map((client) => seen('contact', NOON, client, 'primary')))
+      await here.record(word('enlist', '198.51.39.7/32'), word('discard', '198.51.38.0/24'))
+      expect(here.ledger.ofRules('198.51.39.7')).toMatchObject({ word: 'block', score: 200 })
+      expect(here.ledger.ofRules('198.51.38.7')).toBeUndefined()
+      expect([blocked(here), here.governor.waiting.size]).toEqual([6, 33])
+      await here.record(word('release', '198.51.36.0/23'))
+      expect(here.governor.waiting.size).toBe(31)
+      expect(countsOf(await here.store.counts('198.51.37.7'))).toEqual({})
+      await here.record(word('enlist', EVERYTHING))
+      expect([blocked(here), here.governor.waiting.size]).toEqual([37, 0])
+    })
   })
 })

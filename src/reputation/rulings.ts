@@ -1,0 +1,231 @@
+/**
+ * What comes of the facts: the rules' word made to stand, if the governor lets it; and the operator's word put into effect.
+ *
+ * Every change of what stands goes through here, and from here to the store, which tells the ledger of every process.
+ */
+import { type Client, clientOfKey, parseClient } from '../core/client.ts'
+import { creditOf } from '../core/credit.ts'
+import { EVERYTHING, type Instant, type Word } from '../core/evidence.ts'
+import { type Facts, lastAtDecoys } from '../core/facts.ts'
+import { endOf, isHeavier, type Listing, renew, type Stand, standOf } from '../core/listing.ts'
+import { covers, parsePrefix } from '../core/prefixes.ts'
+import type { Rules } from '../core/rules.ts'
+import { judge, type Reason, type Verdict } from '../core/verdict.ts'
+import {
+  forgetWaiting,
+  type Governor,
+  govern,
+  isGood,
+  noteGood,
+  stillWaiting,
+  takeWaiting,
+  type Why,
+} from './governor.ts'
+import type { Ledger } from './ledger.ts'
+import { idOf, type Ruling, type Store, ticketOf } from './store.ts'
+
+export type RulingsOptions = {
+  readonly store: Store
+  readonly ledger: Ledger
+  readonly governor: Governor
+  readonly rules: () => Rules
+  readonly now: () => Instant
+  /** The governor holds a listing back, as one of so many. */
+  readonly governed: (client: Client, why: Why, waiting: number) => void
+}
+
+export type Rejudged = {
+  readonly kept: number
+  readonly changed: number
+  readonly released: number
+  /** Listings that the governor holds back now. */
+  readonly waiting: number
+}
+
+/** A listing is written again only when its end moves by more than this. */
+const UNTIL_STEP_MS = 60_000
+
+export class Rulings {
+  readonly #options: RulingsOptions
+
+  constructor(options: RulingsOptions) {
+    this.#options = options
+  }
+
+  /** A client was seen at the real MX: that alone lists nobody, but it may be one of those in good standing. */
+  note(client: Client, facts: Facts): void {
+    const { governor, rules, now } = this.#options
+    if (isGood(facts, creditOf(facts, rules().credit, now()))) noteGood(governor, client, now())
+  }
+
+  /** New evidence at a decoy: what do the rules say now, and what stands after it? */
+  async judge(client: Client, facts: Facts): Promise<void> {
+    const { governor, ledger, rules, now } = this.#options
+    const verdict = judge(client, facts, rules(), now())
+    const good = isGood(facts, verdict.credit)
+    if (good) noteGood(governor, client, now())
+    await this.#rule(client, verdict, renew(listingOf(ledger.ofRules(client.key)), verdict, rules(), now()), good)
+  }
+
+  /**
+   * After the rules have changed: what would they have said of every client that is listed, or waits to be, when it was
+   * last seen? Here, and only here, a lesser verdict shortens a listing. What they newly say passes the governor.
+   */
+  async rejudge(): Promise<Rejudged> {
+    const { rules, ledger, governor, now } = this.#options
+    const outcome = { kept: 0, changed: 0, released: 0 }
+    for (const ruling of ledger.all()) {
+      const client = ruling.by === 'rules' ? clientOfKey(ruling.target) : undefined
+      if (!client) continue
+      const { verdict, made, good } = await this.#again(client)
+      const next = made && stillStanding(made, ruling, now())
+      outcome[!next ? 'released' : next.stands[0]?.word === ruling.word ? 'kept' : 'changed']++
+      await this.#rule(client, verdict, next, good)
+    }
+    for (const { client } of stillWaiting(governor, now())) {
+      if (ledger.ofRules(client.key)) continue
+      const { verdict, made, good } = await this.#again(client)
+      const next = made && endOf(made) > now() ? renew(undefined, verdict, rules(), now()) : undefined
+      await this.#rule(client, verdict, next, good)
+    }
+    return { ...outcome, waiting: governor.waiting.size }
+  }
+
+  /** What the rules say of a client as of the time when it was last seen at a decoy. */
+  async #again(client: Client): Promise<{ verdict: Verdict; made: Listing | undefined; good: boolean }> {
+    const { store, rules } = this.#options
+    const [own, network] = await Promise.all([store.counts(client.key), store.counts(client.network)])
+    const seenAt = lastAtDecoys(own)
+    const verdict = judge(client, { own, network }, rules(), seenAt)
+    const made = renew(undefined, verdict, rules(), seenAt)
+    return { verdict, made, good: isGood({ own, network }, verdict.credit) }
+  }
+
+  /** The operator's word. Repeating one changes nothing. */
+  async apply(word: Word): Promise<void> {
+    const { store, ledger, governor } = this.#options
+    if (word.word === 'enlist' || word.word === 'discard') return this.#settleWaiting(word)
+    const prefix = parsePrefix(word.target)
+    if (typeof prefix === 'string') return
+    if (word.word !== 'release') {
+      const ruling: Ruling = {
+        by: 'operator',
+        target: prefix.cidr,
+        word: word.word,
+        since: word.at,
+        until: word.until,
+        ticket: ticketOf(prefix.cidr, word.at),
+        because: word.because,
+        author: word.author,
+      }
+      if ((word.until ?? Infinity) > this.#options.now()) await store.put(ruling)
+      return
+    }
+    await store.drop(idOf({ by: 'operator', target: prefix.cidr }))
+    const address = prefix.cidr.split('/')[0] as string
+    const single = prefix.length === (prefix.family === 4 ? 32 : 64) ? parseClient(address) : undefined
+    if (single) await store.forget(single.key, word.at)
+    for (const { client } of takeWaiting(governor, (each) => covers(prefix, each)))
+      await store.forget(client.key, word.at)
+    for (const ruling of ledger.all()) {
+      const client = ruling.by === 'rules' && ruling.since <= word.at ? clientOfKey(ruling.target) : undefined
+      if (!client || !covers(prefix, client)) continue
+      await store.forget(client.key, word.at)
+      await store.drop(idOf(ruling))
+    }
+  }
+
+  /** What the governor holds back is put into effect, or let go. */
+  async #settleWaiting({ word, target }: Word): Promise<void> {
+    const prefix = target === EVERYTHING ? undefined : parsePrefix(target)
+    if (typeof prefix === 'string') return
+    const taken = takeWaiting(this.#options.governor, (client) => !prefix || covers(prefix, client))
+    if (word === 'discard') return
+    for (const waiting of taken) await this.#write(waiting.client, waiting.listing, waiting)
+  }
+
+  /** What stands for a client now, once the governor has let it pass: written down, if it differs from what stood. */
+  async #rule(client: Client, verdict: Verdict, wanted: Listing | undefined, good: boolean): Promise<void> {
+    const { store, ledger } = this.#options
+    const before = ledger.ofRules(client.key)
+    const next = this.#governed(client, verdict, wanted, listingOf(before), good)
+    if (next) await this.#write(client, next, { score: verdict.score, because: heaviestOf(verdict)?.because })
+    else if (before) await store.drop(idOf(before))
+  }
+
+  /** A listing that is new, or grows heavier, needs the governor's leave; until then what stood stands on. */
+  #governed(
+    client: Client,
+    verdict: Verdict,
+    next: Listing | undefined,
+    before: Listing | undefined,
+    good: boolean,
+  ): Listing | undefined {
+    const { governor, now, governed } = this.#options
+    const word = next?.stands[0]?.word
+    const stood = standOf(before?.stands ?? [], now())?.word
+    if (!next || !word || (stood && !isHeavier(word, stood))) {
+      forgetWaiting(governor, client.key)
+      return next
+    }
+    const { score } = verdict
+    const candidate = { client, good, word, listing: next, score, because: heaviestOf(verdict)?.because ?? '' }
+    const waited = governor.waiting.get(client.key)?.why
+    const why = govern(governor, candidate, now())
+    if (!why) return next
+    if (why !== waited) governed(client, why, governor.waiting.size)
+    if (!before || !stood) return undefined
+    const upTo = (stands: readonly Stand[]) => stands.filter((stand) => !isHeavier(stand.word, stood))
+    return { since: before.since, stands: upTo(next.stands), enforced: upTo(next.enforced) }
+  }
+
+  async #write(
+    client: Client,
+    next: Listing,
+    { score, because }: { readonly score: number; readonly because: string | undefined },
+  ): Promise<void> {
+    const { store, ledger } = this.#options
+    const before = ledger.ofRules(client.key)
+    const [word] = next.stands
+    if (!word || (before && alike(before.stands, next.stands) && alike(before.enforced, next.enforced))) return
+    await store.put({
+      by: 'rules',
+      target: client.key,
+      word: word.word,
+      since: next.since,
+      until: endOf(next),
+      stands: next.stands,
+      enforced: next.enforced,
+      ticket: ticketOf(client.key, next.since),
+      because: because ?? before?.because ?? '',
+      score,
+    })
+  }
+}
+
+function heaviestOf({ reasons }: Verdict): Reason | undefined {
+  return reasons.toSorted((a, b) => b.weight - a.weight)[0]
+}
+
+function listingOf(ruling: Ruling | undefined): Listing | undefined {
+  if (!ruling || ruling.word === 'allow' || ruling.until === undefined) return undefined
+  const { word, since, until, stands = [{ word, until }], enforced = stands } = ruling
+  return { since, stands, enforced }
+}
+
+/** The same words, and none of their ends has moved enough to be written down. */
+function alike(before: readonly Stand[] | undefined, next: readonly Stand[]): boolean {
+  return (
+    before?.length === next.length &&
+    next.every(({ word, until }, i) => before[i]?.word === word && Math.abs(before[i].until - until) < UNTIL_STEP_MS)
+  )
+}
+
+/** What is left by now of a listing that was made for the day a client was last seen. */
+function stillStanding(made: Listing, before: Ruling, now: Instant): Listing | undefined {
+  const left = (stands: readonly Stand[]) => stands.filter(({ until }) => until > now)
+  const stands = left(made.stands)
+  const [heaviest] = stands
+  if (!heaviest) return undefined
+  return { since: heaviest.word === before.word ? before.since : now, stands, enforced: left(made.enforced) }
+}
