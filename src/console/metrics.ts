@@ -66,7 +66,7 @@ export function createMetrics(version: string) {
     }),
     sessions: counter('sessions_total', 'Connections that ended, by what they were', {
       role: DECOYS,
-      outcome: ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed', 'released', 'poured'],
+      outcome: ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed', 'released', 'poured', 'later'],
     }),
     heldSeconds: counter('held_seconds_total', 'Time that clients spent at the decoys', { role: DECOYS }),
     receivedBytes: counter('received_bytes_total', 'Bytes that clients sent to the decoys', { role: DECOYS }),

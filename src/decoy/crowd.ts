@@ -17,9 +17,10 @@ export type Who = number | string
 /**
  * How a connection ended: `reset` before the first byte; `dialogue`, which the client or SMTP ended; `cut`, a dialogue
  * that we ended; `held` in silence; `tarpit`; `shed`, let go from there to make room; `released`, let go because we no
- * longer think ill of the client; and `poured`, let go because it sent more than anybody who waits for us.
+ * longer think ill of the client; `poured`, let go because it sent more than anybody who waits for us; and `later`, sent
+ * home with 421 because the real MX is away.
  */
-export const OUTCOMES = ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed', 'released', 'poured'] as const
+export const OUTCOMES = ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed', 'released', 'poured', 'later'] as const
 export type Outcome = (typeof OUTCOMES)[number]
 
 export type Visit = {
@@ -39,7 +40,7 @@ export type Visit = {
   column: number
   /** When its client was last thought about, as the tarpit counts. */
   epoch: number
-  /** Of a dialogue: when we cut it. */
+  /** Of a dialogue, or of a 421: when we cut it. */
   deadline: NodeJS.Timeout | undefined
   older: Visit | undefined
   newer: Visit | undefined

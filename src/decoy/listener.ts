@@ -4,7 +4,9 @@
  * At the primary only a reset before the first byte moves every mail server we measured on to the next MX (research on
  * mail servers at a decoy: any reply code strands or bounces mail of some, and a FIN hangs others). So a stranger
  * there is reset at once, a suspect is kept in silence for a while and then reset, and only at the backup, where
- * honest senders come when the real MX is away, is there a dialogue. Known offenders are dripped to at either.
+ * honest senders come when the real MX is away, is there a dialogue. Known offenders are dripped to at either. While the
+ * real MX is known to be away, the backup says 421 at once and closes: that mail waits at its sender was measured for all
+ * of them, and every second here would be one that it waits longer.
  *
  * A connection ends by our reset, or after QUIT by a clean close. Nothing a client does, or fails to do, keeps it
  * longer than the limits say. A flood of offenders costs little: no evidence of its own for each connection
@@ -80,6 +82,8 @@ export type DecoyOptions = {
   readonly regard: (client: Client) => Regard
   readonly protects: (domain: string) => boolean
   readonly isTrap: (address: string) => boolean
+  /** Is the real MX known to take no mail now? Without it never. */
+  readonly outage?: (() => boolean) | undefined
   readonly witness: Witness
   readonly tell: (happening: DecoyHappening) => void
   readonly now: () => Instant
@@ -93,6 +97,8 @@ export type DecoyCounts = {
   readonly held: number
 }
 
+/** Who was told 421 and does not close its side within this time is reset. */
+const LATER_MS = 5000
 /** Of all room, what offenders may have. */
 const HELD_SHARE = 0.9
 /** Contacts of one client in a minute that are told each by itself. */
@@ -250,7 +256,12 @@ export class Decoy {
     }
     const party: Party = { client, ...(place ?? placeOf(socket)), session: this.#nextSession() }
     this.#contact(client, CONTACTS_TOLD, party)
-    if (role === 'backup') {
+    if (role === 'backup' && this.#options.outage?.()) {
+      visit.outcome = 'later'
+      visit.deadline = setTimeout(() => this.#cut(visit), LATER_MS).unref()
+      // What it sends meanwhile is read and dropped: a close on unread bytes would be a reset, and could swallow the 421.
+      socket.resume().end(`421 4.3.2 ${this.#options.name} is not taking mail now, try again later\r\n`)
+    } else if (role === 'backup') {
       visit.outcome = 'dialogue'
       visit.deadline = setTimeout(() => this.#cut(visit), limits.dialogueMs).unref()
       this.#talking.add(visit)

@@ -3,7 +3,51 @@ import type { Regard } from '../../src/decoy/listener.ts'
 import { HONEST, type House, networks, openHouse, repliesIn, type Visitor } from './visitors.ts'
 
 const PROXY = 'PROXY TCP4 192.0.2.7 203.0.113.25 49153 25\r\n'
+/** A greeting that nobody waits for here. */
+const SLOW = { greetingMs: 60_000, replyMs: 60_000, byteMs: 1000, dripMs: 1000 }
 const BLAST = 'EHLO mail.sender.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<postbox@example.test>\r\nQUIT\r\n'
+
+describe('while the real MX is away', () => {
+  test.each<Regard>(['stranger', 'suspect'])(
+    'a %s at the backup hears 421 at once, and a clean close',
+    async (regard) => {
+      const house = await openHouse({ outage: () => true, regard: () => regard, pace: SLOW })
+      const visitor = house.call()
+      visitor.send('EHLO mail.sender.example')
+      expect(await visitor.ended).toBe('closed')
+      expect(repliesIn(visitor.heard)).toEqual([
+        '421 4.3.2 mx9.example.test is not taking mail now, try again later\r\n',
+      ])
+      await house.empty()
+      expect(house.kinds).toEqual(['contact'])
+      expect(house.told('closed')).toMatchObject([{ outcome: 'later' }])
+      expect(house.told('closed')[0]?.heldMs).toBeLessThan(1000)
+    },
+  )
+
+  test('an offender is held all the same, and the primary never says a word', async () => {
+    const held = await openHouse({ outage: () => true, regard: () => 'offender' })
+    const bot = held.call()
+    await bot.hears(4)
+    expect(bot.heard).toMatch(/^220-/)
+    const primary = await openHouse({ role: 'primary', outage: () => true })
+    const visitor = primary.call()
+    expect([await visitor.ended, visitor.heard]).toEqual(['reset', ''])
+  })
+
+  test('who does not hang up after it is let go all the same; and when the real MX is back there is a dialogue again', async () => {
+    let away = true
+    const house = await openHouse({ outage: () => away })
+    const { socket } = house.call('proxy')
+    socket.removeAllListeners('end')
+    socket.write(PROXY)
+    await house.until(() => house.told('closed').length === 1)
+    expect(house.decoy.counts().connections).toBe(0)
+    away = false
+    const honest = house.call()
+    expect((await honest.walk(...HONEST)).at(-2)).toMatch(/^451 /)
+  }, 15_000)
+})
 
 describe('at the primary', () => {
   test('a stranger is reset before the first byte', async () => {
