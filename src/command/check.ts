@@ -9,21 +9,30 @@ import { type Rules, readRules } from '../core/rules.ts'
 import { readSettings, type Settings, type Where } from './settings.ts'
 
 export type Checked =
-  | { readonly ok: true; readonly settings: Settings; readonly rules: Rules }
+  | { readonly ok: true; readonly settings: Settings; readonly rules: Rules; readonly text: RulesText }
+  | { readonly ok: false; readonly problems: readonly Problem[] }
+
+/** A rules file as it was read: what is made of it can be made again elsewhere. */
+export type RulesText = { readonly file: string; readonly source: string }
+
+export type RulesReading =
+  | { readonly ok: true; readonly rules: Rules; readonly text: RulesText }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
 /** Reads both files as the daemon does. */
 export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
   const settings = readSettings(where.settings, env)
   const rules = readRulesFile(where.rules)
-  if (settings.ok && rules.ok) return { ok: true, settings: settings.settings, rules: rules.rules }
+  if (settings.ok && rules.ok) return { ok: true, settings: settings.settings, rules: rules.rules, text: rules.text }
   return { ok: false, problems: [...(settings.ok ? [] : settings.problems), ...(rules.ok ? [] : rules.problems)] }
 }
 
-export function readRulesFile(path: string): ReturnType<typeof readRules> {
+export function readRulesFile(path: string): RulesReading {
   const file = nearest(path)
   try {
-    return readRules(file, readFileSync(path, 'utf8'))
+    const text = { file, source: readFileSync(path, 'utf8') }
+    const read = readRules(file, text.source)
+    return read.ok ? { ...read, text } : read
   } catch (error) {
     return {
       ok: false,

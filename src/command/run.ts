@@ -13,16 +13,15 @@ import { PolicyService } from '../answer/policy.ts'
 import { createLog } from '../console/log.ts'
 import { createMetrics } from '../console/metrics.ts'
 import type { Screen } from '../console/terminal.ts'
-import type { Client } from '../core/client.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
-import type { Rules } from '../core/rules.ts'
-import { Decoy, type Regard } from '../decoy/listener.ts'
-import { openReputation, type Reputation } from '../reputation/reputation.ts'
+import { openReputation } from '../reputation/reputation.ts'
 import { RealMx } from '../watch/real-mx.ts'
-import { readAll, readRulesFile } from './check.ts'
-import { type Address, type Settings, spellAddress, type Where } from './settings.ts'
+import { type Checked, readAll, readRulesFile } from './check.ts'
+import { type Crew, startCrew } from './crew.ts'
+import { type Decoys, openDecoys } from './decoys.ts'
+import { type Settings, spellAddress, type Where } from './settings.ts'
 import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
 import { controlSocket, lockState, SOCKET_PATH_MAX } from './state.ts'
 import type { StatusView } from './status.ts'
@@ -36,6 +35,8 @@ export type RunOptions = {
   /** Says why nothing was started. */
   readonly refuse: (sentence: string) => void
 }
+
+type Sound = Extract<Checked, { ok: true }>
 
 /** SIGTERM ends in order within this time; whatever hangs then is left, the journal has everything. */
 const FAREWELL_MS = 4500
@@ -54,7 +55,7 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
   }
   const ended = untilToldToEnd()
   try {
-    const house = await build(where, read.settings, read.rules, options)
+    const house = await build(where, read, options)
     const { signal, late } = await ended
     house.tell.end(signal)
     await Promise.race([house.close(), late(FAREWELL_MS)])
@@ -64,21 +65,20 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
   }
 }
 
-async function build(where: Where, settings: Settings, firstRules: Rules, { parts, version, screen }: RunOptions) {
+async function build(where: Where, read: Sound, { parts, version, screen }: RunOptions) {
+  const { settings } = read
   const now = Date.now
   const log = createLog(settings.log, process.stdout, screen)
   const metrics = createMetrics(version)
   const tell: Tell = teller(log, metrics, now)
 
-  let rules = firstRules
+  let { rules, text } = read
   let loadedAt = now()
   let reloadProblems: readonly Problem[] = []
   const doors: Door[] = []
-  const decoys: Decoy[] = []
+  let decoys: Decoys | undefined
+  let crew: Crew | undefined
   tell.rules(rules, [])
-  const reconsider = () => {
-    for (const decoy of decoys) decoy.reconsider()
-  }
 
   // Evidence that waits may be found in the journal before there is a witness to nudge.
   let realMx: RealMx | undefined
@@ -99,7 +99,7 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
     tell: (happening) => {
       tell.reputation(happening)
       if (happening.from === 'intake' && happening.it.what === 'pending') realMx?.nudge()
-      if (happening.from === 'ledger' && happening.it.what !== 'unreachable') reconsider()
+      if (happening.from === 'ledger' && happening.it.what !== 'unreachable') decoys?.reconsider()
     },
   })
   const { witness, decide } = reputation
@@ -117,9 +117,10 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
       return read.problems
     }
     rules = read.rules
+    text = read.text
     loadedAt = now()
     tell.rules(rules, [])
-    reconsider()
+    decoys?.rulesChanged()
     tell.rejudged(await reputation.rejudge())
     return []
   }
@@ -144,7 +145,8 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
       open: bound !== undefined,
       error: error ?? null,
     })),
-    held: { primary: heldBy(decoys, 'primary'), backup: heldBy(decoys, 'backup') },
+    held: { primary: decoys?.counts().primary.connections ?? 0, backup: decoys?.counts().backup.connections ?? 0 },
+    workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, pids: crew?.pids() ?? [] },
     reputation: reputation.state(),
     witness: witnessSentence(settings),
     realMx: realMx?.found ? { ...realMx.found, since: new Date(realMx.found.since).toISOString() } : null,
@@ -174,27 +176,22 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
   closers.push(await listenForCommands(control, where.state))
 
   if (parts.has('decoys')) {
-    const regard = regardOf(reputation)
-    for (const role of ['primary', 'backup'] as const) {
-      const decoy = new Decoy({
-        ...decoyOptions(role, settings),
-        regard: (client: Client) => regard(role, client),
-        protects: (domain) => rules.protects(domain),
-        isTrap: (address) => rules.isTrap(address),
-        witness,
-        tell: tell.decoy,
-        now,
+    const { workers } = settings.decoys
+    const common = { settings: settings.decoys, witness, door: tell.door }
+    if (workers > 0) {
+      crew = await startCrew(workers, {
+        ...common,
+        maxAgeMs: settings.store['max-age'],
+        rules: () => text,
+        reputation,
+        tell: ({ it, times }) => tell.decoy(it, times),
+        crew: tell.crew,
+        lost: tell.lost,
       })
-      decoys.push(decoy)
-      closers.push(() => decoy.close())
-    }
-    for (const [address, sharers] of decoyDoors(decoys, settings)) {
-      const owners = ownersOf(sharers, settings)
-      const name = `${sharers.map(({ role }) => role).join(' and ')} decoy`
-      await open(name, [address], () => tcp((sharers[0] as Decoy).server('direct', owners)))
-    }
-    for (const decoy of decoys)
-      await open(`${decoy.role} decoy, PROXY`, settings.decoys[decoy.role].proxy, () => tcp(decoy.server('proxy')))
+      decoys = crew
+    } else decoys = await openDecoys({ ...common, rules: () => rules, decide, tell: tell.decoy, now })
+    doors.push(...decoys.doors)
+    closers.push(decoys.close)
   }
   if (parts.has('policy')) {
     const policy = new PolicyService({ decide, witness, now, tell: tell.policy })
@@ -249,61 +246,6 @@ async function build(where: Where, settings: Settings, firstRules: Rules, { part
   }
 }
 
-function decoyOptions(role: 'primary' | 'backup', { decoys }: Settings) {
-  const { pace, limits } = decoys
-  return {
-    role,
-    name: decoys[role].name,
-    pace: { greetingMs: pace.greeting, replyMs: pace.reply, byteMs: pace.byte, dripMs: pace.drip },
-    offers: { auth: role === 'backup' && decoys.backup.auth },
-    limits: {
-      connections: limits.connections,
-      perNetwork: limits['per-network'],
-      perClient: limits['per-client'],
-      dialogueMs: limits.dialogue,
-      tarpitMs: limits.tarpit,
-      suspectHoldMs: limits['suspect-hold'],
-      headerMs: limits['proxy-header'],
-    },
-    proxyFrom: Prefixes.of(decoys['proxy-from'].map((prefix) => [prefix, true as const])),
-  }
-}
-
-/** Each address at which decoys listen, with those that do: two may share one that hears every address of this host. */
-function decoyDoors(decoys: readonly Decoy[], settings: Settings): [Address, Decoy[]][] {
-  const doors: [Address, Decoy[]][] = []
-  for (const decoy of decoys)
-    for (const address of settings.decoys[decoy.role].listen) {
-      const place = spellAddress(address)
-      const shared = address.port === 0 ? undefined : doors.find(([other]) => spellAddress(other) === place)
-      if (shared) shared[1].push(decoy)
-      else doors.push([address, [decoy]])
-    }
-  return doors
-}
-
-/** Whose each address is, where the settings say; undefined where all are the one decoy's. */
-function ownersOf(decoys: readonly Decoy[], settings: Settings): Prefixes<Decoy> | undefined {
-  const owners = Prefixes.of(
-    decoys.flatMap((decoy) => settings.decoys[decoy.role].prefixes.map((prefix) => [prefix, decoy] as const)),
-  )
-  return owners.size > 0 ? owners : undefined
-}
-
-/**
- * How a decoy shall meet a client. What is only observed, be it the mode or the word, changes nothing at the primary: holding
- * somebody there delays mail, and nothing is to be done to them yet.
- */
-function regardOf(reputation: Reputation): (role: 'primary' | 'backup', client: Client) => Regard {
-  return (role, client) => {
-    const { verdict, effect, doubt } = reputation.decide(client)
-    if (doubt) return 'stranger'
-    const word = role === 'primary' ? effect : verdict
-    if (word === 'block') return 'offender'
-    return word === 'defer' ? 'suspect' : 'stranger'
-  }
-}
-
 function witnessOf(settings: Settings, witness: Witness, now: () => number, changed: Tell['witness']): RealMx {
   const { greet, every } = settings['real-mx']
   return new RealMx({ addresses: greet, everyMs: every, now, report: witness, changed })
@@ -314,10 +256,6 @@ function witnessSentence(settings: Settings): string {
   return greet.length > 0
     ? `greets ${greet.map(spellAddress).join(', ')}`
     : 'none (real-mx.greet in the settings): an outage of the real MX is not noticed'
-}
-
-function heldBy(decoys: readonly Decoy[], role: 'primary' | 'backup'): number {
-  return decoys.filter((decoy) => decoy.role === role).reduce((sum, decoy) => sum + decoy.counts().connections, 0)
 }
 
 function serve(options: ApiOptions, rights: 'viewer' | 'operator'): Server {

@@ -99,6 +99,12 @@ export const settingsSchema = z
       .strictObject({
         primary: primarySchema,
         backup: backupSchema,
+        workers: z
+          .int()
+          .min(0)
+          .max(64)
+          .default(0)
+          .describe('Processes of their own for the decoys, each with its own core, memory and file limit; 0: none'),
         'proxy-from': prefixes('127.0.0.0/8', '::1/128').describe('Peers whose PROXY header is believed'),
         pace: z
           .union([z.enum(['brisk', 'slow']).transform((name) => paceSchema.parse(PACES[name])), paceSchema])

@@ -68,11 +68,12 @@ export async function openDoor(
   return Object.assign(door, { giveUp })
 }
 
-export function tcp(server: Server): Listener {
+/** Shared: other processes of ours listen there, too, and the kernel deals out who comes. */
+export function tcp(server: Server, shared = false): Listener {
   return ({ host, port }, onError) =>
     new Promise((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ host, port, backlog: 1024, ipv6Only: host.includes(':') }, () => {
+      server.listen({ host, port, backlog: 1024, ipv6Only: host.includes(':'), reusePort: shared }, () => {
         // From now on an error is one connection's: without a listener it would end the process.
         server.off('error', reject).on('error', onError)
         const bound = server.address()

@@ -27,6 +27,8 @@ export type StatusView = {
     readonly error: string | null
   }[]
   readonly held: { readonly primary: number; readonly backup: number }
+  /** Processes that the decoys have of their own. */
+  readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly reputation: ReputationState
   readonly witness: string
   /** What the witness found, and since when; null without one. */
@@ -67,6 +69,8 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
   for (const why of ['standing', 'held', 'minute', 'network'] as const)
     if (view.reputation.governor[why] > 0)
       light.push(`governor: ${view.reputation.governor[why]} new listings wait: ${BOUNDS[why]}. See decoymx governor`)
+  const missing = view.workers.wanted - view.workers.pids.length
+  if (missing > 0) light.push(`${missing} of ${view.workers.wanted} workers are not running: the log says why`)
   if (view.reputation.waiting > 1000) light.push(`${view.reputation.waiting} events wait in the journal for the store`)
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)

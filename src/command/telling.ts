@@ -14,6 +14,7 @@ import type { Rules } from '../core/rules.ts'
 import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
+import type { CrewHappening } from './crew.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 
 export type Tell = ReturnType<typeof teller>
@@ -30,17 +31,18 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
   }
 
   return {
-    decoy: (it: DecoyHappening): void => {
+    /** Of `closed` the sums are those of all `times`. */
+    decoy: (it: DecoyHappening, times = 1): void => {
       switch (it.what) {
         case 'opened':
-          return metrics.connections.inc({ role: it.role, via: it.via, regard: it.regard })
+          return metrics.connections.inc({ role: it.role, via: it.via, regard: it.regard }, times)
         case 'closed':
-          metrics.sessions.inc({ role: it.role, outcome: it.outcome })
+          metrics.sessions.inc({ role: it.role, outcome: it.outcome }, times)
           metrics.heldSeconds.inc({ role: it.role }, it.heldMs / 1000)
           metrics.receivedBytes.inc({ role: it.role }, it.bytesIn)
           return metrics.sentBytes.inc({ role: it.role }, it.bytesOut)
         case 'refused':
-          return metrics.refused.inc({ role: it.role, reason: it.reason })
+          return metrics.refused.inc({ role: it.role, reason: it.reason }, times)
         case 'misread': {
           // Counted as refused already.
           const leftOut = misreadings(`${it.role} ${it.peer}`)
@@ -55,6 +57,18 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
           metrics.decoyFaults.inc({ role: it.role })
           return log.error({ error: it.error }, `${it.role} decoy: the SMTP library met an error without a name`)
       }
+    },
+
+    crew: (it: CrewHappening): void => {
+      if (it.what === 'began') return log.info({ pid: it.pid }, `worker ${it.worker}: began`)
+      metrics.workerEnds.inc()
+      log.error({ againMs: it.againMs }, `worker ${it.worker}: ended ${it.how}; it is started again`)
+    },
+
+    /** Events that a worker could not hand over in time. */
+    lost: (events: number): void => {
+      metrics.journalLost.inc(events)
+      log.error({ lost: events }, 'evidence: the disk is too slow for the workers')
     },
 
     policy: (it: PolicyHappening): void => {

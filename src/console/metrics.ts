@@ -26,6 +26,7 @@ export type Levels = {
     readonly governor: Record<(typeof BOUNDS)[number], number>
   }
   readonly realMx: { readonly outcome: string } | null
+  readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly rules: { readonly loaded: string; readonly problems: readonly string[] }
 }
 
@@ -76,6 +77,7 @@ export function createMetrics(version: string) {
       reason: ['total', 'network', 'client', 'address', 'peer', 'proxy-header', 'proxy-silence', 'gone'],
     }),
     decoyFaults: counter('decoy_faults_total', 'Errors without a name in the SMTP library', { role: DECOYS }),
+    workerEnds: counter('worker_ends_total', 'Workers that ended by themselves, and were started again', {}),
     evidence: evidenceCounter(registers),
     waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', {
       why: WAIVED_WHYS,
@@ -166,6 +168,7 @@ export function createMetrics(version: string) {
         for (const word of WORDS) this.set({ by, word }, rulings?.[by][word] ?? 0)
     },
   })
+  gauge('workers_missing', 'Workers that should run and do not', ({ workers }) => workers.wanted - workers.pids.length)
   gauge(
     'listeners_shut',
     'Addresses that should be open and are not',

@@ -27,8 +27,11 @@ const LOST = -1
 /** How often the copy is proved fresh. */
 const BEAT_MS = 1000
 
+/** What a ledger needs of a store. */
+export type RulingSource = Pick<Store, 'rulings' | 'generation' | 'watch'>
+
 export class Ledger {
-  readonly #store: Store
+  readonly #store: RulingSource
   readonly #options: LedgerOptions
   readonly #byId = new Map<string, Ruling>()
   readonly #byTicket = new Map<string, string>()
@@ -43,7 +46,7 @@ export class Ledger {
   #loading: Promise<void> | undefined
   #closed = false
 
-  constructor(store: Store, options: LedgerOptions) {
+  constructor(store: RulingSource, options: LedgerOptions) {
     this.#store = store
     this.#options = options
   }

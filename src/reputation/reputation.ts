@@ -9,6 +9,7 @@ import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
 import type { Freeze, Watch } from '../core/outage.ts'
 import type { Rules } from '../core/rules.ts'
 import { judge, type Verdict } from '../core/verdict.ts'
+import { Announcer, type News } from './copy.ts'
 import { type Decide, type Decision, decider } from './decision.ts'
 import { openEmbedded } from './embedded.ts'
 import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
@@ -21,6 +22,7 @@ import type { Ruling, Store, StoreHappening } from './store.ts'
 
 export type { Waiting, Why } from './governor.ts'
 export type { Rejudged } from './rulings.ts'
+export { type News, openCopy } from './copy.ts'
 export type { Ruling } from './store.ts'
 
 export type ReputationHappening =
@@ -82,6 +84,8 @@ export type Reputation = {
   readonly say: (word: Word) => Promise<'applied' | 'waiting' | 'lost'>
   readonly explain: (client: Client) => Promise<Explanation>
   readonly rulings: () => Ruling[]
+  /** Gives a copy elsewhere its news, from now on; the answer ends that. */
+  readonly announce: (send: (news: News) => void) => () => void
   readonly ofTicket: (ticket: string) => Ruling | undefined
   /** After the rules have changed: every standing listing is judged again. */
   readonly rejudge: () => Promise<Rejudged>
@@ -100,13 +104,23 @@ const EXPLAIN_MS = 1000
 const CATCH_UP_MS = 10_000
 /** At the end, a store that answers gets this long to take what is still on its way; the journal keeps the rest. */
 const FAREWELL_MS = 2000
+/** A copy elsewhere hears so often whether ours is fresh. */
+const ANNOUNCE_MS = 1000
 /** An operator waits this long for the word to be in effect. */
 const SAY_MS = 2000
 
 export async function openReputation(options: ReputationOptions): Promise<Reputation> {
   const { folder, now, rules, tell } = options
   const store = await openStore(options)
-  const ledger = new Ledger(store, { now, maxAgeMs: options.maxAgeMs, tell: (it) => tell({ from: 'ledger', it }) })
+  const announcers = new Set<Announcer>()
+  const ledger = new Ledger(store, {
+    now,
+    maxAgeMs: options.maxAgeMs,
+    tell: (it) => {
+      tell({ from: 'ledger', it })
+      for (const announcer of announcers) announcer.hear(it)
+    },
+  })
   const governor = newGovernor(options.governor)
   const journal: Journal = await Journal.open(join(folder, 'journal'), {
     keepMs: options.keepMs,
@@ -160,6 +174,15 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       }
     },
     rulings: () => ledger.all(),
+    announce(send) {
+      const announcer = new Announcer(ledger, send)
+      const timer = setInterval(() => announcer.beat(), ANNOUNCE_MS).unref()
+      announcers.add(announcer)
+      return () => {
+        clearInterval(timer)
+        announcers.delete(announcer)
+      }
+    },
     ofTicket: (ticket) => ledger.ofTicket(ticket),
     rejudge: () => intake.rejudge(),
     waiting: () => stillWaiting(governor, now()),

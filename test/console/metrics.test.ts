@@ -15,6 +15,7 @@ const LEVELS: Levels = {
   },
   realMx: { outcome: 'down' },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
+  workers: { wanted: 2, pids: [101, 102] },
 }
 
 async function seriesOf(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {

@@ -1,0 +1,39 @@
+/**
+ * What the appliance and its workers say to each other, over the channel that Node puts between parent and child.
+ *
+ * Messages are plain data and come in order ('advanced' serialization). Whatever can come thousands of times a second is
+ * gathered and sent once a turn of the loop, or once a beat.
+ */
+import type { Event } from '../core/evidence.ts'
+import type { Told } from '../decoy/gathering.ts'
+import type { DecoyCounts } from '../decoy/listener.ts'
+import type { News } from '../reputation/reputation.ts'
+import type { RulesText } from './check.ts'
+import type { Settings } from './settings.ts'
+import type { DoorHappening } from './sockets.ts'
+
+export type Begin = {
+  readonly what: 'begin'
+  readonly settings: Settings['decoys']
+  readonly maxAgeMs: number
+  readonly rules: RulesText
+}
+
+export type ToWorker =
+  | Begin
+  | { readonly what: 'news'; readonly news: News }
+  | { readonly what: 'rules'; readonly rules: RulesText }
+  /** The events of this batch are on disk, or given up on. */
+  | { readonly what: 'written'; readonly batch: number }
+  | { readonly what: 'end' }
+
+export type Counts = Record<'primary' | 'backup', DecoyCounts>
+
+export type FromWorker =
+  /** All doors have been tried once. */
+  | { readonly what: 'ready' }
+  | { readonly what: 'door'; readonly it: DoorHappening }
+  | { readonly what: 'events'; readonly batch: number; readonly events: readonly Event[] }
+  | { readonly what: 'report'; readonly counts: Counts; readonly told: readonly Told[]; readonly lost: number }
+  /** Everything is told and on disk; it goes now. */
+  | { readonly what: 'ended' }

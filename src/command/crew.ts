@@ -1,0 +1,268 @@
+/**
+ * The workers: child processes that hold the decoys, so that one process's memory, file limit and core are not all there
+ * is. All listen on the same addresses, and the kernel deals connections out among them (SO_REUSEPORT).
+ *
+ * A worker that ends by itself is told, and started again after a pause that grows; the others go on meanwhile. What it
+ * had not yet handed over is lost, as it would be with us. Journal, store and rules stay here: workers get a copy of what
+ * stands, and their evidence is on disk here before it is settled there.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { join } from 'node:path'
+import type { Witness } from '../core/evidence.ts'
+import type { DecoyCounts, Via } from '../decoy/listener.ts'
+import type { Told } from '../decoy/gathering.ts'
+import type { Reputation } from '../reputation/reputation.ts'
+import type { RulesText } from './check.ts'
+import type { Counts, FromWorker, ToWorker } from './crew-channel.ts'
+import { type DecoyDoor, decoyDoors, type Decoys } from './decoys.ts'
+import { type Address, type Settings, parseAddress, spellAddress } from './settings.ts'
+import type { Door, DoorHappening } from './sockets.ts'
+
+export type CrewHappening =
+  | { readonly what: 'began'; readonly worker: number; readonly pid: number }
+  | { readonly what: 'ended'; readonly worker: number; readonly how: string; readonly againMs: number }
+
+export type CrewOptions = {
+  readonly settings: Settings['decoys']
+  readonly maxAgeMs: number
+  readonly rules: () => RulesText
+  readonly reputation: Pick<Reputation, 'announce'>
+  readonly witness: Witness
+  readonly tell: (told: Told) => void
+  readonly door: (happening: DoorHappening) => void
+  readonly crew: (happening: CrewHappening) => void
+  /** Events that a worker could not hand over. */
+  readonly lost: (events: number) => void
+}
+
+export type Crew = Decoys & { readonly pids: () => number[] }
+
+/** Longest wait for a worker to open its doors, at the start, and to end. */
+const READY_MS = 20_000
+const END_MS = 3500
+/** From the end of a worker to the next one's start: doubled each time, and short again after a life so long. */
+const AGAIN_MS = { first: 250, most: 10_000, long: 60_000 } as const
+/**
+ * A held connection is an object that lives for an hour among many that die at once. V8 lets the space for young objects
+ * grow to 16 MB and more in a flood, and keeps it; a small one costs some processor time, and saves more than half of the
+ * memory.
+ */
+const FLAGS = ['--max-semi-space-size=1']
+
+/** Settles when all workers are ready, or have had their time. */
+export async function startCrew(workers: number, options: CrewOptions): Promise<Crew> {
+  const doors = new SharedDoors(options.settings, options.door)
+  const crew = Array.from({ length: workers }, (_, number) => new Worker(number + 1, options, doors))
+  // The first finds the ports where any will do; the others take the same.
+  await crew[0]?.ready
+  for (const worker of crew.slice(1)) worker.start()
+  await Promise.all(crew.map(({ ready }) => ready))
+  return {
+    doors: doors.all,
+    counts: () => ({ primary: sum(crew, 'primary'), backup: sum(crew, 'backup') }),
+    // Each worker notices by itself, from its copy.
+    reconsider: () => {},
+    rulesChanged: () => {
+      for (const worker of crew) worker.send({ what: 'rules', rules: options.rules() })
+    },
+    pids: () => crew.flatMap(({ pid }) => pid ?? []),
+    close: async () => void (await Promise.all(crew.map((worker) => worker.end()))),
+  }
+}
+
+class Worker {
+  readonly ready: Promise<void>
+  readonly #number: number
+  readonly #options: CrewOptions
+  readonly #doors: SharedDoors
+  #child: ChildProcess | undefined
+  #timer: NodeJS.Timeout | undefined
+  #pauseMs: number = AGAIN_MS.first
+  #ending = false
+  #settle = () => {}
+  #ended = () => {}
+  counts: Counts | undefined
+
+  constructor(number: number, options: CrewOptions, doors: SharedDoors) {
+    this.#number = number
+    this.#options = options
+    this.#doors = doors
+    this.ready = new Promise((resolve) => {
+      const late = setTimeout(resolve, READY_MS)
+      this.#settle = () => (clearTimeout(late), resolve())
+    })
+    if (number === 1) this.start()
+  }
+
+  /** Of its process, while it runs. */
+  get pid(): number | undefined {
+    return this.#child?.connected ? this.#child.pid : undefined
+  }
+
+  start(): void {
+    const { settings, maxAgeMs, rules, reputation, crew } = this.#options
+    const child = fork(join(import.meta.dirname, 'worker.ts'), [], {
+      execArgv: FLAGS,
+      serialization: 'advanced',
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
+    this.#child = child
+    const began = performance.now()
+    this.send({ what: 'begin', settings: this.#doors.found(settings), maxAgeMs, rules: rules() })
+    const silence = reputation.announce((news) => this.send({ what: 'news', news }))
+    child.on('message', (message: FromWorker) => this.#hear(message))
+    child.on('error', () => {})
+    child.once('exit', (code, signal) => {
+      silence()
+      this.counts = undefined
+      this.#child = undefined
+      this.#doors.gone(this.#number)
+      if (this.#ending) return this.#ended()
+      if (performance.now() - began > AGAIN_MS.long) this.#pauseMs = AGAIN_MS.first
+      const how = signal ? `by ${signal}` : `with exit code ${code}`
+      crew({ what: 'ended', worker: this.#number, how, againMs: this.#pauseMs })
+      this.#timer = setTimeout(() => this.start(), this.#pauseMs)
+      this.#pauseMs = Math.min(this.#pauseMs * 2, AGAIN_MS.most)
+    })
+    if (child.pid !== undefined) crew({ what: 'began', worker: this.#number, pid: child.pid })
+  }
+
+  send(message: ToWorker): void {
+    // A worker that is gone hears nothing more; its successor gets everything anew.
+    if (this.pid !== undefined) this.#child?.send(message, () => {})
+  }
+
+  /** In order, if it can; else at once. */
+  async end(): Promise<void> {
+    this.#ending = true
+    clearTimeout(this.#timer)
+    const child = this.#child
+    if (!child) return
+    const gone = new Promise<void>((resolve) => (this.#ended = resolve))
+    this.send({ what: 'end' })
+    const late = setTimeout(() => child.kill('SIGKILL'), END_MS)
+    await gone.finally(() => clearTimeout(late))
+  }
+
+  #hear(message: FromWorker): void {
+    const { witness, tell, lost } = this.#options
+    switch (message.what) {
+      case 'ready':
+        return this.#settle()
+      case 'door':
+        return this.#doors.hear(this.#number, message.it)
+      case 'events': {
+        const { batch, events } = message
+        return void Promise.all(events.map(witness)).then(() => this.send({ what: 'written', batch }))
+      }
+      case 'report':
+        this.counts = message.counts
+        if (message.lost > 0) lost(message.lost)
+        return message.told.forEach(tell)
+      case 'ended':
+        // Its exit follows; the channel is all that kept it.
+        return void (this.#child?.connected && this.#child.disconnect())
+    }
+  }
+}
+
+/** The doors that all workers keep: each is open while any worker has it open. */
+class SharedDoors {
+  readonly all: readonly SharedDoor[]
+  readonly #tell: (happening: DoorHappening) => void
+
+  constructor(settings: Settings['decoys'], tell: (happening: DoorHappening) => void) {
+    this.#tell = tell
+    this.all = decoyDoors(settings).map((door) => new SharedDoor(door))
+  }
+
+  /** The settings with the ports that were found where any would do. */
+  found(settings: Settings['decoys']): Settings['decoys'] {
+    // Only a port that was named is shared between roles, so the others are one role's, in the order of its list.
+    const known = (role: 'primary' | 'backup', via: Via, addresses: readonly Address[]) => {
+      const found = this.all.filter(({ door }) => door.via === via && door.roles[0] === role && door.address.port === 0)
+      return addresses.map((address) => (address.port === 0 ? (found.shift()?.address ?? address) : address))
+    }
+    const { primary, backup } = settings
+    return {
+      ...settings,
+      primary: {
+        ...primary,
+        listen: known('primary', 'direct', primary.listen),
+        proxy: known('primary', 'proxy', primary.proxy),
+      },
+      backup: {
+        ...backup,
+        listen: known('backup', 'direct', backup.listen),
+        proxy: known('backup', 'proxy', backup.proxy),
+      },
+    }
+  }
+
+  hear(worker: number, it: DoorHappening): void {
+    const address = parseAddress(it.address)
+    const named = this.all.filter(({ name }) => name === it.door)
+    const door =
+      named.find((each) => spellAddress(each.address) === it.address) ??
+      named.find((each) => each.address.port === 0 && each.address.host === address?.host)
+    if (!door || !address) return
+    // What all workers have to say about a door is said once.
+    if (it.what === 'stuck' || (it.what === 'open' ? door.open(worker, address) : door.fail(it.error))) this.#tell(it)
+  }
+
+  /** Its sockets are closed; the port stays ours, for the others and for its successor. */
+  gone(worker: number): void {
+    for (const door of this.all) door.shut(worker)
+  }
+}
+
+class SharedDoor implements Door {
+  readonly name: string
+  readonly wanted: string
+  readonly door: DecoyDoor
+  readonly #at = new Set<number>()
+  address: Address
+  #error: string | undefined
+
+  constructor(door: DecoyDoor) {
+    this.door = door
+    this.name = door.name
+    this.address = door.address
+    this.wanted = spellAddress(door.address)
+  }
+
+  get bound(): string | undefined {
+    return this.#at.size > 0 ? spellAddress(this.address) : undefined
+  }
+
+  get error(): string | undefined {
+    return this.#at.size > 0 ? undefined : (this.#error ?? 'no worker is running')
+  }
+
+  /** True when it was not open before. */
+  open(worker: number, address: Address): boolean {
+    this.address = address
+    this.#error = undefined
+    return this.#at.add(worker).size === 1
+  }
+
+  /** True when that is news. */
+  fail(error: string): boolean {
+    const known = this.#error === error
+    this.#error = error
+    return !known
+  }
+
+  shut(worker: number): void {
+    this.#at.delete(worker)
+  }
+
+  /** A worker gives up what it tries when it ends. */
+  giveUp(): void {}
+}
+
+function sum(crew: readonly Worker[], role: 'primary' | 'backup'): DecoyCounts {
+  const all = crew.flatMap(({ counts }) => counts?.[role] ?? [])
+  const of = (name: keyof DecoyCounts) => all.reduce((total, counts) => total + counts[name], 0)
+  return { connections: of('connections'), waiting: of('waiting'), held: of('held'), dialogues: of('dialogues') }
+}

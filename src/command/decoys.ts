@@ -1,0 +1,151 @@
+/**
+ * The decoys' part of the house: both decoys with their doors, in the process of the appliance or in one of its workers.
+ *
+ * It is handed how to decide and how to witness, and does not know whether the journal is in this process.
+ */
+import type { Client } from '../core/client.ts'
+import type { Witness } from '../core/evidence.ts'
+import { Prefixes } from '../core/prefixes.ts'
+import type { Rules } from '../core/rules.ts'
+import { Decoy, type DecoyCounts, type DecoyHappening, type Regard, type Via } from '../decoy/listener.ts'
+import type { Decide } from '../reputation/decision.ts'
+import { type Address, type Settings, spellAddress } from './settings.ts'
+import { type Door, type DoorHappening, openDoor, tcp } from './sockets.ts'
+
+const DECOY_ROLES = ['primary', 'backup'] as const
+type DecoyRole = (typeof DECOY_ROLES)[number]
+
+export type DecoysOptions = {
+  readonly settings: Settings['decoys']
+  readonly rules: () => Rules
+  readonly decide: Decide
+  readonly witness: Witness
+  readonly tell: (happening: DecoyHappening) => void
+  readonly door: (happening: DoorHappening) => void
+  /** Other processes listen on the same addresses. */
+  readonly shared?: boolean | undefined
+  readonly now: () => number
+}
+
+export type Decoys = {
+  readonly doors: readonly Door[]
+  readonly counts: () => Record<DecoyRole, DecoyCounts>
+  /** What stands for clients has changed. */
+  readonly reconsider: () => void
+  /** The rules are others, and so may be what stands. */
+  readonly rulesChanged: () => void
+  readonly close: () => Promise<void>
+}
+
+/** Settles when each door has been tried once. */
+export async function openDecoys(options: DecoysOptions): Promise<Decoys> {
+  const { settings, rules, decide, witness, tell, now } = options
+  const doors: Door[] = []
+  const make = (role: DecoyRole) =>
+    new Decoy({
+      ...optionsOf(role, settings),
+      regard: regardOf(role, decide),
+      protects: (domain) => rules().protects(domain),
+      isTrap: (address) => rules().isTrap(address),
+      witness,
+      tell,
+      now,
+    })
+  const decoys = { primary: make('primary'), backup: make('backup') }
+  for (const { name, address, via, roles } of decoyDoors(settings)) {
+    const sharers = roles.map((role) => decoys[role])
+    const server = (sharers[0] as Decoy).server(via, via === 'direct' ? ownersOf(sharers, settings) : undefined)
+    doors.push(await openDoor(name, address, tcp(server, options.shared), options.door))
+  }
+  const reconsider = () => {
+    for (const role of DECOY_ROLES) decoys[role].reconsider()
+  }
+  return {
+    doors,
+    counts: () => ({ primary: decoys.primary.counts(), backup: decoys.backup.counts() }),
+    reconsider,
+    rulesChanged: reconsider,
+    async close() {
+      for (const door of doors) door.giveUp()
+      await Promise.all(DECOY_ROLES.map((role) => decoys[role].close()))
+    },
+  }
+}
+
+export type DecoyDoor = {
+  readonly name: string
+  readonly address: Address
+  readonly via: Via
+  /** Of the decoys that it leads to: two may share an address that hears every address of this host. */
+  readonly roles: readonly DecoyRole[]
+}
+
+/** Every door of the decoys, in the order they are opened. */
+export function decoyDoors(settings: Settings['decoys']): DecoyDoor[] {
+  const direct: { address: Address; roles: DecoyRole[] }[] = []
+  for (const role of DECOY_ROLES)
+    for (const address of settings[role].listen) {
+      const place = spellAddress(address)
+      const shared = address.port === 0 ? undefined : direct.find((door) => spellAddress(door.address) === place)
+      if (shared) shared.roles.push(role)
+      else direct.push({ address, roles: [role] })
+    }
+  return [
+    ...direct.map(({ address, roles }) => ({
+      name: `${roles.join(' and ')} decoy`,
+      address,
+      via: 'direct' as const,
+      roles,
+    })),
+    ...DECOY_ROLES.flatMap((role) =>
+      settings[role].proxy.map((address) => ({
+        name: `${role} decoy, PROXY`,
+        address,
+        via: 'proxy' as const,
+        roles: [role],
+      })),
+    ),
+  ]
+}
+
+/** Whose each address is, where the settings say; undefined where all are the one decoy's. */
+function ownersOf(decoys: readonly Decoy[], settings: Settings['decoys']): Prefixes<Decoy> | undefined {
+  const owners = Prefixes.of(
+    decoys.flatMap((decoy) => settings[decoy.role].prefixes.map((prefix) => [prefix, decoy] as const)),
+  )
+  return owners.size > 0 ? owners : undefined
+}
+
+function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
+  const { pace, limits } = settings
+  return {
+    role,
+    name: settings[role].name,
+    pace: { greetingMs: pace.greeting, replyMs: pace.reply, byteMs: pace.byte, dripMs: pace.drip },
+    offers: { auth: role === 'backup' && settings.backup.auth },
+    limits: {
+      connections: limits.connections,
+      perNetwork: limits['per-network'],
+      perClient: limits['per-client'],
+      dialogueMs: limits.dialogue,
+      tarpitMs: limits.tarpit,
+      suspectHoldMs: limits['suspect-hold'],
+      headerMs: limits['proxy-header'],
+    },
+    proxyFrom: Prefixes.of(settings['proxy-from'].map((prefix) => [prefix, true as const])),
+  }
+}
+
+/**
+ * How a decoy shall meet a client. What is only observed, be it the mode or the word, changes nothing at the primary: holding
+ * somebody there delays mail, and nothing is to be done to them yet.
+ */
+function regardOf(role: DecoyRole, decide: Decide): (client: Client) => Regard {
+  return (client) => {
+    const { verdict, effect, doubt } = decide(client)
+    if (doubt) return 'stranger'
+    const word = role === 'primary' ? effect : verdict
+    if (word === 'block') return 'offender'
+    return word === 'defer' ? 'suspect' : 'stranger'
+  }
+}

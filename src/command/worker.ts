@@ -1,0 +1,121 @@
+/**
+ * A worker: both decoys in a process of their own, whose reputation is the appliance that started it.
+ *
+ * Evidence goes there in batches and is settled when it is on disk there; what stands for a client is decided here, from
+ * a copy. It lives as long as its parent: without it, evidence has nowhere to go. Signals are the parent's to heed; it
+ * tells its workers when to end.
+ */
+import type { Event, Witness } from '../core/evidence.ts'
+import { readRules, type Rules } from '../core/rules.ts'
+import { Gathering } from '../decoy/gathering.ts'
+import { openCopy } from '../reputation/reputation.ts'
+import type { RulesText } from './check.ts'
+import type { Begin, FromWorker, ToWorker } from './crew-channel.ts'
+import { openDecoys } from './decoys.ts'
+
+/** Events on their way to the disk; beyond it they are refused and counted, so that a dead disk costs no memory. */
+const WAITING_MAX = 20_000
+/** How often the parent hears what happened and how many are here. */
+const REPORT_MS = 100
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
+process.on('disconnect', () => process.exit(0))
+process.once('message', (message: ToWorker) => {
+  if (message.what === 'begin') void work(message)
+})
+
+async function work(begin: Begin): Promise<void> {
+  let rules = rulesOf(begin.rules)
+  const gathering = new Gathering()
+  const evidence = evidenceTo((batch, events) => say({ what: 'events', batch, events }))
+  let take: Parameters<Parameters<typeof openCopy>[1]>[0] = () => {}
+  let reconsider = () => {}
+  let end = async () => {}
+  process.on('message', (message: ToWorker) => {
+    if (message.what === 'news') take(message.news)
+    else if (message.what === 'written') evidence.written(message.batch)
+    else if (message.what === 'rules') {
+      rules = rulesOf(message.rules)
+      reconsider()
+    } else if (message.what === 'end') void end()
+  })
+
+  const copy = await openCopy(
+    { rules: () => rules, now: Date.now, maxAgeMs: begin.maxAgeMs, changed: () => reconsider() },
+    (hears) => (take = hears),
+  )
+  const decoys = await openDecoys({
+    settings: begin.settings,
+    rules: () => rules,
+    decide: copy.decide,
+    witness: evidence.witness,
+    tell: (it) => gathering.tell(it),
+    door: (it) => say({ what: 'door', it }),
+    shared: true,
+    now: Date.now,
+  })
+  reconsider = decoys.reconsider
+  const report = () =>
+    say({ what: 'report', counts: decoys.counts(), told: gathering.take(), lost: evidence.takeLost() })
+  setInterval(report, REPORT_MS)
+  end = async () => {
+    await decoys.close()
+    await evidence.settled()
+    report()
+    say({ what: 'ended' })
+  }
+  say({ what: 'ready' })
+}
+
+function say(message: FromWorker): void {
+  // An error here means that the channel is closed: then `disconnect` ends us.
+  process.send?.(message, undefined, undefined, () => {})
+}
+
+/** They were sound where they were read first. */
+function rulesOf({ file, source }: RulesText): Rules {
+  const read = readRules(file, source)
+  if (!read.ok) throw new Error(`${file}: unsound rules reached a worker`)
+  return read.rules
+}
+
+/** One message a turn of the loop, with all the events of it. */
+function evidenceTo(send: (batch: number, events: readonly Event[]) => void) {
+  const waiting = new Map<number, (() => void)[]>()
+  let [events, settlers]: [Event[], (() => void)[]] = [[], []]
+  let [batch, count, lost] = [0, 0, 0]
+  let idle = () => {}
+  const flush = () => {
+    waiting.set(++batch, settlers)
+    send(batch, events)
+    events = []
+    settlers = []
+  }
+  const witness: Witness = (event) => {
+    if (count >= WAITING_MAX) {
+      lost++
+      return Promise.resolve()
+    }
+    count++
+    return new Promise((resolve) => {
+      settlers.push(resolve)
+      if (events.push(event) === 1) setImmediate(flush)
+    })
+  }
+  return {
+    witness,
+    written(number: number): void {
+      const settled = waiting.get(number) ?? []
+      waiting.delete(number)
+      count -= settled.length
+      for (const settle of settled) settle()
+      if (count === 0) idle()
+    },
+    takeLost(): number {
+      const before = lost
+      lost = 0
+      return before
+    },
+    settled: () => (count === 0 ? Promise.resolve() : new Promise<void>((resolve) => (idle = resolve))),
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * The decoys in worker processes: to whoever comes, and to whoever asks, the same appliance; and a worker that dies is
+ * replaced, a parent that dies leaves none behind.
+ */
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { StatusView } from '../../src/command/status.ts'
+import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
+import { type Appliance, startAppliance } from './appliance.ts'
+
+const ANY = ['127.0.0.1:0']
+const DECOYS = {
+  workers: 2,
+  pace: { greeting: '100ms', reply: '0ms', byte: '0ms', drip: '100ms' },
+  primary: { listen: ANY, proxy: ANY },
+  backup: { listen: ANY, proxy: ANY },
+}
+
+describe('two workers', () => {
+  let appliance: Appliance
+  let place: string
+  let rules: string
+  beforeAll(async () => {
+    place = await mkdtemp(join(tmpdir(), 'dmx-rules-'))
+    rules = join(place, 'rules.yaml')
+    await writeFile(rules, readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8'))
+    appliance = await startAppliance({ settings: { decoys: DECOYS }, rules })
+  })
+  afterAll(async () => {
+    await appliance?.clear()
+    await rm(place, { recursive: true, force: true })
+  })
+
+  function visit(door: string, ip: string, early = ''): Visitor {
+    const { host, port } = appliance.door(door)
+    const visitor = new Visitor(connect({ host, port, allowHalfOpen: true }))
+    visitor.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\n${early}`)
+    return visitor
+  }
+  const statusOf = async () => JSON.parse((await appliance.decoymx('status', '--json')).stdout) as StatusView
+  const pids = async () => (await statusOf()).workers.pids
+
+  test('both run, share each address, and status says so', async () => {
+    expect((await statusOf()).workers.wanted).toBe(2)
+    expect(new Set(await pids()).size).toBe(2)
+    const metrics = await metricsOf(appliance)
+    expect(metrics).toContain('decoymx_workers_missing 0')
+  })
+
+  test('evidence from any of them is judged, and what stands is known to all of them', async () => {
+    const bot = visit('backup decoy, PROXY', '203.0.113.9', 'EHLO bot.example\r\n')
+    expect((await bot.walk('MAIL FROM:<x@bot.example>', TO_RCPT[2])).at(-1)).toMatch(/^(250|451) /)
+    await bot.ask('RSET')
+    bot.socket.destroy()
+    await until(async () => (await appliance.decoymx('why', '203.0.113.9')).code === 11)
+    // Many connections, dealt out to both: none of them gets a dialogue.
+    const visitors = Array.from({ length: 20 }, () => visit('backup decoy, PROXY', '203.0.113.9'))
+    await Promise.all(visitors.map((visitor) => visitor.hears(8)))
+    for (const { heard } of visitors) expect(heard).toMatch(/^220-/)
+    await until(async () => (await statusOf()).held.backup === 20)
+    expect(await metricsOf(appliance)).toMatch(
+      /decoymx_connections_total\{role="backup",via="proxy",regard="offender"\} 20/,
+    )
+
+    expect((await appliance.decoymx('allow', '203.0.113.9')).code).toBe(0)
+    await Promise.all(visitors.map(({ ended }) => ended))
+    await until(async () => (await statusOf()).held.backup === 0)
+    await until(async () => /outcome="released"\} 20/.test(await metricsOf(appliance)))
+    expect((await appliance.decoymx('release', '203.0.113.9')).code).toBe(0)
+  })
+
+  test('new rules reach them', async () => {
+    const sound = readFileSync(rules, 'utf8')
+    const outcome = async () => {
+      const visitor = visit('primary decoy, PROXY', '198.51.100.9')
+      return await Promise.race([visitor.ended, visitor.hears(1).then(() => 'held')])
+    }
+    expect((await appliance.decoymx('block', '198.51.100.9')).code).toBe(0)
+    await until(async () => (await outcome()) === 'held')
+    // In mode observe, nobody is held at the primary.
+    await writeFile(rules, sound.replace('mode: enforce', 'mode: observe'))
+    appliance.signal('SIGHUP')
+    await until(async () => (await outcome()) === 'reset')
+    await writeFile(rules, sound)
+    appliance.signal('SIGHUP')
+    await until(async () => (await outcome()) === 'held')
+  })
+
+  test('one that dies is told and replaced; the other serves meanwhile', async () => {
+    const before = await pids()
+    const [victim = 0] = before
+    process.kill(victim, 'SIGKILL')
+    await until(() => Promise.resolve(/worker \d: ended by SIGKILL; it is started again/.test(appliance.said())))
+    const sender = visit('backup decoy, PROXY', '203.0.113.40')
+    expect(await sender.reply()).toMatch(/^220 /)
+    sender.socket.destroy()
+    await until(async () => (await pids()).length === 2)
+    expect((await pids()).filter((pid) => before.includes(pid))).toEqual(before.slice(1))
+    expect(await metricsOf(appliance)).toContain('decoymx_worker_ends_total 1')
+    // All doors of the new one are open, at the same ports: whoever it is dealt to is served.
+    const senders = Array.from({ length: 20 }, () => visit('backup decoy, PROXY', '203.0.113.41'))
+    for (const each of senders) expect(await each.reply()).toMatch(/^220 /)
+    for (const each of senders) each.socket.destroy()
+  })
+
+  test('the end is in order: what was seen last is in the journal', async () => {
+    const visitors = Array.from({ length: 5 }, () => visit('backup decoy, PROXY', '198.51.100.9'))
+    await Promise.all(visitors.map((visitor) => visitor.hears(4)))
+    const running = await pids()
+    expect(running.length).toBe(2)
+    expect(await appliance.end()).toBe(0)
+    expect(running.filter(isRunning)).toEqual([])
+    const again = await startAppliance({ settings: { decoys: DECOYS }, rules, folder: appliance.folder })
+    appliance = again
+    const { stdout } = await again.decoymx('why', '198.51.100.9', '--json')
+    expect((JSON.parse(stdout) as { contacts: { backup: number } }).contacts.backup).toBe(5)
+  })
+
+  test('workers end with a parent that is killed', async () => {
+    const running = (await pids()).filter(isRunning)
+    expect(running.length).toBe(2)
+    await appliance.crash()
+    await until(() => Promise.resolve(!running.some(isRunning)))
+  })
+})
+
+async function metricsOf(appliance: Appliance): Promise<string> {
+  const { host, port } = appliance.door('HTTP')
+  return await (await fetch(`http://${host}:${port}/metrics`)).text()
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Asks again until it holds; the test's own time limit ends it. */
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setImmediate(resolve))
+}
