@@ -15,6 +15,7 @@ const PROGRAMS = {
   ip: 'iproute2',
   nft: 'nftables',
   tcpdump: 'tcpdump',
+  openssl: 'openssl',
 } as const
 
 export type Program = keyof typeof PROGRAMS

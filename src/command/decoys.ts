@@ -7,8 +7,10 @@ import type { Client } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
+import type { Offers } from '../decoy/dialogue.ts'
 import { Decoy, type DecoyCounts, type DecoyHappening, type Regard, type Via } from '../decoy/listener.ts'
 import type { Decide } from '../reputation/decision.ts'
+import { readCertificate } from './certificate.ts'
 import { type Address, type Settings, spellAddress } from './settings.ts'
 import { type Door, type DoorHappening, openDoor, tcp } from './sockets.ts'
 
@@ -122,7 +124,7 @@ function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
     role,
     name: settings[role].name,
     pace: { greetingMs: pace.greeting, replyMs: pace.reply, byteMs: pace.byte, dripMs: pace.drip },
-    offers: { auth: role === 'backup' && settings.backup.auth },
+    offers: role === 'backup' ? { auth: settings.backup.auth, tls: secureContext(settings.backup.tls) } : NOTHING,
     limits: {
       connections: limits.connections,
       perNetwork: limits['per-network'],
@@ -134,6 +136,15 @@ function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
     },
     proxyFrom: Prefixes.of(settings['proxy-from'].map((prefix) => [prefix, true as const])),
   }
+}
+
+/** The primary never talks. */
+const NOTHING: Offers = { auth: false, tls: undefined }
+
+/** The settings are sound, so only a file that changed since can be wrong: then there is no STARTTLS. */
+function secureContext(files: Settings['decoys']['backup']['tls']): Offers['tls'] {
+  const read = files && readCertificate(files)
+  return read && 'message' in read ? undefined : read
 }
 
 /**

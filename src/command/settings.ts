@@ -10,6 +10,7 @@ import { z } from 'zod'
 import { didYouMean, duration, type Problem, readDocument, show } from '../core/document.ts'
 import { type Client, parseClient } from '../core/client.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
+import { readCertificate } from './certificate.ts'
 
 export type Address = { readonly host: string; readonly port: number }
 
@@ -90,6 +91,13 @@ const backupSchema = z
   .strictObject({
     ...decoyKeys('mx9.decoymx.test', ['127.0.0.1:2590', '[::1]:2590'], ['127.0.0.1:2591']),
     auth: z.boolean().default(true).describe('Offer AUTH, a bait for password guessers; no log-in ever succeeds'),
+    tls: z
+      .strictObject({
+        certificate: z.string().min(1).describe('A file in PEM form; any certificate will do'),
+        key: z.string().min(1).describe('Its private key, in PEM form'),
+      })
+      .optional()
+      .describe('Offer STARTTLS with these; without them it is not offered. Read at the start'),
   })
   .prefault({})
 
@@ -274,6 +282,9 @@ export function readSettings(file: string | undefined, env: NodeJS.ProcessEnv): 
         `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(url)}`,
       ),
     )
+  const { tls } = read.value.decoys.backup
+  const certificate = tls && readCertificate(tls)
+  if (certificate && 'message' in certificate) problems.push(at(certificate.file, certificate.message))
   if (problems.length > 0) return { ok: false, problems }
   return { ok: true, settings: { ...read.value, store: { ...read.value.store, url } } }
 }

@@ -10,6 +10,7 @@
  * reason.
  */
 import type { Socket } from 'node:net'
+import type { SecureContext } from 'node:tls'
 import { domainToASCII } from 'node:url'
 import { SMTPServer, type SMTPServerSession } from 'smtp-server'
 import type { Client } from '../core/client.ts'
@@ -42,6 +43,8 @@ export type Party = {
 export type Offers = {
   /** AUTH, as a bait for password guessers. It never succeeds. */
   readonly auth: boolean
+  /** STARTTLS, with this certificate. */
+  readonly tls: SecureContext | undefined
 }
 
 export type DialogueOptions = {
@@ -113,7 +116,7 @@ export function dialogues(options: DialogueOptions): Converse {
     const talk: Talk = { party, naming: newNaming(), testified: new Set(), onDisk: Promise.resolve() }
     const see = (sighting: Sighting) => testify(talk, sighting, options)
     const manners = newManners(options.name, party.address)
-    const wire = new Wire(raw, { manners, pace: options.pace, early, see })
+    const wire = new Wire(raw, { manners, pace: options.pace, early, tls: options.offers.tls, see })
     open.set(party.session, { talk, wire })
     raw.once('close', () => {
       open.delete(party.session)

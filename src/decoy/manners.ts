@@ -124,6 +124,18 @@ export function noteTls(manners: Manners): void {
   beginTls(manners.progress)
   manners.line = ''
   manners.last = 0
+  manners.hello = Buffer.alloc(0)
+}
+
+/** The client's first bytes within TLS, as they come, until its hello is read: then `hello` is undefined. */
+export function observeHello(manners: Manners, bytes: Buffer): Sighting[] {
+  const sightings: Sighting[] = []
+  seeHello(manners, bytes, (kind, detail) => {
+    if (manners.seen.has(kind)) return
+    manners.seen.add(kind)
+    sightings.push({ kind, stage: manners.progress.stage, detail })
+  })
+  return sightings
 }
 
 /** The client is gone: what is only known now. */
@@ -210,8 +222,11 @@ function seeOpening(manners: Manners, bytes: Buffer, see: See): void {
     }
     if (protocol === 'TLS') manners.hello = before
   }
-  if (!manners.hello) return
-  manners.hello = Buffer.concat([manners.hello, bytes])
+  if (manners.hello) seeHello(manners, bytes, see)
+}
+
+function seeHello(manners: Manners, bytes: Buffer, see: See): void {
+  manners.hello = Buffer.concat([manners.hello ?? Buffer.alloc(0), bytes])
   const reading = readHello(manners.hello)
   if (reading.is === 'more') return
   manners.hello = undefined

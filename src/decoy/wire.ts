@@ -6,12 +6,17 @@
  * with 5. The library gives the dialogue its grammar; this file makes sure that no path through the library, known or
  * not, ends in an acceptance, or in a bounce of honest mail.
  *
+ * STARTTLS is this file's, too: it is offered where we have a certificate, and TLS then lies below (tls.ts). Nothing that
+ * came in plain after the command is read: who does not wait for our answer, or somebody in between, is cut off.
+ *
  * Writes are taken one at a time (a high-water mark of 1), and the library waits for the drain before it reads the
  * next command. So there is one reply under way at most, and a client that does not read is not read from either.
  */
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
-import { COMMANDS, type Manners, noteReply, observe, type Sighting } from './manners.ts'
+import type { SecureContext } from 'node:tls'
+import { COMMANDS, type Manners, noteReply, noteTls, observe, observeHello, type Sighting } from './manners.ts'
+import { beginTls } from './tls.ts'
 
 export type Pace = {
   /** From the connection to the greeting. */
@@ -30,6 +35,8 @@ export type WireOptions = {
   readonly pace: Pace
   /** What the client has sent before we came to listen (behind a PROXY header). */
   readonly early: Buffer
+  /** With it STARTTLS is offered. */
+  readonly tls: SecureContext | undefined
   readonly see: (sighting: Sighting) => void
 }
 
@@ -38,8 +45,14 @@ const LIBRARY_GREETING_MS = 100
 /** How long a client that said QUIT may take to close its side. */
 const LINGER_MS = 2000
 
+/** What the library does not say for us: STARTTLS is none of its business. */
+const GO_AHEAD = '220 2.0.0 Ready to start TLS\r\n'
+
 export class Wire extends Duplex {
   readonly #raw: Socket
+  /** Where lines come from and replies go: the raw socket, or TLS on it. */
+  #line: Socket
+  #secure = false
   readonly #options: WireOptions
   #timer: NodeJS.Timeout | undefined
   /** The one reply under way. */
@@ -66,13 +79,10 @@ export class Wire extends Duplex {
   constructor(raw: Socket, options: WireOptions) {
     super({ allowHalfOpen: false, readableHighWaterMark: 4096, writableHighWaterMark: 1, decodeStrings: false })
     this.#raw = raw
+    this.#line = raw
     this.#options = options
-    raw.on('data', (bytes: Buffer) => this.#hear(bytes))
-    raw.on('end', () => {
-      this.#left = true
-      if (this.#greeted || options.manners.lines > 0) this.#closeWhenIdle()
-      else this.#close()
-    })
+    raw.on('data', this.#onData)
+    raw.on('end', this.#onEnd)
     raw.on('error', () => {
       this.#broken = !this.#closing
     })
@@ -117,17 +127,32 @@ export class Wire extends Duplex {
     this.#command = command
   }
 
+  readonly #onData = (bytes: Buffer): void => this.#hear(bytes)
+
+  readonly #onEnd = (): void => {
+    this.#left = true
+    if (this.#greeted || this.#options.manners.lines > 0) this.#closeWhenIdle()
+    else this.#close()
+  }
+
   override _read(): void {
-    if (this.#open && !this.#closing) this.#raw.resume()
+    if (this.#open && !this.#closing) this.#line.resume()
   }
 
   /** The library writes strings, each a whole reply; only one that is dripped is taken apart into bytes. */
   override _write(chunk: string | Buffer, _encoding: BufferEncoding, done: () => void): void {
     const { pace } = this.#options
-    const reply = guard(chunk.toString(), this.#inMessage)
+    const reply = guard(this.#withTls(chunk.toString()), this.#inMessage)
     const code = reply.slice(0, 3)
     this.#speech = { code, reply: pace.byteMs > 0 ? Buffer.from(reply) : reply, said: 0, done }
     this.#later(this.#open ? pace.replyMs : Math.max(0, pace.greetingMs - LIBRARY_GREETING_MS))
+  }
+
+  /** The library's reply, with our own STARTTLS in it where we have one. */
+  #withTls(reply: string): string {
+    if (!this.#options.tls || this.#secure || this.#inMessage) return reply
+    if (this.#command === 'EHLO' && reply.startsWith('250-')) return reply.replace(/^250 /m, '250-STARTTLS\r\n250 ')
+    return this.#command === 'STARTTLS' && reply.startsWith('5') ? GO_AHEAD : reply
   }
 
   override _final(done: () => void): void {
@@ -150,8 +175,8 @@ export class Wire extends Duplex {
     for (const sighting of observe(manners, bytes, { greeted: this.#greeted, replying: this.#replying })) see(sighting)
     if (!this.#open) {
       this.#held.push(bytes)
-      this.#raw.pause()
-    } else if (!this.push(bytes)) this.#raw.pause()
+      this.#line.pause()
+    } else if (!this.push(bytes)) this.#line.pause()
   }
 
   #later(ms: number): void {
@@ -171,11 +196,32 @@ export class Wire extends Duplex {
     // has it.
     this.#greeted = true
     this.#replying = !last
-    if (last) noteReply(this.#options.manners, speech.code)
-    this.#raw.write(piece, () => {
+    const { manners } = this.#options
+    const goAhead = last && this.#command === 'STARTTLS' && speech.code === '220' && !this.#secure
+    if (goAhead && (manners.unanswered !== 1 || manners.line !== '')) return void this.#raw.resetAndDestroy()
+    if (last) noteReply(manners, speech.code)
+    this.#line.write(piece, () => {
       if (last) this.#spoken(speech.done)
       else this.#later(byteMs)
     })
+    if (goAhead) this.#beginTls()
+  }
+
+  /** The go-ahead is on its way: the client's next bytes are its hello. */
+  #beginTls(): void {
+    const { tls, manners, see } = this.#options
+    if (!tls) return
+    this.#secure = true
+    this.#raw.off('data', this.#onData).off('end', this.#onEnd)
+    noteTls(manners)
+    this.#line = beginTls(this.#raw, {
+      context: tls,
+      firstBytes: (bytes) => {
+        for (const sighting of observeHello(manners, bytes)) see(sighting)
+        return manners.hello !== undefined
+      },
+    })
+    this.#line.on('data', this.#onData).on('end', this.#onEnd)
   }
 
   #spoken(done: () => void): void {
@@ -186,7 +232,7 @@ export class Wire extends Duplex {
     if (this.destroyed) return this.#close()
     // The released bytes come before any new ones: the raw socket rests until the library reads on.
     for (const bytes of this.#held.splice(0)) this.push(bytes)
-    if (!this.#closing && this.readableLength < this.readableHighWaterMark) this.#raw.resume()
+    if (!this.#closing && this.readableLength < this.readableHighWaterMark) this.#line.resume()
     this.#closeWhenIdle()
   }
 
@@ -201,8 +247,8 @@ export class Wire extends Duplex {
     this.#closing = true
     clearTimeout(this.#timer)
     if (this.#quit || this.#left) {
-      this.#raw.end()
-      this.#raw.resume()
+      this.#line.end()
+      this.#line.resume()
       this.#timer = setTimeout(() => this.#raw.resetAndDestroy(), LINGER_MS).unref()
     } else this.#raw.resetAndDestroy()
     this.destroy()

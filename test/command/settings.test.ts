@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { spellProblem } from '../../src/core/document.ts'
 import { parseAddress, readSettings, spellAddress } from '../../src/command/settings.ts'
+import { certificateFiles } from '../certificate.ts'
 import { folder } from '../folders.ts'
 
 function problemsOf(text: string, env: NodeJS.ProcessEnv = {}): string[] {
@@ -11,6 +12,38 @@ function problemsOf(text: string, env: NodeJS.ProcessEnv = {}): string[] {
   const read = readSettings(file, env)
   return read.ok ? [] : read.problems.map((problem) => spellProblem(problem).replace(file, 'decoymx.yaml'))
 }
+
+describe.skipIf(inject('missing').includes('openssl'))('a certificate', () => {
+  const tls = (certificate: string, key: string) =>
+    problemsOf(`decoys: { backup: { tls: { certificate: "${certificate}", key: "${key}" } } }`)
+
+  test('and its key are read', () => {
+    const { certificate, key } = certificateFiles()
+    expect(tls(certificate, key)).toEqual([])
+  })
+
+  test('that is not there, is none, or does not fit its key, is a mistake with the name of the file', () => {
+    const [one, other] = [certificateFiles(), certificateFiles()]
+    const missing = join(folder(), 'none.pem')
+    expect(tls(missing, one.key)).toEqual([expect.stringMatching(`^${missing}:1:1: cannot be read: ENOENT`)])
+    expect(tls(one.key, one.key)).toEqual([`${one.key}:1:1: expected a certificate in PEM form`])
+    expect(tls(one.certificate, one.certificate)).toEqual([
+      `${one.certificate}:1:1: expected a private key in PEM form, without a passphrase`,
+    ])
+    expect(tls(one.certificate, other.key)).toEqual([
+      `${other.key}:1:1: this key belongs to another certificate than ${one.certificate}`,
+    ])
+  })
+
+  test('without its key, or at the primary, which never talks, is a mistake', () => {
+    expect(problemsOf('decoys: { backup: { tls: { certificate: x.pem } } }')).toEqual([
+      expect.stringContaining('decoys.backup.tls.key: '),
+    ])
+    expect(problemsOf('decoys: { primary: { tls: { certificate: x, key: y } } }')).toEqual([
+      expect.stringContaining('decoys.primary.tls: no such key'),
+    ])
+  })
+})
 
 describe('settings', () => {
   test('without a file, the defaults of the contract', () => {
