@@ -12,6 +12,8 @@ import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const NEEDED = 24
+/** As many as activation.ts takes. */
+const SOCKETS_MAX = 256
 const here = dirname(fileURLToPath(import.meta.url))
 
 if (Number.parseInt(process.versions.node, 10) >= NEEDED) {
@@ -41,10 +43,18 @@ function onPath() {
   })
 }
 
-/** The channel tells the child when we are gone, however we went, so that no orphan keeps the ports. */
+/**
+ * The channel tells the child when we are gone, however we went, so that no orphan keeps the ports. Sockets from the init
+ * system (sd_listen_fds(3)) begin at 3 and go on under the same numbers. They are meant for our pid, and the child's is
+ * not known before it runs: it is told that they are its parent's, see activation.ts.
+ */
 function handOver(node) {
+  const given = process.env['LISTEN_PID'] === String(process.pid) ? { LISTEN_PID: 'parent' } : {}
+  const count = 'LISTEN_PID' in given ? Number.parseInt(process.env['LISTEN_FDS'] ?? '', 10) || 0 : 0
+  const sockets = Array.from({ length: Math.min(count, SOCKETS_MAX) }, (_, i) => 3 + i)
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    stdio: ['inherit', 'inherit', 'inherit', ...sockets, 'ipc'],
+    env: { ...process.env, ...given },
   })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2']) process.on(signal, () => child.kill(signal))
   child.on('error', (error) => {

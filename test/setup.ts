@@ -16,6 +16,7 @@ const PROGRAMS = {
   nft: 'nftables',
   tcpdump: 'tcpdump',
   openssl: 'openssl',
+  'systemd-socket-activate': 'systemd',
 } as const
 
 export type Program = keyof typeof PROGRAMS

@@ -6,7 +6,7 @@
  * had not yet handed over is lost, as it would be with us. Journal, store and rules stay here: workers get a copy of what
  * stands, and their evidence is on disk here before it is settled there.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, fork, type StdioOptions } from 'node:child_process'
 import { join } from 'node:path'
 import type { Witness } from '../core/evidence.ts'
 import type { DecoyCounts, Via } from '../decoy/listener.ts'
@@ -104,7 +104,7 @@ class Worker {
     const child = fork(join(import.meta.dirname, 'worker.ts'), [], {
       execArgv: FLAGS,
       serialization: 'advanced',
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      stdio: stdioWith(decoyDoors(settings).flatMap(({ address }) => address.fds?.tcp ?? [])),
     })
     this.#child = child
     const began = performance.now()
@@ -164,6 +164,12 @@ class Worker {
         return void (this.#child?.connected && this.#child.disconnect())
     }
   }
+}
+
+/** Sockets of the init system's keep their numbers: all workers accept from the same ones. */
+function stdioWith(given: readonly number[]): StdioOptions {
+  const slots = Array.from({ length: Math.max(2, ...given) - 2 }, (_, i) => (given.includes(3 + i) ? 3 + i : 'ignore'))
+  return ['ignore', 'inherit', 'inherit', ...slots, 'ipc']
 }
 
 /** The doors that all workers keep: each is open while any worker has it open. */

@@ -18,6 +18,7 @@ import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
 import { openReputation } from '../reputation/reputation.ts'
 import { RealMx } from '../watch/real-mx.ts'
+import { takeSockets } from './activation.ts'
 import { type Checked, readAll, readRulesFile } from './check.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys } from './decoys.ts'
@@ -48,6 +49,11 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
     options.problems(read.problems)
     return 1
   }
+  const taken = takeSockets(read.settings, options.parts, process.env, process.pid)
+  if (!taken.ok) {
+    options.problems(taken.problems)
+    return 1
+  }
   const lock = lockState(where.state)
   if (typeof lock === 'string') {
     options.refuse(lock)
@@ -55,7 +61,7 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
   }
   const ended = untilToldToEnd()
   try {
-    const house = await build(where, read, options)
+    const house = await build(where, { ...read, settings: taken.settings }, options)
     const { signal, late } = await ended
     house.tell.end(signal)
     await Promise.race([house.close(), late(FAREWELL_MS)])

@@ -12,7 +12,12 @@ import { type Client, parseClient } from '../core/client.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import { readCertificate } from './certificate.ts'
 
-export type Address = { readonly host: string; readonly port: number }
+export type Address = {
+  readonly host: string
+  readonly port: number
+  /** Sockets that the init system has opened there for us (activation.ts), by their descriptors. */
+  readonly fds?: { readonly tcp?: number; readonly udp?: number }
+}
 
 export type Settings = z.output<typeof settingsSchema>
 
@@ -189,44 +194,58 @@ export const settingsSchema = z
     log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   })
   .superRefine((doc, ctx) => {
-    const { primary, backup } = doc.decoys
-    const lists = [
-      [['decoys', 'primary', 'listen'], primary.listen],
-      [['decoys', 'primary', 'proxy'], primary.proxy],
-      [['decoys', 'backup', 'listen'], backup.listen],
-      [['decoys', 'backup', 'proxy'], backup.proxy],
-      [['policy', 'listen'], doc.policy.listen],
-      [['dnsbl', 'listen'], doc.dnsbl.listen],
-      [['http', 'listen'], doc.http.listen],
-    ] as const
-    const owner = new Map<string, string>()
-    for (const [path, addresses] of lists)
-      addresses.forEach((each, i) => {
-        const place = spellAddress(each)
-        const other = owner.get(place)
-        const shared = other === 'decoys.primary.listen' && path.join('.') === 'decoys.backup.listen'
-        const told = shared && primary.prefixes.length > 0 && backup.prefixes.length > 0
-        if (other !== undefined && each.port !== 0 && !told)
-          ctx.addIssue({
-            code: 'custom',
-            path: [...path, i],
-            message: `${place} is taken by ${other} already${shared ? '; two decoys at one address are told apart by prefixes of their own' : ''}`,
-          })
-        owner.set(place, path.join('.'))
-      })
-    for (const issue of prefixIssues(doc.decoys, doc['real-mx'].greet)) ctx.addIssue({ code: 'custom', ...issue })
+    for (const mistake of placeMistakes(doc)) ctx.addIssue({ code: 'custom', ...mistake })
   })
 
 type Mistake = { readonly path: (string | number)[]; readonly message: string }
-type Decoys = Readonly<Record<'primary' | 'backup', { listen: readonly Address[]; prefixes: readonly Prefix[] }>>
+type Decoys = Readonly<
+  Record<'primary' | 'backup', { listen: readonly Address[]; proxy: readonly Address[]; prefixes: readonly Prefix[] }>
+>
+type Listening = { readonly listen: readonly Address[] }
+type Places = {
+  readonly decoys: Decoys
+  readonly policy: Listening
+  readonly dnsbl: Listening
+  readonly http: Listening
+  readonly 'real-mx': { readonly greet: readonly Address[] }
+}
+
+/** Addresses that cannot be so all at once. */
+export function placeMistakes(doc: Places): Mistake[] {
+  const { primary, backup } = doc.decoys
+  const mistakes: Mistake[] = []
+  const lists = [
+    [['decoys', 'primary', 'listen'], primary.listen],
+    [['decoys', 'primary', 'proxy'], primary.proxy],
+    [['decoys', 'backup', 'listen'], backup.listen],
+    [['decoys', 'backup', 'proxy'], backup.proxy],
+    [['policy', 'listen'], doc.policy.listen],
+    [['dnsbl', 'listen'], doc.dnsbl.listen],
+    [['http', 'listen'], doc.http.listen],
+  ] as const
+  const owner = new Map<string, string>()
+  for (const [path, addresses] of lists)
+    addresses.forEach((each, i) => {
+      const place = spellAddress(each)
+      const other = owner.get(place)
+      const shared = other === 'decoys.primary.listen' && path.join('.') === 'decoys.backup.listen'
+      const toldApart = shared && primary.prefixes.length > 0 && backup.prefixes.length > 0
+      if (other !== undefined && each.port !== 0 && !toldApart) {
+        const how = shared ? '; two decoys at one address are told apart by prefixes of their own' : ''
+        mistakes.push({ path: [...path, i], message: `${place} is taken by ${other} already${how}` })
+      }
+      owner.set(place, path.join('.'))
+    })
+  return [...mistakes, ...prefixMistakes(doc.decoys, doc['real-mx'].greet)]
+}
 
 /** Prefixes that nobody could call at, calls that nobody would take, and a real MX among the decoys. */
-function prefixIssues(decoys: Decoys, realMx: readonly Address[]): Mistake[] {
-  const issues: Mistake[] = []
+function prefixMistakes(decoys: Decoys, realMx: readonly Address[]): Mistake[] {
+  const mistakes: Mistake[] = []
   const primaries = new Set(decoys.primary.prefixes.map(({ cidr }) => cidr))
   for (const role of ['primary', 'backup'] as const) {
     const { listen, prefixes } = decoys[role]
-    const say = (key: string, i: number, message: string) => issues.push({ path: ['decoys', role, key, i], message })
+    const say = (key: string, i: number, message: string) => mistakes.push({ path: ['decoys', role, key, i], message })
     const within = (prefix: Prefix, { host }: Address) => covers(prefix, parseClient(host) as Client)
     prefixes.forEach((prefix, i) => {
       const { cidr, family } = prefix
@@ -242,7 +261,7 @@ function prefixIssues(decoys: Decoys, realMx: readonly Address[]): Mistake[] {
         say('listen', i, `${each.host} is in none of the prefixes: every call there would be reset`)
     })
   }
-  return issues
+  return mistakes
 }
 
 function isWildcard({ host }: Address): boolean {

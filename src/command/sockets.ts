@@ -2,7 +2,8 @@
  * Listening: every address of every room, each on its own.
  *
  * An address that cannot be bound (in use, not on this host yet, no right to the port) is said once, and tried again; the
- * others work meanwhile. So one wrong line in the settings never silences a whole appliance.
+ * others work meanwhile. So one wrong line in the settings never silences a whole appliance. A socket that the init system
+ * has opened already is taken as it is.
  */
 import type { Socket } from 'node:dgram'
 import type { Server } from 'node:net'
@@ -29,6 +30,8 @@ export type Door = {
 export type Listener = (address: Address, onError: (error: Error) => void) => Promise<number>
 
 const RETRY_MS = 5000
+/** Connections that may wait in the kernel until we take them. */
+const BACKLOG = 1024
 
 /** Opens a door and keeps trying. Settles after the first try. */
 export async function openDoor(
@@ -70,10 +73,11 @@ export async function openDoor(
 
 /** Shared: other processes of ours listen there, too, and the kernel deals out who comes. */
 export function tcp(server: Server, shared = false): Listener {
-  return ({ host, port }, onError) =>
+  return ({ host, port, fds }, onError) =>
     new Promise((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ host, port, backlog: 1024, ipv6Only: host.includes(':'), reusePort: shared }, () => {
+      const place = { host, port, ipv6Only: host.includes(':'), reusePort: shared }
+      server.listen({ ...(fds?.tcp === undefined ? place : { fd: fds.tcp }), backlog: BACKLOG }, () => {
         // From now on an error is one connection's: without a listener it would end the process.
         server.off('error', reject).on('error', onError)
         const bound = server.address()
@@ -83,7 +87,7 @@ export function tcp(server: Server, shared = false): Listener {
 }
 
 export function udp(make: () => Socket): Listener {
-  return ({ host, port }, onError) =>
+  return ({ host, port, fds }, onError) =>
     new Promise((resolve, reject) => {
       const socket = make()
       const failed = (error: Error) => {
@@ -91,7 +95,8 @@ export function udp(make: () => Socket): Listener {
         reject(error)
       }
       socket.once('error', failed)
-      socket.bind(port, host, () => {
+      const place = fds?.udp === undefined ? { port, address: host } : { fd: fds.udp }
+      socket.bind(place, () => {
         socket.off('error', failed).on('error', onError)
         resolve(socket.address().port)
       })

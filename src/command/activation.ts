@@ -1,0 +1,231 @@
+/**
+ * Socket activation: sockets that the init system has opened for us, and keeps open while we are away, so that a caller
+ * who comes during a restart waits for a moment instead of being refused; and ports below 1024 without any right of ours.
+ *
+ * The protocol is that of sd_listen_fds(3): LISTEN_FDS descriptors from 3 on, meant for the process LISTEN_PID, and their
+ * names in LISTEN_FDNAMES. A name of ours says which door it is. Any other says nothing, and then the address does, if it
+ * is one in the settings. What is given joins what the settings say: an address there is not opened a second time, one that
+ * is not there is opened, too. What we cannot place is a mistake and stops the start: a socket that nobody accepts from
+ * keeps its callers waiting.
+ */
+import { readFileSync, readlinkSync } from 'node:fs'
+import { parseClient } from '../core/client.ts'
+import { didYouMean, type Problem } from '../core/document.ts'
+import { type Address, placeMistakes, type Settings, spellAddress } from './settings.ts'
+
+/** A descriptor as the kernel knows it: a TCP socket that listens, or a UDP socket; with the address it is bound to. */
+export type OpenSocket = { readonly over: 'tcp' | 'udp'; readonly address: Address }
+
+/** What is behind a descriptor, or a sentence that says why it is of no use. */
+export type LookUp = (fd: number) => OpenSocket | string
+
+export type Activation =
+  { readonly ok: true; readonly settings: Settings } | { readonly ok: false; readonly problems: readonly Problem[] }
+
+/** The first descriptor that is passed. */
+const FIRST_FD = 3
+const SOCKETS_MAX = 256
+
+type Part = 'decoys' | 'policy' | 'dnsbl' | 'http'
+type Kind = { readonly part: Part; readonly over: 'tcp' | 'udp'; readonly lists: readonly List[] }
+type List = 'primary' | 'primary-proxy' | 'backup' | 'backup-proxy' | 'policy' | 'dnsbl' | 'http'
+
+/** The doors by the names that FileDescriptorName= may give. `decoys` is one that both share, told apart by prefixes. */
+const KINDS: Readonly<Record<string, Kind>> = {
+  primary: { part: 'decoys', over: 'tcp', lists: ['primary'] },
+  'primary-proxy': { part: 'decoys', over: 'tcp', lists: ['primary-proxy'] },
+  backup: { part: 'decoys', over: 'tcp', lists: ['backup'] },
+  'backup-proxy': { part: 'decoys', over: 'tcp', lists: ['backup-proxy'] },
+  decoys: { part: 'decoys', over: 'tcp', lists: ['primary', 'backup'] },
+  policy: { part: 'policy', over: 'tcp', lists: ['policy'] },
+  'dnsbl-udp': { part: 'dnsbl', over: 'udp', lists: ['dnsbl'] },
+  'dnsbl-tcp': { part: 'dnsbl', over: 'tcp', lists: ['dnsbl'] },
+  http: { part: 'http', over: 'tcp', lists: ['http'] },
+}
+export const SOCKET_NAMES: readonly string[] = Object.keys(KINDS)
+
+/**
+ * The settings with the sockets that were given in their places. Takes the variables out of `env`, so that no program we
+ * start believes they are for it.
+ */
+export function takeSockets(
+  settings: Settings,
+  parts: ReadonlySet<string>,
+  env: NodeJS.ProcessEnv,
+  pid: number,
+  lookUp: LookUp = inKernel(),
+): Activation {
+  const { LISTEN_FDS: count = '0', LISTEN_PID: forWhom, LISTEN_FDNAMES: names = '' } = env
+  for (const name of ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']) delete env[name]
+  // `parent`: start.js had them, and handed over to us.
+  if (forWhom !== String(pid) && forWhom !== 'parent') return { ok: true, settings }
+  if (!/^\d{1,3}$/.test(count) || Number(count) > SOCKETS_MAX)
+    return { ok: false, problems: [problem(`expected a number up to ${SOCKETS_MAX}, got "${count}"`, 'LISTEN_FDS')] }
+
+  const problems: Problem[] = []
+  const lists = listsOf(settings)
+  const words = names === '' ? [] : names.split(':')
+  for (let i = 0; i < Number(count); i++) {
+    const word = words[i] ?? ''
+    const said = `descriptor ${FIRST_FD + i} ("${word}")`
+    const socket = lookUp(FIRST_FD + i)
+    if (typeof socket === 'string') {
+      problems.push(problem(`${said} ${socket}`))
+      continue
+    }
+    const kind = kindOf(word, socket, lists)
+    if (typeof kind === 'string') {
+      problems.push({ ...problem(`${said} ${kind}`), hint: hintFor(word) })
+    } else if (kind.over !== socket.over)
+      problems.push(
+        problem(`${said} is a ${socket.over.toUpperCase()} socket; that door wants ${kind.over.toUpperCase()}`),
+      )
+    else if (!parts.has(kind.part))
+      problems.push(
+        problem(`${said} is for the part ${kind.part}, which --only leaves out: its callers would wait for ever`),
+      )
+    else place(lists, kind, socket, FIRST_FD + i)
+  }
+  const made = withLists(settings, lists)
+  if (problems.length === 0)
+    problems.push(
+      ...placeMistakes(made).map(({ path, message }) => problem(`${path.slice(0, -1).join('.')}: ${message}`)),
+    )
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, settings: made }
+}
+
+type Lists = Record<List, readonly Address[]>
+
+function listsOf({ decoys, policy, dnsbl, http }: Settings): Lists {
+  return {
+    primary: decoys.primary.listen,
+    'primary-proxy': decoys.primary.proxy,
+    backup: decoys.backup.listen,
+    'backup-proxy': decoys.backup.proxy,
+    policy: policy.listen,
+    dnsbl: dnsbl.listen,
+    http: http.listen,
+  }
+}
+
+function withLists(settings: Settings, lists: Lists): Settings {
+  const { decoys, policy, dnsbl, http } = settings
+  const { primary, backup } = decoys
+  return {
+    ...settings,
+    decoys: {
+      ...decoys,
+      primary: { ...primary, listen: [...lists.primary], proxy: [...lists['primary-proxy']] },
+      backup: { ...backup, listen: [...lists.backup], proxy: [...lists['backup-proxy']] },
+    },
+    policy: { ...policy, listen: [...lists.policy] },
+    dnsbl: { ...dnsbl, listen: [...lists.dnsbl] },
+    http: { ...http, listen: [...lists.http] },
+  }
+}
+
+/** Which door it is: by its name, as it is or as the unit's (`decoymx-policy.socket`), else by its address. */
+function kindOf(word: string, socket: OpenSocket, lists: Lists): Kind | string {
+  const plain = plainName(word)
+  if (Object.hasOwn(KINDS, plain)) return KINDS[plain] as Kind
+  const there = Object.values(KINDS).filter(
+    ({ over, lists: [first, ...others] }) =>
+      over === socket.over && others.length === 0 && lists[first as List].some((each) => isSame(each, socket.address)),
+  )
+  const [kind] = there
+  // A name that was chosen, and is none of ours, was meant to say something.
+  if (!saysNothing(word)) return 'is no door of ours'
+  if (!kind)
+    return `says by its name no door of ours, and nothing listens at ${spellAddress(socket.address)} by the settings`
+  return { ...kind, lists: there.flatMap((each) => each.lists) }
+}
+
+function plainName(word: string): string {
+  return word.replace(/\.socket$/, '').replace(/^decoymx-/, '')
+}
+
+function hintFor(word: string): string {
+  const meant = saysNothing(word) ? undefined : didYouMean(plainName(word), SOCKET_NAMES)
+  return meant ?? `names: ${SOCKET_NAMES.join(', ')}`
+}
+
+/** A name that nobody chose: systemd's own, or a unit's. */
+function saysNothing(word: string): boolean {
+  return word === '' || word === 'unknown' || word.endsWith('.socket')
+}
+
+function place(lists: Lists, { lists: mine, over }: Kind, { address }: OpenSocket, fd: number): void {
+  // A door that both decoys share in the settings is one, whatever it is called.
+  const sharers = (['primary', 'backup'] as const).filter(
+    (list) =>
+      mine.some((each) => each === 'primary' || each === 'backup') && lists[list].some((a) => isSame(a, address)),
+  )
+  for (const list of new Set<List>([...mine, ...sharers])) {
+    const known = lists[list].find((each) => isSame(each, address))
+    const given = { ...(known ?? address), fds: { ...known?.fds, [over]: fd } }
+    lists[list] = known ? lists[list].map((each) => (each === known ? given : each)) : [...lists[list], given]
+  }
+}
+
+function isSame(a: Address, b: Address): boolean {
+  return a.port === b.port && parseClient(a.host)?.ip === parseClient(b.host)?.ip
+}
+
+function problem(message: string, file = 'LISTEN_FDNAMES'): Problem {
+  return { file, line: 1, column: 1, message }
+}
+
+/** Looks in proc(5): a descriptor is a link to a socket's number, and the tables of TCP and UDP list those numbers. */
+function inKernel(): LookUp {
+  let sockets: ReadonlyMap<string, OpenSocket | string> | undefined
+  return (fd) => {
+    try {
+      const number = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1]
+      if (number === undefined) return 'is no socket'
+      sockets ??= new Map(TABLES.flatMap(readTable))
+      return sockets.get(number) ?? 'is neither a TCP nor a UDP socket of this network namespace'
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT'
+        ? 'is not open'
+        : `cannot be looked at: ${(error as Error).message}`
+    }
+  }
+}
+
+const TABLES = [
+  ['tcp', '/proc/self/net/tcp'],
+  ['tcp', '/proc/self/net/tcp6'],
+  ['udp', '/proc/self/net/udp'],
+  ['udp', '/proc/self/net/udp6'],
+] as const
+const LISTENS = '0A'
+
+/** A table is absent where the kernel has no such family. */
+function readTable([over, file]: (typeof TABLES)[number]): [string, OpenSocket | string][] {
+  let text = ''
+  try {
+    text = readFileSync(file, 'latin1')
+  } catch {
+    return []
+  }
+  return text
+    .split('\n')
+    .slice(1)
+    .flatMap((line): [string, OpenSocket | string][] => {
+      const [, local = '', , state, , , , , , number] = line.trim().split(/\s+/)
+      const [host = '', port = ''] = local.split(':')
+      if (number === undefined) return []
+      if (over === 'tcp' && state !== LISTENS)
+        return [[number, 'does not listen: a unit with Accept=yes is of no use here']]
+      return [[number, { over, address: { host: spellHex(host), port: Number.parseInt(port, 16) } }]]
+    })
+}
+
+/** Words of 32 bits as the processor has them; every one that Node runs on here is little-endian. */
+function spellHex(hex: string): string {
+  const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).toReversed())
+  if (bytes.length === 4) return bytes.map((byte) => Number.parseInt(byte, 16)).join('.')
+  const groups = Array.from({ length: 8 }, (_, i) => `${bytes[2 * i]}${bytes[2 * i + 1]}`)
+  const text = groups.join(':')
+  return parseClient(text)?.ip ?? text
+}
