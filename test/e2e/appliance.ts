@@ -20,6 +20,10 @@ export type Appliance = {
   readonly folder: string
   /** All that it has logged lately. */
   readonly said: () => string
+  /** How much it has logged so far: what comes after a mark is new. */
+  readonly mark: () => number
+  /** Settles when it has logged this, after the mark; rejects when it does not in time, or ends. */
+  readonly heard: (pattern: RegExp, mark?: number) => Promise<void>
   /** Where a door is open: by its name in `status`, like `backup decoy, PROXY`. */
   readonly door: (name: string) => Address
   /** Any other command, as a person types it. */
@@ -43,6 +47,8 @@ export type ApplianceOptions = {
   /** Of an earlier one, whose state it goes on with. */
   readonly folder?: string
   readonly rules?: string
+  /** Words that start it somewhere else or as somebody else, like `ip netns exec NAME`. */
+  readonly launch?: readonly string[]
 }
 
 const ANY = ['127.0.0.1:0']
@@ -58,6 +64,10 @@ const ANYWHERE = {
 const READY_MS = 10_000
 /** From SIGTERM to its end, with what it allows itself; then it is killed, and has no exit code. */
 const END_MS = 6000
+/** From a deed to the log line that tells of it. */
+const HEARD_MS = 10_000
+/** Characters of its log that are kept. */
+const SAID_MAX = 100_000
 /** Longest life of a command. */
 const COMMAND_MS = 15_000
 
@@ -70,6 +80,7 @@ export async function startAppliance({
   redisUrl,
   folder: earlier,
   rules,
+  launch = [],
 }: ApplianceOptions): Promise<Appliance> {
   const folder = earlier ?? (await mkdtemp(join(tmpdir(), 'dmx-e2e-')))
   const state = join(folder, 'state')
@@ -79,13 +90,26 @@ export async function startAppliance({
   const env = environment(redisUrl)
   const words = [START, 'run', '--state', state, '--settings', settingsFile, ...(rules ? ['--rules', rules] : [])]
   // The channel ends it should the tests end in a hurry.
-  const child = spawn(process.execPath, words, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  // `env` starts what is named after it, in its own place.
+  const child = spawn('env', [...launch, process.execPath, ...words], {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  })
   let said = ''
+  let dropped = 0
+  const waiting = new Set<() => void>()
   let gone = false
-  const ended = once(child, 'close').then(() => (gone = true))
+  const ended = once(child, 'close').then(() => {
+    gone = true
+    for (const look of waiting) look()
+  })
   const ready = new Promise<void>((resolve, reject) => {
     const hear = (chunk: Buffer) => {
-      said = `${said}${chunk.toString()}`.slice(-8000)
+      said += chunk.toString()
+      dropped += Math.max(0, said.length - SAID_MAX)
+      said = said.slice(-SAID_MAX)
+      for (const look of waiting) look()
       if (said.includes('"msg":"ready, ')) resolve()
     }
     child.stdout?.on('data', hear)
@@ -116,23 +140,37 @@ export async function startAppliance({
       if (!address) throw new Error(`"${name}" is not open, of: ${[...bound.keys()].join('; ')}`)
       return address
     }
-    const { host, port } = door('HTTP')
-    const probe = await fetch(`http://${host}:${port}/readyz`)
-    if (!probe.ok) throw new Error(`not ready: ${await probe.text()}`)
+    const probe = await ask(state, 'GET', '/readyz')
+    if (probe.status !== 200) throw new Error(`not ready: ${JSON.stringify(probe.body)}`)
     return {
       pid: child.pid as number,
       folder,
       said: () => said,
+      mark: () => dropped + said.length,
+      heard: (pattern, mark = 0) => {
+        let look = () => {}
+        const found = new Promise<void>((resolve, reject) => {
+          look = () => {
+            if (pattern.test(said.slice(Math.max(0, mark - dropped)))) resolve()
+            else if (gone) reject(new Error(`the appliance has ended, and never said ${String(pattern)}`))
+          }
+          waiting.add(look)
+          look()
+        })
+        return within(HEARD_MS, found, `the appliance has not said ${String(pattern)}`).finally(() =>
+          waiting.delete(look),
+        )
+      },
       crash,
       door,
-      decoymx: (...others) => runToEnd(process.execPath, [START, ...others, '--state', state], env),
+      decoymx: (...others) => runToEnd('env', [...launch, process.execPath, START, ...others, '--state', state], env),
       signal: (signal) => void child.kill(signal),
       end,
       clear,
     }
   } catch (error) {
     await clear()
-    throw new Error(`${(error as Error).message}\n${said}`, { cause: error })
+    throw new Error(`${(error as Error).message}\n${said.slice(-8000)}`, { cause: error })
   }
 }
 
