@@ -8,6 +8,7 @@ import { NotRunning } from './command/appliance.ts'
 import { check, printProblems } from './command/check.ts'
 import { LIST_LIMIT, list, say } from './command/decisions.ts'
 import { settleWaiting, showWaiting } from './command/governor.ts'
+import { kernel } from './command/kernel.ts'
 import { run } from './command/run.ts'
 import type { Where } from './command/settings.ts'
 import { status } from './command/status.ts'
@@ -217,6 +218,20 @@ program
   .addOption(state())
   .addOption(json())
   .action(does((options: Options) => status(whereOf(options).state, { json: options.json ?? false, screen })))
+
+program
+  .command('kernel')
+  .description(
+    'whether the kernel refuses strangers at the primary; off removes our table, with or without an appliance',
+  )
+  .addArgument(new Argument('<action>', 'on and off last until the appliance ends').choices(['on', 'off', 'status']))
+  .addOption(state())
+  .addOption(json())
+  .action(
+    does((action: 'on' | 'off' | 'status', options: Options) =>
+      kernel(whereOf(options).state, action, { json: options.json ?? false, screen, complain }),
+    ),
+  )
 
 program
   .command('test')

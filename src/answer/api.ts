@@ -25,6 +25,8 @@ export type ApiOptions = {
   readonly unready: () => string[]
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>
   readonly reload: () => Promise<readonly Problem[]>
+  /** Has the kernel refuse strangers at the primary, or no more. Undefined: there are no decoys here. */
+  readonly turnKernel: (on: boolean) => Promise<object> | undefined
   readonly now: () => Instant
 }
 
@@ -211,6 +213,14 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
     if (outcome === 'lost') return c.json(UNWRITTEN, 503)
     return c.json({ outcome, word, target: prefix.cidr, until: iso(said.until) })
   })
+  app.post('/api/v1/kernel', async (c) => {
+    const read = kernelSchema.safeParse(await c.req.json().catch(() => undefined))
+    if (!read.success) return c.json({ error: 'expected {"on": true} or {"on": false}' }, 400)
+    const state = await options.turnKernel(read.data.on)
+    return state
+      ? c.json(state)
+      : c.json({ error: 'this appliance runs no decoys', hint: 'ask the one that does' }, 404)
+  })
   app.post('/api/v1/reload', async (c) => {
     const problems = await options.reload()
     return c.json({ ok: problems.length === 0, problems }, problems.length === 0 ? 200 : 400)
@@ -219,6 +229,8 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
 }
 
 const UNWRITTEN = { error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' }
+
+const kernelSchema = z.strictObject({ on: z.boolean() })
 
 const wordSchema = z.strictObject({
   word: z.enum(WORDS),

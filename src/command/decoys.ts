@@ -151,7 +151,7 @@ function secureContext(files: Settings['decoys']['backup']['tls']): Offers['tls'
  * How a decoy shall meet a client. What is only observed, be it the mode or the word, changes nothing at the primary: holding
  * somebody there delays mail, and nothing is to be done to them yet.
  */
-function regardOf(role: DecoyRole, decide: Decide): (client: Client) => Regard {
+export function regardOf(role: DecoyRole, decide: Decide): (client: Client) => Regard {
   return (client) => {
     const { verdict, effect, doubt } = decide(client)
     if (doubt) return 'stranger'

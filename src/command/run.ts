@@ -16,12 +16,14 @@ import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
+import { Kernel } from '../decoy/kernel.ts'
 import { openReputation } from '../reputation/reputation.ts'
 import { RealMx } from '../watch/real-mx.ts'
 import { takeSockets } from './activation.ts'
 import { type Checked, readAll, readRulesFile } from './check.ts'
 import { type Crew, startCrew } from './crew.ts'
-import { type Decoys, openDecoys } from './decoys.ts'
+import { type Decoys, openDecoys, regardOf } from './decoys.ts'
+import { calledAt, suspectsOf } from './kernel.ts'
 import { type Settings, spellAddress, type Where } from './settings.ts'
 import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
 import { controlSocket, lockState, SOCKET_PATH_MAX } from './state.ts'
@@ -84,6 +86,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const doors: Door[] = []
   let decoys: Decoys | undefined
   let crew: Crew | undefined
+  let kernel: Kernel | undefined
   tell.rules(rules, [])
 
   // Evidence that waits may be found in the journal before there is a witness to nudge.
@@ -104,8 +107,11 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     now,
     tell: (happening) => {
       tell.reputation(happening)
-      if (happening.from === 'intake' && happening.it.what === 'pending') realMx?.nudge()
-      if (happening.from === 'ledger' && happening.it.what !== 'unreachable') decoys?.reconsider()
+      const { from, it } = happening
+      if (from === 'intake' && it.what === 'pending') realMx?.nudge()
+      if (from === 'ledger' && it.what !== 'unreachable') decoys?.reconsider()
+      if (from === 'ledger' && it.what === 'loaded') kernel?.allChanged()
+      if (from === 'ledger' && it.what === 'changed') kernel?.changed((it.ruling ?? it.before)?.target ?? '')
     },
   })
   const { witness, decide } = reputation
@@ -155,6 +161,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, pids: crew?.pids() ?? [] },
     reputation: reputation.state(),
     witness: witnessSentence(settings),
+    kernel: kernel?.state() ?? null,
     realMx: realMx?.found ? { ...realMx.found, since: new Date(realMx.found.since).toISOString() } : null,
   })
   const unready = (): string[] => [
@@ -176,6 +183,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     unready,
     metrics: () => metrics.read(),
     reload,
+    turnKernel: (on) => (on ? kernel?.on() : kernel?.off()),
     now,
   }
   const control = serve(apiOptions, 'operator')
@@ -198,6 +206,17 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     } else decoys = await openDecoys({ ...common, rules: () => rules, decide, tell: tell.decoy, now })
     doors.push(...decoys.doors)
     closers.push(decoys.close)
+    const atPrimary = new Kernel({
+      ...suspectsOf(reputation, regardOf('primary', decide), () => rules.modes.block),
+      called: calledAt(settings.decoys),
+      basis: () => `${loadedAt} ${reputation.freshness()}`,
+      witness,
+      tell: tell.kernel,
+      now,
+    })
+    kernel = atPrimary
+    closers.push(() => atPrimary.close())
+    if (settings.decoys.primary.kernel) await atPrimary.on()
   }
   if (parts.has('policy')) {
     const policy = new PolicyService({ decide, witness, now, tell: tell.policy })

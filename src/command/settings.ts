@@ -87,8 +87,18 @@ const decoyKeys = (name: string, direct: string[], proxied: string[]) => ({
   proxy: listen(...proxied).describe('The same behind PROXY protocol v1 or v2, from the peers in proxy-from'),
 })
 
+/**
+ * Strangers at the primary are refused, by the kernel or by a reset. There is no key for an SMTP reply to them: each one
+ * lost or bounced mail of some mail server measured (docs/primary.md).
+ */
 const primarySchema = z
-  .strictObject(decoyKeys('mx0.decoymx.test', ['127.0.0.1:2510', '[::1]:2510'], ['127.0.0.1:2511']))
+  .strictObject({
+    ...decoyKeys('mx0.decoymx.test', ['127.0.0.1:2510', '[::1]:2510'], ['127.0.0.1:2511']),
+    kernel: z
+      .boolean()
+      .default(false)
+      .describe('Refuse strangers before they are connected, by nftables; needs CAP_NET_ADMIN. See docs/primary.md'),
+  })
   .prefault({})
 
 /** Only the backup talks, so only there is something to offer. */
@@ -198,9 +208,8 @@ export const settingsSchema = z
   })
 
 type Mistake = { readonly path: (string | number)[]; readonly message: string }
-type Decoys = Readonly<
-  Record<'primary' | 'backup', { listen: readonly Address[]; proxy: readonly Address[]; prefixes: readonly Prefix[] }>
->
+type DecoyPlaces = { listen: readonly Address[]; proxy: readonly Address[]; prefixes: readonly Prefix[] }
+type Decoys = { readonly primary: DecoyPlaces & { readonly kernel: boolean }; readonly backup: DecoyPlaces }
 type Listening = { readonly listen: readonly Address[] }
 type Places = {
   readonly decoys: Decoys
@@ -236,7 +245,7 @@ export function placeMistakes(doc: Places): Mistake[] {
       }
       owner.set(place, path.join('.'))
     })
-  return [...mistakes, ...prefixMistakes(doc.decoys, doc['real-mx'].greet)]
+  return [...mistakes, ...prefixMistakes(doc.decoys, doc['real-mx'].greet), ...kernelMistakes(primary)]
 }
 
 /** Prefixes that nobody could call at, calls that nobody would take, and a real MX among the decoys. */
@@ -264,8 +273,23 @@ function prefixMistakes(decoys: Decoys, realMx: readonly Address[]): Mistake[] {
   return mistakes
 }
 
-function isWildcard({ host }: Address): boolean {
+export function isWildcard({ host }: Address): boolean {
   return /^[0.:]+$/.test(host)
+}
+
+/** The kernel refuses by address: it must be told the decoy's own, and never all of a host where mail is taken, too. */
+function kernelMistakes({ kernel, listen, prefixes }: Decoys['primary']): Mistake[] {
+  if (!kernel) return []
+  const path = ['decoys', 'primary', 'listen']
+  if (listen.length === 0) return [{ path, message: 'kernel: true needs the addresses of the primary decoy' }]
+  return listen.flatMap((each, i) => {
+    const say = (message: string) => [{ path: [...path, i], message }]
+    if (each.port === 0) return say('kernel: true needs a port that is known')
+    if (!isWildcard(each) || prefixes.some(({ family }) => family === familyOf(each))) return []
+    return say(
+      `with kernel: true, ${spellAddress(each)} would refuse strangers at every address of this host: name the decoy's own, here or in prefixes`,
+    )
+  })
 }
 
 function familyOf({ host }: Address): 4 | 6 {

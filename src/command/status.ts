@@ -4,6 +4,7 @@
 import { type Screen, span, table, when } from '../console/terminal.ts'
 import type { Probe } from '../core/evidence.ts'
 import type { Freeze } from '../core/outage.ts'
+import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
 import { BOUNDS } from './governor.ts'
@@ -31,6 +32,8 @@ export type StatusView = {
   readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly reputation: ReputationState
   readonly witness: string
+  /** Null where no decoys run. */
+  readonly kernel: KernelState | null
   /** What the witness found, and since when; null without one. */
   readonly realMx: { readonly outcome: Probe['outcome']; readonly since: string } | null
 }
@@ -71,6 +74,8 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
       light.push(`governor: ${view.reputation.governor[why]} new listings wait: ${BOUNDS[why]}. See decoymx governor`)
   const missing = view.workers.wanted - view.workers.pids.length
   if (missing > 0) light.push(`${missing} of ${view.workers.wanted} workers are not running: the log says why`)
+  if (view.kernel?.state === 'failed')
+    light.push(`the kernel cannot refuse strangers at the primary, the decoy resets them: ${view.kernel.error}`)
   if (view.reputation.waiting > 1000) light.push(`${view.reputation.waiting} events wait in the journal for the store`)
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
@@ -90,6 +95,13 @@ const FROZEN: Record<Freeze['why'], string> = {
   blind: 'nobody looks at the real MX (real-mx in the settings), and it has not asked us lately',
 }
 
+function kernelSentence({ state, suspects, networks, tolls, touches }: KernelState): string {
+  if (state === 'failed') return 'does not work (see above)'
+  const guests = suspects[4] + suspects[6] + networks[4] + networks[6]
+  const [refused, letIn] = [tolls.refused, tolls.letIn].map((each) => each[4] + each[6])
+  return `refuses strangers at the primary: ${refused} refused, ${touches} told, ${guests} suspects, ${letIn} let in`
+}
+
 function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Screen, now: number): string[] {
   const { colours } = screen
   const paint = [colours.green, colours.yellow, colours.red][level] as (text: string) => string
@@ -99,6 +111,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     ...remarks.map((remark) => `  ${paint('!')} ${remark}`),
     '',
     `  Held now    primary ${view.held.primary}, backup ${view.held.backup}`,
+    ...(view.kernel && view.kernel.state !== 'off' ? [`  Kernel      ${kernelSentence(view.kernel)}`] : []),
     `  Decisions   ${rules.block} blocked, ${rules.defer} deferred, ${rules.observe} observed; operator: ${operator.allow} allowed, ${operator.block} blocked`,
     `  Store       ${view.reputation.store}, copy ${view.reputation.ledger}; ${view.reputation.waiting} events on their way`,
     `  Rules       ${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,

@@ -11,6 +11,7 @@ import { seldom } from '../console/seldom.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import type { Probe } from '../core/evidence.ts'
 import type { Rules } from '../core/rules.ts'
+import type { KernelHappening } from '../decoy/kernel.ts'
 import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
@@ -69,6 +70,36 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
     lost: (events: number): void => {
       metrics.journalLost.inc(events)
       log.error({ lost: events }, 'evidence: the disk is too slow for the workers')
+    },
+
+    kernel: (it: KernelHappening): void => {
+      switch (it.what) {
+        case 'on':
+          return log.info({ suspects: it.suspects }, 'kernel: refuses strangers at the primary')
+        case 'off':
+          return log.info('kernel: refuses nobody; our table is removed')
+        case 'followed':
+          return log.debug({ suspects: it.suspects }, 'kernel: follows the decisions')
+        case 'failed':
+          metrics.kernelTrouble.inc({ reason: it.why })
+          return log.error(
+            { error: it.error },
+            'kernel: cannot refuse strangers at the primary; the decoy accepts and resets them instead',
+          )
+        case 'repaired':
+          metrics.kernelTrouble.inc({ reason: it.why })
+          return log.warn(
+            `kernel: our table was ${it.why === 'missing' ? 'removed' : 'changed'} by somebody else; it stands again`,
+          )
+        case 'full':
+          metrics.kernelTrouble.inc({ reason: `full-${it.set}` })
+          return log.warn(`kernel: ${KERNEL_FULL[it.set]}`)
+        case 'read':
+          for (const family of [4, 6] as const) {
+            metrics.kernelConnections.inc({ family: `${family}`, met: 'refused' }, it.tolls.refused[family])
+            metrics.kernelConnections.inc({ family: `${family}`, met: 'let-in' }, it.tolls.letIn[family])
+          }
+      }
     },
 
     policy: (it: PolicyHappening): void => {
@@ -203,6 +234,12 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
 }
 
 type Changed = Extract<Extract<ReputationHappening, { from: 'ledger' }>['it'], { what: 'changed' }>
+
+const KERNEL_FULL = {
+  suspects: 'the set of suspects is full; the rest is refused like strangers, and not held',
+  networks: "the set of the operator's blocked networks is full; the rest is refused like strangers, and not held",
+  refused: 'more clients were refused than can be remembered; some contacts are not known',
+} as const
 
 const STORE_WORDS = {
   down: 'away; evidence waits in the journal',

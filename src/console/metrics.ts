@@ -27,6 +27,11 @@ export type Levels = {
   }
   readonly realMx: { readonly outcome: string } | null
   readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
+  readonly kernel: {
+    readonly state: 'on' | 'off' | 'failed'
+    readonly suspects: Readonly<Record<4 | 6, number>>
+    readonly networks: Readonly<Record<4 | 6, number>>
+  } | null
   readonly rules: { readonly loaded: string; readonly problems: readonly string[] }
 }
 
@@ -133,6 +138,27 @@ export function createMetrics(version: string) {
         reason: ['ignored', 'bad-frame', 'full', 'idle', 'unsent', 'failed'],
       },
     ),
+    kernelConnections: counter('kernel_connections_total', 'Connections to the primary, as the kernel met them', {
+      family: ['4', '6'],
+      met: ['refused', 'let-in'],
+    }),
+    kernelTrouble: counter(
+      'kernel_trouble_total',
+      'The table that refuses strangers at the primary: gone or changed by others and put there again, full, not to be had',
+      {
+        reason: [
+          'missing',
+          'changed',
+          'full-suspects',
+          'full-networks',
+          'full-refused',
+          'denied',
+          'missing-program',
+          'no-table',
+          'failed',
+        ],
+      },
+    ),
     storeTrouble: counter('store_trouble_total', 'Failures of the store, by kind', {
       kind: ['down', 'corrupt', 'flush-failed', 'ignored', 'rewound'],
     }),
@@ -196,6 +222,14 @@ export function createMetrics(version: string) {
     'order_frozen',
     '1 while the order of visits counts for nothing, because nobody vouches for the real MX',
     (now) => Number(now.reputation.freeze !== null),
+  )
+  gauge(
+    'kernel_on',
+    '1 while the kernel refuses strangers at the primary, 0 while it should and cannot, NaN when not asked to',
+    (now) => (!now.kernel || now.kernel.state === 'off' ? Number.NaN : Number(now.kernel.state === 'on')),
+  )
+  gauge('kernel_suspects', 'Clients and networks that the kernel lets in to the primary', ({ kernel }) =>
+    kernel ? kernel.suspects[4] + kernel.suspects[6] + kernel.networks[4] + kernel.networks[6] : 0,
   )
   gauge('rules_sound', '1 while the rules file is the one in use, 0 while a bad file keeps the old rules', (now) =>
     now.rules.problems.length === 0 ? 1 : 0,

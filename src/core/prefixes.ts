@@ -53,6 +53,19 @@ export function covers(prefix: Prefix, client: Client): boolean {
   return numberOf(client) >> BigInt(widthOf(client.family) - prefix.length) === prefix.bits
 }
 
+/** Those that lie within no other of them, and each once. */
+export function outermost(prefixes: readonly Prefix[]): Prefix[] {
+  const kept = new Prefixes<true>()
+  return prefixes
+    .toSorted((a, b) => a.length - b.length)
+    .filter((prefix) => {
+      const first = parseClient(prefix.cidr.slice(0, prefix.cidr.indexOf('/'))) as Client
+      if (kept.find(first)) return false
+      kept.set(prefix, true)
+      return true
+    })
+}
+
 export class Prefixes<Value> {
   readonly #tables: Record<4 | 6, Table<Value>[]> = { 4: [], 6: [] }
   #size = 0

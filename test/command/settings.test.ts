@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, inject, test } from 'vitest'
 import { spellProblem } from '../../src/core/document.ts'
-import { parseAddress, readSettings, spellAddress } from '../../src/command/settings.ts'
+import { parseAddress, readSettings, settingsSchema, spellAddress } from '../../src/command/settings.ts'
 import { certificateFiles } from '../certificate.ts'
 import { folder } from '../folders.ts'
 
@@ -136,6 +136,27 @@ describe('settings', () => {
       'decoymx.yaml:7:16: decoys.backup.prefixes.0: nothing listens there: listen needs an address in 198.51.100.0/25, or 0.0.0.0 with the port',
       'decoymx.yaml:7:16: decoys.backup.prefixes.0: 198.51.100.0/25 is in decoys.primary.prefixes already',
     ])
+  })
+
+  test('the kernel refuses at addresses of the decoy, never at all of a host', () => {
+    expect(
+      problemsOf('decoys:\n  primary: { kernel: true, listen: ["0.0.0.0:25", "192.0.2.66:25", "[::]:25"] }'),
+    ).toEqual([
+      "decoymx.yaml:2:37: decoys.primary.listen.0: with kernel: true, 0.0.0.0:25 would refuse strangers at every address of this host: name the decoy's own, here or in prefixes",
+      "decoymx.yaml:2:68: decoys.primary.listen.2: with kernel: true, [::]:25 would refuse strangers at every address of this host: name the decoy's own, here or in prefixes",
+    ])
+    expect(problemsOf('decoys: { primary: { kernel: true, listen: [] } }')).toEqual([
+      'decoymx.yaml:1:44: decoys.primary.listen: kernel: true needs the addresses of the primary decoy',
+    ])
+    for (const sound of ['listen: ["192.0.2.66:25"]', 'listen: ["0.0.0.0:25"], prefixes: [192.0.2.0/28]'])
+      expect(problemsOf(`decoys: { primary: { kernel: true, ${sound} } }`)).toEqual([])
+  })
+
+  test('no key makes the primary answer a stranger with an SMTP reply: every one loses mail of somebody', () => {
+    const { primary } = settingsSchema.shape.decoys.unwrap().shape
+    expect(Object.keys(primary.unwrap().shape)).toEqual(['name', 'listen', 'prefixes', 'proxy', 'kernel'])
+    for (const key of ['strangers: tempfail', 'reply: 421', 'greeting: 554', 'reject: true'])
+      expect(problemsOf(`decoys: { primary: { ${key} } }`)).toEqual([expect.stringContaining('no such key')])
   })
 
   test('a file that is not there is a problem, not a crash', () => {

@@ -14,6 +14,7 @@ const LEVELS: Levels = {
     governor: { minute: 4, network: 0, standing: 0, held: 0 },
   },
   realMx: { outcome: 'down' },
+  kernel: { state: 'on', suspects: { 4: 2, 6: 1 }, networks: { 4: 1, 6: 0 } },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
   workers: { wanted: 2, pids: [101, 102] },
 }

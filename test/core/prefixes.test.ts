@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
-import { covers, parsePrefix, type Prefix, Prefixes, prefixOf } from '../../src/core/prefixes.ts'
+import { covers, outermost, parsePrefix, type Prefix, Prefixes, prefixOf } from '../../src/core/prefixes.ts'
 
 /** Few different bits, so that prefixes meet clients often. */
 const address4 = fc
@@ -117,3 +117,18 @@ function bitsOf(client: Client): string {
     .map((group) => Number.parseInt(group, 16).toString(2).padStart(16, '0'))
     .join('')
 }
+
+describe('the outermost of many', () => {
+  test('cover exactly what all cover, and none lies within another', () => {
+    fc.assert(
+      fc.property(fc.array(anyPrefix, { maxLength: 30 }), fc.array(anyClient, { maxLength: 20 }), (all, clients) => {
+        const kept = outermost(all)
+        for (const client of clients)
+          expect(kept.filter((prefix) => covers(prefix, client))).toHaveLength(
+            all.some((prefix) => covers(prefix, client)) ? 1 : 0,
+          )
+        for (const prefix of kept) expect(all).toContain(prefix)
+      }),
+    )
+  })
+})

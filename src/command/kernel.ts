@@ -1,0 +1,118 @@
+/**
+ * `kernel on|off|status`: whether the kernel refuses strangers at the primary; and whom it lets in.
+ *
+ * Whom it lets in is what stands against clients, as the decoy itself regards them; so the two cannot disagree for longer
+ * than a beat, and where they do, the decoy has the last word.
+ */
+import { type Screen, table, when } from '../console/terminal.ts'
+import { type Client, clientOfKey, parseClient } from '../core/client.ts'
+import { parsePrefix, type Prefix, prefixOf } from '../core/prefixes.ts'
+import type { Mode } from '../core/rules.ts'
+import { isOneClient, type Suspect } from '../decoy/guests.ts'
+import type { KernelState } from '../decoy/kernel.ts'
+import type { Regard } from '../decoy/listener.ts'
+import { type Called, dropTable, NftFailed } from '../decoy/nftables.ts'
+import type { Reputation } from '../reputation/reputation.ts'
+import { ask, NotRunning } from './appliance.ts'
+import type { Complain } from './decisions.ts'
+import { isWildcard, type Settings } from './settings.ts'
+import type { StatusView } from './status.ts'
+
+/** Where the decoys are called. A door that hears every address of the host is the decoy's at its prefixes only. */
+export function calledAt(decoys: Pick<Settings['decoys'], 'primary' | 'backup'>): Called[] {
+  return (['primary', 'backup'] as const).flatMap((role) => {
+    const { listen, prefixes } = decoys[role]
+    return listen.flatMap((address) => {
+      const { port } = address
+      const client = parseClient(address.host)
+      if (!client || port === 0) return []
+      const own = isWildcard(address)
+        ? prefixes.filter(({ family }) => family === client.family)
+        : [prefixOf(client, client.family === 4 ? 32 : 128)]
+      return own.map((prefix) => ({ role, prefix, port }))
+    })
+  })
+}
+
+/** The suspects at the primary, of all that stands. */
+export function suspectsOf(
+  { rulings, decide, freshness }: Pick<Reputation, 'rulings' | 'decide' | 'freshness'>,
+  regard: (client: Client) => Regard,
+  mode: () => Mode,
+): { suspects: () => Iterable<Suspect>; suspect: (prefix: Prefix) => Suspect | undefined } {
+  const suspect = (prefix: Prefix): Suspect | undefined => {
+    const client = clientOfKey(prefix.cidr)
+    if (!client || regard(client) === 'stranger') return undefined
+    return { prefix, until: decide(client).until }
+  }
+  return {
+    suspect,
+    *suspects() {
+      for (const { target, word, until } of rulings()) {
+        const prefix = parsePrefix(target)
+        if (typeof prefix === 'string' || word === 'allow') continue
+        if (isOneClient(prefix)) {
+          const one = suspect(prefix)
+          if (one) yield one
+          // A whole network is the operator's block. Who is allowed within it is let in, and reset by the decoy.
+        } else if (mode() === 'enforce' && freshness() === 'fresh') yield { prefix, until }
+      }
+    },
+  }
+}
+
+export async function kernel(
+  folder: string,
+  action: 'on' | 'off' | 'status',
+  { json, screen, complain }: { json: boolean; screen: Screen; complain: Complain },
+): Promise<number> {
+  try {
+    const { status, body } =
+      action === 'status'
+        ? await ask(folder, 'GET', '/api/v1/status')
+        : await ask(folder, 'POST', '/api/v1/kernel', { on: action === 'on' })
+    if (status !== 200) return complain(body)
+    const view = action === 'status' ? (body as StatusView).kernel : (body as KernelState)
+    if (!view) return complain({ error: 'this appliance runs no decoys', hint: 'ask the one that does' })
+    if (json) screen.print(JSON.stringify(view, null, 2))
+    else for (const line of told(view, screen, Date.now())) screen.print(line)
+    return view.state === 'failed' || (action === 'on' && view.state !== 'on') ? 1 : 0
+  } catch (error) {
+    if (!(error instanceof NotRunning) || action !== 'off') throw error
+    return await offAlone(json, screen, complain)
+  }
+}
+
+/** No appliance runs here: what an earlier one left is removed all the same. */
+async function offAlone(json: boolean, screen: Screen, complain: Complain): Promise<number> {
+  try {
+    const removed = await dropTable()
+    if (json) screen.print(JSON.stringify({ state: 'off', removed }, null, 2))
+    else screen.print(removed ? 'our table is removed; no appliance is running here' : 'there is no table of ours')
+    return 0
+  } catch (error) {
+    if (!(error instanceof NftFailed)) throw error
+    return complain({ error: error.message })
+  }
+}
+
+function told(view: KernelState, screen: Screen, now: number): string[] {
+  const { colours } = screen
+  const words = {
+    on: `${colours.green('on')}  strangers at ${view.addresses.join(', ')} are refused by the kernel`,
+    off: `${colours.bold('off')}  the decoy itself accepts and resets strangers (decoys.primary.kernel in the settings)`,
+    failed: `${colours.red('failed')}  ${view.error ?? ''}; the decoy itself accepts and resets strangers`,
+  }
+  if (view.state !== 'on') return [words[view.state]]
+  const row = (name: string, family: 4 | 6) =>
+    [name, view.suspects[family], view.networks[family], view.tolls.refused[family], view.tolls.letIn[family]].map(
+      String,
+    )
+  const read = view.lastRead === null ? 'never' : when(new Date(view.lastRead).toISOString(), now)
+  return [
+    words.on,
+    `    ${view.touches} contacts told since the start, last read ${read}${view.repairs > 0 ? `; repaired ${view.repairs} times` : ''}`,
+    '',
+    ...table(screen, ['family', 'suspects', 'blocked networks', 'refused', 'let in'], [row('IPv4', 4), row('IPv6', 6)]),
+  ]
+}
