@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { NotRunning } from './command/appliance.ts'
 import { check, printProblems } from './command/check.ts'
-import { LIST_LIMIT, list, say } from './command/decisions.ts'
+import { audit, LIST_LIMIT, list, say } from './command/decisions.ts'
 import { settleWaiting, showWaiting } from './command/governor.ts'
 import { kernel } from './command/kernel.ts'
 import { run } from './command/run.ts'
@@ -65,6 +65,8 @@ const settings = () => new Option('--settings <file>', 'this host: addresses, st
 const rules = () => new Option('--rules <file>', 'the rules').env('DECOYMX_RULES').default('rules.yaml')
 const json = () => new Option('--json', 'print JSON')
 const within = () => new Option('--for <span>', 'how long it stands, like 7d; without it until released')
+const grace = () =>
+  new Option('--for <span>', 'how long it is believed about the order of its visits; by default as the rules say')
 const because = () =>
   new Option('--because <reason>', 'why; kept in the journal, shown by why').default('no reason given')
 const author = () => new Option('--author <name>', 'who says so; by default the user of this shell')
@@ -168,11 +170,11 @@ for (const word of ['allow', 'block', 'release'] as const) {
   const command = program
     .command(word)
     .description(WORDS[word])
-    .argument('<target>', 'an IP address or a CIDR')
+    .argument('<target>', 'an IP address, a CIDR, or the name of a pool')
     .addOption(state())
     .addOption(because())
     .addOption(author())
-  if (word !== 'release') command.addOption(within())
+  command.addOption(word === 'release' ? grace() : within())
   command.addOption(new Option('--force', 'also for a very wide network'))
   command.addOption(json()).action(
     does((target: string, options: Options) =>
@@ -188,6 +190,18 @@ for (const word of ['allow', 'block', 'release'] as const) {
     ),
   )
 }
+
+program
+  .command('audit')
+  .description('what operators have said: who, when, about whom, and why')
+  .argument('[network]', 'only about this CIDR')
+  .addOption(state())
+  .addOption(json())
+  .action(
+    does((network: string | undefined, options: Options) =>
+      audit(whereOf(options).state, { within: network, json: options.json ?? false, screen, complain }),
+    ),
+  )
 
 program
   .command('governor')

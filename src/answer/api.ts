@@ -8,17 +8,19 @@ import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { secureHeaders } from 'hono/secure-headers'
 import { z } from 'zod'
-import { type Client, clientOfKey, neverListed, parseClient } from '../core/client.ts'
+import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import type { Credit } from '../core/credit.ts'
-import { duration, type Problem } from '../core/document.ts'
-import { EVERYTHING, type Instant, KIND_NAMES, type Role, type Word, WORDS } from '../core/evidence.ts'
+import type { Problem } from '../core/document.ts'
+import { EVERYTHING, type Instant, KIND_NAMES, type Role, type Word } from '../core/evidence.ts'
 import { type Counts, FACT_NAMES, type FactName, total, WAIVED_FACTS } from '../core/facts.ts'
-import { covers, parsePrefix } from '../core/prefixes.ts'
+import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
+import type { AllowEntry } from '../core/rules.ts'
 import type { Excuse } from '../core/verdict.ts'
 import type { Explanation, Reputation, ReputationState, Ruling, Waiting, Why } from '../reputation/reputation.ts'
+import { heedWord, type WordsOptions } from './words.ts'
 
-export type ApiOptions = {
-  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting'>
+export type ApiOptions = WordsOptions & {
+  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting' | 'words'>
   readonly rulesFile: () => string
   readonly status: () => object
   /** Sentences that say why we are not ready; none when we are. */
@@ -78,8 +80,18 @@ export type ClientView = {
   readonly rules: string
 }
 
-/** A decision that stands, as listed. */
-export type RulingView = Omit<Ruling, 'since' | 'until'> & { readonly since: string; readonly until: string | null }
+/** A decision that stands, as listed; `file`: an entry of the rules file, which has no ticket and no beginning. */
+export type RulingView = Omit<Ruling, 'by' | 'since' | 'until' | 'grace' | 'stands' | 'enforced'> & {
+  readonly by: Ruling['by'] | 'file'
+  readonly since: string | null
+  readonly until: string | null
+}
+
+/** The decision that a refused sender quotes; `ended`: it stands no more since then. */
+export type TicketView = RulingView & { readonly ended: string | null }
+
+/** What an operator said, and when. */
+export type SpokenView = Omit<Word, 'type' | 'at' | 'until'> & { readonly at: string; readonly until: string | null }
 
 /** A listing that the governor holds back. */
 export type WaitingView = {
@@ -97,11 +109,6 @@ export type WaitingView = {
 
 /** Largest body of a request; a word is a few hundred bytes. */
 const BODY_BYTES_MAX = 16_384
-/** Longest span for which an operator's word can be given; longer means: until released. */
-const WORD_MS_MAX = 3660 * 24 * 3_600_000
-/** An operator's word about a network wider than this is a slip until somebody insists (`force`). */
-const WIDEST = { 4: 16, 6: 32 } as const
-
 export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
   const app = new Hono()
   app.use(secureHeaders())
@@ -133,86 +140,48 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
     return c.json(viewOf(client, await options.reputation.explain(client), options.rulesFile()))
   })
   app.get('/api/v1/tickets/:ticket', (c) => {
-    const ruling = options.reputation.ofTicket(c.req.param('ticket'))
-    if (!ruling)
+    const found = options.reputation.ofTicket(c.req.param('ticket'))
+    if (!found)
       return c.json(
         {
-          error: `no decision stands under ticket ${c.req.param('ticket')}`,
-          hint: 'it has expired, was released, or never was',
+          error: `there is no decision under ticket ${c.req.param('ticket')}`,
+          hint: 'those that have ended are remembered until a restart',
         },
         404,
       )
-    return c.json(viewOfRuling(ruling))
+    return c.json({ ...viewOfRuling(found.ruling), ended: iso(found.endedAt) } satisfies TicketView)
+  })
+  app.get('/api/v1/words', async (c) => {
+    const within = c.req.query('within')
+    const prefix = within === undefined ? undefined : parsePrefix(within)
+    if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
+    const words = (await options.reputation.words()).filter(
+      ({ target }) => !prefix || target === EVERYTHING || touches(target, prefix),
+    )
+    return c.json({ words: words.map(viewOfWord) })
   })
   app.get('/api/v1/decisions', (c) => {
     const within = c.req.query('within')
     const prefix = within === undefined ? undefined : parsePrefix(within)
     if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
-    const rulings = options.reputation.rulings().filter((ruling) => {
-      if (!prefix) return true
-      const [address = ''] = ruling.target.split('/')
-      const client = parseClient(address)
-      return (
-        client !== undefined &&
-        (covers(prefix, client) || (ruling.by === 'operator' && overlaps(ruling.target, prefix)))
-      )
+    const now = options.now()
+    const reached = (target: string, whole: boolean) =>
+      !prefix || (whole ? touches(target, prefix) : covers(prefix, clientOfKey(target) as Client))
+    const rulings = options.reputation
+      .rulings()
+      .filter((ruling) => (ruling.grace ?? Infinity) > now && reached(ruling.target, ruling.by === 'operator'))
+      .toSorted((a, b) => b.since - a.since)
+    const entries = options
+      .allowed()
+      .filter((entry) => (entry.until ?? Infinity) > now && reached(entry.prefix.cidr, true))
+    return c.json({
+      decisions: [...rulings.map(viewOfRuling), ...entries.map((entry) => viewOfEntry(entry, options.rulesFile()))],
     })
-    return c.json({ decisions: rulings.toSorted((a, b) => b.since - a.since).map(viewOfRuling) })
   })
   app.get('/api/v1/governor', (c) => c.json({ waiting: options.reputation.waiting().map(viewOfWaiting) }))
   if (rights === 'viewer') return app
 
-  app.post('/api/v1/words', async (c) => {
-    const read = wordSchema.safeParse(await c.req.json().catch(() => undefined))
-    if (!read.success)
-      return c.json(
-        { error: read.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ') },
-        400,
-      )
-    const { word, target, because, author, force, for: span } = read.data
-    const at = options.now()
-    if (word === 'enlist' || word === 'discard') {
-      const prefix = target === EVERYTHING ? undefined : parsePrefix(target)
-      if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
-      const reached = options.reputation.waiting().filter(({ client }) => !prefix || covers(prefix, client)).length
-      if (reached === 0)
-        return c.json({ error: 'no listing waits there', hint: 'decoymx governor shows what waits' }, 404)
-      const outcome = await options.reputation.say({
-        type: 'word',
-        at,
-        word,
-        target: prefix?.cidr ?? EVERYTHING,
-        because,
-        author,
-      })
-      return outcome === 'lost' ? c.json(UNWRITTEN, 503) : c.json({ outcome, word, target, count: reached })
-    }
-    const prefix = parsePrefix(target)
-    if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
-    if (prefix.length < WIDEST[prefix.family] && !force)
-      return c.json(
-        {
-          error: `${prefix.cidr} is wider than /${WIDEST[prefix.family]}`,
-          hint: 'say it again with --force if you mean it',
-        },
-        400,
-      )
-    const never = word === 'block' ? neverListed(clientOfKey(prefix.cidr) as Client) : undefined
-    if (never)
-      return c.json({ error: `${prefix.cidr} is never listed: ${never}`, hint: 'a block would have no effect' }, 400)
-    const said: Word = {
-      type: 'word',
-      at,
-      word,
-      target: prefix.cidr,
-      until: span === undefined ? undefined : at + span,
-      because,
-      author,
-    }
-    const outcome = await options.reputation.say(said)
-    if (outcome === 'lost') return c.json(UNWRITTEN, 503)
-    return c.json({ outcome, word, target: prefix.cidr, until: iso(said.until) })
-  })
+  app.post('/api/v1/words', (c) => heedWord(c, options))
   app.post('/api/v1/kernel', async (c) => {
     const read = kernelSchema.safeParse(await c.req.json().catch(() => undefined))
     if (!read.success) return c.json({ error: 'expected {"on": true} or {"on": false}' }, 400)
@@ -228,22 +197,7 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
   return app
 }
 
-const UNWRITTEN = { error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' }
-
 const kernelSchema = z.strictObject({ on: z.boolean() })
-
-const wordSchema = z.strictObject({
-  word: z.enum(WORDS),
-  target: z.string().min(1).max(64),
-  for: duration()
-    .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, {
-      error: 'expected a span above 0 and at most ten years; leave it out for good',
-    })
-    .optional(),
-  because: z.string().trim().min(1, { error: 'expected a reason' }).max(300),
-  author: z.string().min(1).max(100),
-  force: z.boolean().default(false),
-})
 
 function viewOf(
   client: Client,
@@ -318,17 +272,29 @@ function viewOfWaiting({ client, word, score, why, good, since, because }: Waiti
 }
 
 function viewOfRuling(ruling: Ruling): RulingView {
-  return { ...ruling, since: iso(ruling.since) as string, until: iso(ruling.until) }
+  const { by, target, word, ticket, because, author, score } = ruling
+  const until = iso(ruling.grace ?? ruling.until)
+  return { by, target, word, since: iso(ruling.since), until, ticket, because, author, score }
+}
+
+function viewOfEntry({ prefix, because, until, line }: AllowEntry, file: string): RulingView {
+  const author = `${file}:${line}`
+  return { by: 'file', target: prefix.cidr, word: 'allow', since: null, until: iso(until), ticket: '', because, author }
+}
+
+function viewOfWord({ at, word, target, until, because, author }: Word): SpokenView {
+  return { at: iso(at) as string, word, target, until: iso(until), because, author }
 }
 
 function iso(at: Instant | undefined): string | null {
   return at === undefined ? null : new Date(at).toISOString()
 }
 
-function overlaps(target: string, within: { cidr: string }): boolean {
-  const wide = parsePrefix(target)
-  const inner = parseClient(within.cidr.split('/')[0] as string)
-  return typeof wide !== 'string' && inner !== undefined && covers(wide, inner)
+/** Do these two networks share any address? */
+function touches(target: string, within: Prefix): boolean {
+  const other = parsePrefix(target)
+  if (typeof other === 'string') return false
+  return covers(other, clientOfKey(within.cidr) as Client) || covers(within, clientOfKey(other.cidr) as Client)
 }
 
 function notAnAddress(text: string): { error: string; hint: string } {
@@ -339,6 +305,7 @@ const INDEX = `decoymx
 
 GET /api/v1/clients/IP    what is known of a client, and why
 GET /api/v1/decisions     the decisions that stand; ?within=CIDR
+GET /api/v1/words         what operators have said, and when; ?within=CIDR
 GET /api/v1/tickets/CODE  the decision that a refused sender quotes
 GET /api/v1/governor      the listings that wait for a person
 GET /api/v1/status        how the appliance is

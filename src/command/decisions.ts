@@ -3,7 +3,8 @@
  * journalled with its reason and author before it takes effect.
  */
 import { userInfo } from 'node:os'
-import type { RulingView } from '../answer/api.ts'
+import type { RulingView, SpokenView } from '../answer/api.ts'
+import type { WordView } from '../answer/words.ts'
 import { type Screen, table, when } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 
@@ -63,13 +64,40 @@ export async function say(
     force: options.force,
   })
   if (status !== 200) return options.complain(body)
-  const done = body as { outcome: 'applied' | 'waiting'; target: string; until: string | null }
+  const done = body as WordView
   if (options.json) options.screen.print(JSON.stringify(done, null, 2))
   else {
     const stands = word === 'release' ? '' : done.until ? ` until ${when(done.until, Date.now())}` : ' until released'
     const effect =
       done.outcome === 'applied' ? 'in effect now' : 'written down; in effect as soon as the store answers again'
-    options.screen.print(`${DONE[word]} ${done.target}${stands}: ${effect}`)
+    const which = done.count === 1 ? done.target : `${done.target} (${done.count} networks)`
+    options.screen.print(`${DONE[word]} ${which}${stands}: ${effect}`)
+    for (const note of done.notes) options.screen.print(`${options.screen.colours.yellow('!')} ${note}`)
+  }
+  return 0
+}
+
+/** The trail: who said what, when, and why. Each appliance keeps the words that were said to it. */
+export async function audit(
+  folder: string,
+  { within, json, screen, complain }: { within: string | undefined; json: boolean; screen: Screen; complain: Complain },
+): Promise<number> {
+  const query = within === undefined ? '' : `?within=${encodeURIComponent(within)}`
+  const { status, body } = await ask(folder, 'GET', `/api/v1/words${query}`)
+  if (status !== 200) return complain(body)
+  const { words } = body as { words: SpokenView[] }
+  if (json) screen.print(JSON.stringify({ words }, null, 2))
+  else if (words.length === 0) screen.print('No operator has said anything.')
+  else {
+    const rows = words.map(({ at, author, word, target, until, because }) => [
+      at,
+      author,
+      word,
+      target,
+      until ?? '',
+      because,
+    ])
+    for (const line of table(screen, ['when', 'who', 'word', 'target', 'until', 'because'], rows)) screen.print(line)
   }
   return 0
 }
@@ -78,7 +106,11 @@ export function printRulings(screen: Screen, rulings: readonly RulingView[], now
   const rows = rulings.map((each) => [
     each.target,
     each.word,
-    each.by === 'operator' ? `operator ${each.author ?? ''}`.trim() : 'rules',
+    each.by === 'operator'
+      ? `operator ${each.author ?? ''}`.trim()
+      : each.by === 'file'
+        ? (each.author ?? '')
+        : 'rules',
     each.score === undefined ? '' : each.score.toFixed(0),
     each.until === null ? 'until released' : screen.person ? when(each.until, now) : each.until,
     each.ticket,

@@ -179,6 +179,8 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const apiOptions: ApiOptions = {
     reputation,
     rulesFile: () => rules.file,
+    pool: () => undefined,
+    allowed: () => [...rules.allow.values()],
     status,
     unready,
     metrics: () => metrics.read(),

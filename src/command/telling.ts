@@ -202,6 +202,8 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
         log.info({ client: before.target, ticket: before.ticket }, `decision: ${before.word} of ${before.target} ended`)
       return
     }
+    // A word of the operator's may be put into effect twice: ahead of its turn, and again when its turn comes.
+    if (before?.by === 'operator' && before.ticket === ruling.ticket && before.word === ruling.word) return
     metrics.rulings.inc({ by: ruling.by, word: ruling.word })
     if (before?.word === ruling.word && before.by === 'rules') return
     const { target: client, ticket, because, author } = ruling

@@ -3,7 +3,7 @@
  *
  * Exit codes for scripts: 0 clean, 10 observed or deferred, 11 blocked, 12 allowed; 1 when it cannot be told.
  */
-import type { ClientView, RulingView } from '../answer/api.ts'
+import type { ClientView, RulingView, TicketView } from '../answer/api.ts'
 import { type Screen, span, when } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
@@ -12,7 +12,7 @@ import { ask } from './appliance.ts'
 import { type Complain, printRulings } from './decisions.ts'
 import { frozen } from './status.ts'
 
-const EXIT_OF: Record<string, number> = { clean: 0, observe: 10, defer: 10, block: 11, allow: 12 }
+const EXIT_OF: Record<string, number> = { clean: 0, release: 0, observe: 10, defer: 10, block: 11, allow: 12 }
 
 export async function why(
   folder: string,
@@ -21,23 +21,20 @@ export async function why(
 ): Promise<number> {
   const { json, screen, complain } = options
   if (parseClient(subject)) return whyClient(folder, subject, options)
-  if (/^[0-9a-z]{4}-?[0-9a-z]{4}$/i.test(subject)) {
+  if (TICKET.test(subject)) {
     const code = subject.replace('-', '').toUpperCase()
     const { status, body } = await ask(folder, 'GET', `/api/v1/tickets/${code.slice(0, 4)}-${code.slice(4)}`)
-    if (status !== 200) return complain(body)
-    const ruling = body as RulingView
+    if (status !== 200) return complain(subject.includes('-') ? body : unreadable(subject))
+    const ruling = body as TicketView
+    if (ruling.ended && !json) screen.print(endedLine(ruling, Date.now()))
     const address = ruling.target.split('/')[0] as string
     if (ruling.by === 'rules') return whyClient(folder, address, options)
     if (json) screen.print(JSON.stringify(ruling, null, 2))
     else printRulings(screen, [ruling], Date.now())
-    return EXIT_OF[ruling.word] ?? 1
+    return ruling.ended ? 0 : (EXIT_OF[ruling.word] ?? 1)
   }
   const prefix = parsePrefix(subject)
-  if (typeof prefix === 'string')
-    return complain({
-      error: `expected an IP address, a CIDR or a ticket, got "${subject}"`,
-      hint: 'like 192.0.2.1, 2001:db8::/64 or 7F3K-9Q2M',
-    })
+  if (typeof prefix === 'string') return complain(unreadable(subject))
   const { status, body } = await ask(folder, 'GET', `/api/v1/decisions?within=${encodeURIComponent(prefix.cidr)}`)
   if (status !== 200) return complain(body)
   const { decisions } = body as { decisions: RulingView[] }
@@ -45,6 +42,20 @@ export async function why(
   else if (decisions.length === 0) screen.print(`${prefix.cidr}  clean: no decision stands about any client in it`)
   else printRulings(screen, decisions, Date.now())
   return Math.max(0, ...decisions.map((each) => EXIT_OF[each.word] ?? 1))
+}
+
+/** Tickets have no I, L, O and U, which are misread; with all eight letters in one it is one only if it is known. */
+const TICKET = /^[0-9a-hjkmnp-tv-z]{4}-?[0-9a-hjkmnp-tv-z]{4}$/i
+
+function unreadable(subject: string): { error: string; hint: string } {
+  return {
+    error: `expected an IP address, a CIDR or a ticket, got "${subject}"`,
+    hint: 'like 192.0.2.1, 2001:db8::/64 or 7F3K-9Q2M',
+  }
+}
+
+function endedLine({ ticket, word, target, because, ended }: TicketView, now: number): string {
+  return `${ticket}: ${word} of ${target} (${because}) ended ${when(ended ?? '', now)}. What is known now:`
 }
 
 async function whyClient(
@@ -129,6 +140,7 @@ function arithmetic(view: ClientView, { colours }: Screen, now: number): string[
 }
 
 const EXCUSES = {
+  release: 'released by an operator',
   credit: 'its credit is good',
   'real-mx': 'seen at the real MX before',
   primary: 'tried the primary before',

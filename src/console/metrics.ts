@@ -9,7 +9,7 @@ import { KIND_NAMES, KINDS, type Role, ROLES } from '../core/evidence.ts'
 import { WAIVED_WHYS } from '../core/outage.ts'
 
 const DECOYS = ['primary', 'backup'] as const
-const WORDS = ['allow', 'observe', 'defer', 'block'] as const
+const WORDS = ['allow', 'release', 'observe', 'defer', 'block'] as const
 const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const
 const BOUNDS = ['minute', 'network', 'standing', 'held'] as const
 const ASKERS = ['policy', 'dnsbl'] as const

@@ -239,7 +239,8 @@ export const WORDS = ['allow', 'block', 'release', 'enlist', 'discard'] as const
 export const EVERYTHING = 'all'
 
 /**
- * The operator's word. Release takes back a block or an allow and forgets the evidence that led there. Enlist and discard
+ * The operator's word. Release takes back a block or an allow and forgets the evidence that led there; until `until` (by
+ * default as long as the rules say) the client is believed about what may have honest reasons. Enlist and discard
  * are said of listings that the governor holds back: put them into effect, or let them go.
  */
 export type Word = {
@@ -269,6 +270,11 @@ export const DETAIL_MAX = 100
 export function printable(text: string): string {
   const cut = text.length > DETAIL_MAX ? `${text.slice(0, DETAIL_MAX)}...` : text
   return cut.replace(/[^\x20-\x7e]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
+}
+
+/** A person's text as one line: it stands in logs, tables and tab-separated lists. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, ' ').trim()
 }
 
 /** The client of a piece of evidence. Evidence is only ever made of a Client, so anything else is a bug of ours. */

@@ -33,7 +33,12 @@ export type Bucket = { readonly hour: number; readonly count: number; readonly f
 export type Counts = ReadonlyMap<FactName, readonly Bucket[]>
 
 /** What is known of a client: its own counts, and those of its whole network, itself included. */
-export type Facts = { readonly own: Counts; readonly network: Counts }
+export type Facts = {
+  readonly own: Counts
+  readonly network: Counts
+  /** An operator has released it: until then it is believed about what may have honest reasons. */
+  readonly releasedUntil?: Instant | undefined
+}
 
 export const NO_COUNTS: Counts = new Map()
 export const NO_FACTS: Facts = { own: NO_COUNTS, network: NO_COUNTS }
@@ -115,6 +120,12 @@ type Row = readonly [FactName, readonly Bucket[]]
 function goesFirst([a, mine]: Row, [b, others]: Row): boolean {
   const [hour, other] = [mine[0]?.hour ?? Infinity, others[0]?.hour ?? Infinity]
   return hour === other ? a < b : hour < other
+}
+
+/** The counts without the hours that had begun by then. */
+export function countsSince(counts: Counts, at: Instant): Counts {
+  const later = [...counts].map(([fact, buckets]) => [fact, buckets.filter(({ first }) => first > at)] as const)
+  return new Map(later.filter(([, buckets]) => buckets.length > 0))
 }
 
 /** All sightings of a fact that a record holds. */

@@ -109,6 +109,19 @@ export class Prefixes<Value> {
     }
     return undefined
   }
+
+  /** The values of all prefixes that hold this client, the longest first. */
+  findAll(client: Client): Value[] {
+    const tables = this.#tables[client.family]
+    if (tables.length === 0) return []
+    const whole = numberOf(client)
+    const width = widthOf(client.family)
+    return tables.flatMap(({ length, values }) => values.get(whole >> BigInt(width - length)) ?? [])
+  }
+
+  *values(): Generator<Value> {
+    for (const family of [4, 6] as const) for (const { values } of this.#tables[family]) yield* values.values()
+  }
 }
 
 function widthOf(family: 4 | 6): 32 | 128 {

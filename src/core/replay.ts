@@ -10,7 +10,7 @@
  */
 import { type Client, clientOfKey, neverListed } from './client.ts'
 import { clientOf, type Entry, type Instant, type Word } from './evidence.ts'
-import { type Counts, type Facts, NO_COUNTS, tally, withSighting } from './facts.ts'
+import { type Counts, countsSince, type Facts, NO_COUNTS, tally, withSighting } from './facts.ts'
 import { effectOf, type Listing, renew, standOf } from './listing.ts'
 import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } from './outage.ts'
 import { covers, parsePrefix, type Prefix } from './prefixes.ts'
@@ -26,7 +26,7 @@ export type World = {
   readonly networks: Map<string, Counts>
   /** What the rules said, by `Client.key`. */
   readonly listings: Map<string, Listing>
-  /** What the operator said, by `Prefix.cidr`. */
+  /** What the operator said, by `Prefix.cidr`; releases apart. */
   readonly rulings: Map<string, Ruling>
   /** How many hits the guard let go by, and why. */
   readonly waived: Readonly<Partial<Record<Waived['why'], number>>>
@@ -107,7 +107,11 @@ function standingOf(world: World, client: Client, now: Instant): Omit<Finding, '
 
 export function factsOf(world: World, client: Client): Facts {
   const { counts } = world.clients.get(client.key) ?? UNKNOWN
-  return { own: counts, network: world.networks.get(client.network) ?? NO_COUNTS }
+  return {
+    own: counts,
+    network: world.networks.get(client.network) ?? NO_COUNTS,
+    releasedUntil: releasedUntil(world, client),
+  }
 }
 
 function count(world: World, hit: Numbered | Waived): void {
@@ -139,6 +143,7 @@ function heed(world: World, word: Word): World {
   if (typeof prefix === 'string' || word.word === 'enlist' || word.word === 'discard') return world
   if (word.word === 'release') {
     world.rulings.delete(prefix.cidr)
+    world.rulings.set(`release ${prefix.cidr}`, { prefix, word })
     forget(world, prefix, word.at)
   } else if ((word.until ?? Infinity) > word.at) world.rulings.set(prefix.cidr, { prefix, word })
   return world
@@ -153,15 +158,17 @@ function forget(world: World, prefix: Prefix, at: Instant): void {
   for (const key of new Set([...world.clients.keys(), ...waiting])) {
     if (!covers(prefix, clientOfKey(key) as Client)) continue
     const { counts } = world.clients.get(key) ?? UNKNOWN
-    keep(world.clients, key, { counts: since(counts, at), forgottenAt: at })
+    keep(world.clients, key, { counts: countsSince(counts, at), forgottenAt: at })
     world.listings.delete(key)
   }
 }
 
-/** The counts without the hours that had begun by then. */
-function since(counts: Counts, at: Instant): Counts {
-  const later = [...counts].map(([fact, buckets]) => [fact, buckets.filter(({ first }) => first > at)] as const)
-  return new Map(later.filter(([, buckets]) => buckets.length > 0))
+/** Until when an operator's release has it believed about what may have honest reasons. */
+function releasedUntil({ rulings, rules }: World, client: Client): Instant | undefined {
+  const ends = [...rulings.values()].flatMap(({ prefix, word }) =>
+    word.word === 'release' && covers(prefix, client) ? [word.until ?? word.at + rules.releaseGraceMs] : [],
+  )
+  return ends.length > 0 ? Math.max(...ends) : undefined
 }
 
 /** The longest of the operator's rulings with this word that stand and hold the client. */

@@ -8,7 +8,7 @@
 import { z } from 'zod'
 import type { CreditTerms } from './credit.ts'
 import { type Path, type Problem, didYouMean, duration, readDocument, show } from './document.ts'
-import type { Instant } from './evidence.ts'
+import { type Instant, oneLine } from './evidence.ts'
 import { FACT_NAMES, type FactName, HOUR_MS, RETENTION_MS } from './facts.ts'
 import { Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
 
@@ -57,6 +57,8 @@ export type Rules = {
   /** How long a decision stands at least once it is made. */
   readonly standsMs: Readonly<Record<Standing, number>>
   readonly credit: CreditTerms
+  /** How long a client is believed about what may have honest reasons after an operator has released it. */
+  readonly releaseGraceMs: number
   readonly list: readonly Rule[]
   readonly allow: Prefixes<AllowEntry>
   readonly protects: (domain: string) => boolean
@@ -77,7 +79,12 @@ export function readRules(file: string, source: string): RulesReading {
   return { ok: true, rules: compile(file, read.value, read.lineOf) }
 }
 
-const because = z.string().min(1).max(300).describe('Why: read by the operator, and by the sender in the refusal')
+const because = z
+  .string()
+  .max(1000)
+  .transform(oneLine)
+  .pipe(z.string().min(1).max(300))
+  .describe('Why: read by the operator, and by the sender in the refusal')
 
 const factName = z
   .string()
@@ -191,6 +198,15 @@ export const rulesSchema = z
       .strictObject({ observe: window, defer: window, block: window })
       .describe('How long a decision stands at least, once made'),
     credit: creditSchema,
+    release: z
+      .strictObject({
+        grace: duration()
+          .refine((ms) => ms <= RETENTION_MS, { error: 'expected at most 31d' })
+          .prefault('24h')
+          .describe('So long it is believed about the order of its visits and what else has excuses'),
+      })
+      .prefault({})
+      .describe('A client that an operator has released'),
     rules: z.array(ruleSchema).max(RULES_MAX),
     allow: z
       .array(z.strictObject({ client: prefix, because, until: end.optional() }))
@@ -258,6 +274,7 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
       good: doc.credit.good,
       withinMs: doc.credit.within,
     },
+    releaseGraceMs: doc.release.grace,
     list: doc.rules.map((rule, i) => ({
       name: rule.name,
       kind: rule.kind,

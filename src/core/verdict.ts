@@ -20,7 +20,7 @@ export type Reason = {
   readonly count: number
   /** Sightings (or hours) that would have counted without an excuse. */
   readonly waived: number
-  /** Why they did not: its good credit, or it (or a neighbour) was at the real MX before, or it at the primary. */
+  /** Why they did not: an operator has released it lately, its good credit, or it (or a neighbour) was at the real MX before, or it at the primary. */
   readonly excuse: Excuse | undefined
   readonly last: Instant
   readonly because: string
@@ -33,7 +33,10 @@ export type Reason = {
 /** A threshold that the sum reaches, and when it falls below it if nothing more is seen. */
 export type Reached = { readonly word: Standing; readonly clearsAt: Instant }
 
-export type Excuse = 'credit' | 'real-mx' | 'primary'
+export type Excuse = 'release' | 'credit' | 'real-mx' | 'primary'
+
+/** In which way a client is believed now, whatever its rules' excuses. */
+type Belief = { readonly good: boolean; readonly released: boolean }
 
 export type Verdict = {
   readonly word: 'clean' | 'allow' | Standing
@@ -57,8 +60,9 @@ export type Verdict = {
 
 export function judge(client: Client, facts: Facts, rules: Rules, now: Instant): Verdict {
   const credit = creditOf(facts, rules.credit, now)
+  const belief = { good: credit.good, released: (facts.releasedUntil ?? 0) > now }
   const reasons = rules.list
-    .map((rule) => tryRule(rule, facts, credit, now))
+    .map((rule) => tryRule(rule, facts, belief, now))
     .filter((reason) => reason.count + reason.waived > 0)
   const enforcedReasons = reasons.filter(({ mode }) => mode === 'enforce')
   const plain: Verdict = {
@@ -79,12 +83,12 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
   if (entry && (entry.until ?? Infinity) > now) return { ...plain, word: 'allow', allowedBy: entry }
   const never = neverListed(client)
   if (never) return { ...plain, never }
-  const reached = reachedBy(plain.score, rules.list, facts, rules, credit, now)
+  const reached = reachedBy(plain.score, rules.list, facts, rules, belief, now)
   const heaviest = reached[0]
   if (!heaviest) return plain
   const alike = enforcedReasons.length === reasons.length
   const inForce = rules.list.filter(({ mode }) => mode === 'enforce')
-  const enforced = alike ? reached : reachedBy(plain.enforcedScore, inForce, facts, rules, credit, now)
+  const enforced = alike ? reached : reachedBy(plain.enforcedScore, inForce, facts, rules, belief, now)
   return { ...plain, word: heaviest.word, clearsAt: heaviest.clearsAt, reached, enforced }
 }
 
@@ -93,16 +97,16 @@ function reachedBy(
   list: readonly Rule[],
   facts: Facts,
   { thresholds }: Rules,
-  credit: Credit,
+  belief: Belief,
   now: Instant,
 ): Reached[] {
   return STANDINGS.filter((word) => score >= thresholds[word]).map((word) => ({
     word,
-    clearsAt: whenBelow(thresholds[word], facts, list, credit, now),
+    clearsAt: whenBelow(thresholds[word], facts, list, belief, now),
   }))
 }
 
-function tryRule(rule: Rule, facts: Facts, credit: Credit, now: Instant): Reason {
+function tryRule(rule: Rule, facts: Facts, belief: Belief, now: Instant): Reason {
   const tried = { rule: rule.name, because: rule.because, mode: rule.mode, line: rule.line }
   if (rule.together.length > 0 && !rule.together.some((fact) => recent(facts.own, fact, rule.windowMs, now).length > 0))
     return { ...tried, weight: 0, count: 0, waived: 0, excuse: undefined, last: 0 }
@@ -112,7 +116,7 @@ function tryRule(rule: Rule, facts: Facts, credit: Credit, now: Instant): Reason
   for (const bucket of rule.counts.flatMap((fact) => recent(facts.own, fact, rule.windowMs, now))) {
     const n = rule.each === 'hour' ? 1 : bucket.count
     last = Math.max(last, bucket.last)
-    const found = excuseFor(bucket, rule, facts, credit)
+    const found = excuseFor(bucket, rule, facts, belief)
     if (found) {
       waived += n
       excuse ??= found
@@ -134,13 +138,19 @@ function recent(counts: Counts, fact: FactName, windowMs: number, now: Instant):
  * way, and may have found the real MX out of reach, which no witness of ours can see. What comes afterwards does not excuse
  * what came before.
  */
-function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, credit: Credit): Excuse | undefined {
-  if (rule.kind === 'order' && credit.good) return 'credit'
+function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, belief: Belief): Excuse | undefined {
+  if (belief.released && mayBeHonest(rule)) return 'release'
+  if (rule.kind === 'order' && belief.good) return 'credit'
   if (rule.unlessWalkedMs !== undefined && before(facts.own, WALKED, bucket, rule.unlessWalkedMs, LATE_MS))
     return 'primary'
   if (rule.unlessSeenMs === undefined) return undefined
   const seen = [facts.own, facts.network].some((counts) => before(counts, SEEN, bucket, rule.unlessSeenMs as number, 0))
   return seen ? 'real-mx' : undefined
+}
+
+/** Does the rule know honest reasons for what it counts? Then a release excuses it; what no mail server does it does not. */
+function mayBeHonest({ kind, unlessSeenMs, unlessWalkedMs }: Rule): boolean {
+  return kind === 'order' || unlessSeenMs !== undefined || unlessWalkedMs !== undefined
 }
 
 const SEEN: readonly FactName[] = ['real.passed', 'real.deferred']
@@ -154,11 +164,11 @@ function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, with
 }
 
 /**
- * The first minute at which the sum is below `threshold`: under the credit of now it only falls while nothing is seen, so
- * halving finds it. That credit fades, too, is no reason to hold anybody longer.
+ * The first minute at which the sum is below `threshold`: believed as it is now it only falls while nothing is seen, so
+ * halving finds it. That credit fades, and a release ends, is no reason to hold anybody longer.
  */
-function whenBelow(threshold: number, facts: Facts, list: readonly Rule[], credit: Credit, now: Instant): Instant {
-  const holds = (at: Instant) => sum(list.map((rule) => tryRule(rule, facts, credit, at))) >= threshold
+function whenBelow(threshold: number, facts: Facts, list: readonly Rule[], belief: Belief, now: Instant): Instant {
+  const holds = (at: Instant) => sum(list.map((rule) => tryRule(rule, facts, belief, at))) >= threshold
   let [low, high] = [now, now + Math.max(HOUR_MS, ...list.map((rule) => rule.windowMs))]
   while (high - low > 60_000) {
     const middle = Math.floor((low + high) / 2)

@@ -57,7 +57,7 @@ export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant):
       return { ...none, verdict: 'allow', effect: 'pass', by: 'rules', until: entry.until, because: entry.because }
 
     const ruling = ledger.rulingFor(client)
-    if (!ruling || ruling.word === 'allow' || neverListed(client))
+    if (!ruling || ruling.word === 'allow' || ruling.word === 'release' || neverListed(client))
       return { ...none, verdict: 'clean', effect: 'pass', doubt: doubtOf(ledger) }
     const { word, by, until, ticket, because } = ruling
     const doubt = doubtOf(ledger)

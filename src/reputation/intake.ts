@@ -234,6 +234,8 @@ export class Intake {
   async #count(counted: readonly Numbered[], waived: readonly Waived[]): Promise<void> {
     const { store, journal } = this.#options
     const tallies = [...counted, ...waived].map(tally)
+    const clients = new Map([...counted, ...waived].map(({ evidence }) => [evidence.client, clientOf(evidence)]))
+    for (const client of clients.values()) await this.#rulings.forgetReleased(client)
     const touched = await store.add(journal.box, tallies, this.#cursor)
     const factsOf = (client: Client): Facts => ({
       own: touched.get(client.key) ?? NO_COUNTS,

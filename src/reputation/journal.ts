@@ -84,8 +84,8 @@ export class Journal {
     })
   }
 
-  /** Every readable entry after `seq` that is on disk now, in order. */
-  async *read(after: number): AsyncGenerator<Entry> {
+  /** Every readable entry after `seq` that is on disk now, in order; with `mark` only of lines that hold this text. */
+  async *read(after: number, mark = ''): AsyncGenerator<Entry> {
     const files = await listFiles(this.#folder)
     for (const [i, file] of files.entries()) {
       const next = files[i + 1]
@@ -95,7 +95,7 @@ export class Journal {
         input: createReadStream(join(this.#folder, file.name)),
         crlfDelay: Infinity,
       })) {
-        if (line === '') continue
+        if (line === '' || !line.includes(mark)) continue
         const entry = fromLine(line)
         if (!entry) unreadable++
         else if (entry.seq > after) yield entry

@@ -16,6 +16,9 @@ export type LedgerHappening =
   | { readonly what: 'unreachable'; readonly error: string }
   | { readonly what: 'changed'; readonly ruling: Ruling | undefined; readonly before: Ruling | undefined }
 
+/** A ruling by its ticket, and since when it has ended, if it has. */
+export type Ticketed = { readonly ruling: Ruling; readonly endedAt: Instant | undefined }
+
 export type LedgerOptions = {
   readonly now: () => Instant
   readonly maxAgeMs: number
@@ -24,6 +27,7 @@ export type LedgerOptions = {
 
 /** A generation that no store has: the next beat loads anew. */
 const LOST = -1
+const ENDED_MAX = 10_000
 /** How often the copy is proved fresh. */
 const BEAT_MS = 1000
 
@@ -35,8 +39,11 @@ export class Ledger {
   readonly #options: LedgerOptions
   readonly #byId = new Map<string, Ruling>()
   readonly #byTicket = new Map<string, string>()
+  /** Rulings that have ended, by ticket, for senders who ask late; at most ENDED_MAX, the oldest go first. */
+  readonly #ended = new Map<string, Ticketed>()
   readonly #allows = new Prefixes<Ruling>()
   readonly #blocks = new Prefixes<Ruling>()
+  readonly #releases = new Prefixes<Ruling>()
   #generation = LOST
   #watching = false
   /** Changes heard while a snapshot is on its way: those that are newer than it are applied after it. */
@@ -86,14 +93,28 @@ export class Ledger {
     return standing(this.#blocks.find(client), now) ?? standing(this.ofRules(client.key), now)
   }
 
+  /** The operator's releases that cover this client: what was seen up to `at` is forgotten, and it is believed `until`. */
+  releaseOf(client: Client): { readonly at: Instant; readonly until: Instant } | undefined {
+    const releases = this.#releases.findAll(client)
+    if (releases.length === 0) return undefined
+    return {
+      at: Math.max(...releases.map(({ since }) => since)),
+      until: Math.max(...releases.map(({ since, grace = since }) => grace)),
+    }
+  }
+
   /** What the rules said, as it was written down: the words that stand have ends of their own. */
   ofRules(key: string): Ruling | undefined {
     return this.#byId.get(`rules ${key}`)
   }
 
-  ofTicket(ticket: string): Ruling | undefined {
+  /** The ruling with this ticket, and since when it has ended, if it has. */
+  ofTicket(ticket: string): Ticketed | undefined {
     const id = this.#byTicket.get(ticket.toUpperCase())
-    return id === undefined ? undefined : standing(this.#byId.get(id), this.#options.now())
+    const ruling = id === undefined ? undefined : this.#byId.get(id)
+    if (!ruling) return this.#ended.get(ticket.toUpperCase())
+    const now = standing(ruling, this.#options.now())
+    return { ruling: now ?? ruling, endedAt: now ? undefined : ruling.until }
   }
 
   all(): Ruling[] {
@@ -157,11 +178,13 @@ export class Ledger {
     this.#remove(idOf(ruling))
     this.#byId.set(idOf(ruling), ruling)
     this.#byTicket.set(ruling.ticket, idOf(ruling))
+    this.#ended.delete(ruling.ticket)
     if (ruling.by === 'rules') return
     const prefix = parsePrefix(ruling.target)
     if (typeof prefix === 'string') return
     if (ruling.word === 'allow') this.#allows.set(prefix, ruling)
     if (ruling.word === 'block') this.#blocks.set(prefix, ruling)
+    if (ruling.word === 'release') this.#releases.set(prefix, ruling)
   }
 
   #remove(id: string): void {
@@ -169,19 +192,22 @@ export class Ledger {
     if (!old) return
     this.#byId.delete(id)
     if (this.#byTicket.get(old.ticket) === id) this.#byTicket.delete(old.ticket)
+    this.#ended.set(old.ticket, { ruling: old, endedAt: Math.min(this.#options.now(), old.until ?? Infinity) })
+    if (this.#ended.size > ENDED_MAX) this.#ended.delete(this.#ended.keys().next().value as string)
     if (old.by === 'rules') return
     const prefix = parsePrefix(old.target) as Prefix
     if (typeof prefix === 'string') return
-    this.#allows.delete(prefix)
-    this.#blocks.delete(prefix)
+    if (old.word === 'allow') this.#allows.delete(prefix)
+    if (old.word === 'block') this.#blocks.delete(prefix)
+    if (old.word === 'release') this.#releases.delete(prefix)
   }
 }
 
 /** The ruling as it stands now: under the heaviest of its words that has not ended. */
 function standing(ruling: Ruling | undefined, now: Instant): Ruling | undefined {
-  if (!ruling || (ruling.until ?? Infinity) <= now) return undefined
-  const { stands } = ruling
-  if (!stands) return ruling
+  if (!ruling) return undefined
+  const { stands, until = Infinity } = ruling
+  if (!stands) return until > now ? ruling : undefined
   const stand = standOf(stands, now)
   if (!stand) return undefined
   return stand.word === ruling.word && stand.until === ruling.until ? ruling : { ...ruling, ...stand }

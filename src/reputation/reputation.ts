@@ -15,9 +15,9 @@ import { openEmbedded } from './embedded.ts'
 import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
 import { Intake, type IntakeHappening } from './intake.ts'
 import { Journal, type JournalHappening } from './journal.ts'
-import { Ledger, type LedgerHappening } from './ledger.ts'
+import { Ledger, type LedgerHappening, type Ticketed } from './ledger.ts'
 import { openRedis } from './redis.ts'
-import type { Rejudged } from './rulings.ts'
+import { type Rejudged, released } from './rulings.ts'
 import type { Ruling, Store, StoreHappening } from './store.ts'
 
 export type { Waiting, Why } from './governor.ts'
@@ -86,9 +86,12 @@ export type Reputation = {
   readonly rulings: () => Ruling[]
   /** Gives a copy elsewhere its news, from now on; the answer ends that. */
   readonly announce: (send: (news: News) => void) => () => void
-  readonly ofTicket: (ticket: string) => Ruling | undefined
+  /** The decision that was given this ticket, also if it has ended since this process began. */
+  readonly ofTicket: (ticket: string) => Ticketed | undefined
   /** After the rules have changed: every standing listing is judged again. */
   readonly rejudge: () => Promise<Rejudged>
+  /** What operators have said on this box, as long as the journal keeps it, the newest first. */
+  readonly words: () => Promise<Word[]>
   /** The listings that the governor of this process holds back. */
   readonly waiting: () => Waiting[]
   readonly state: () => ReputationState
@@ -106,6 +109,8 @@ const CATCH_UP_MS = 10_000
 const FAREWELL_MS = 2000
 /** A copy elsewhere hears so often whether ours is fresh. */
 const ANNOUNCE_MS = 1000
+/** The newest words that are told. */
+const WORDS_MAX = 10_000
 /** An operator waits this long for the word to be in effect. */
 const SAY_MS = 2000
 
@@ -157,7 +162,8 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       return applied ? 'applied' : 'waiting'
     },
     async explain(client) {
-      const facts = await within(EXPLAIN_MS, factsOf(store, client))
+      const found = await within(EXPLAIN_MS, factsOf(store, client))
+      const facts = found && released(found, ledger, client)
       const verdict = facts ? judge(client, facts, rules(), now()) : undefined
       const { own, network } = facts ?? NO_FACTS
       const contacts = contactsOf(own)
@@ -186,6 +192,12 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     ofTicket: (ticket) => ledger.ofTicket(ticket),
     rejudge: () => intake.rejudge(),
     waiting: () => stillWaiting(governor, now()),
+    async words() {
+      const words: Word[] = []
+      for await (const { event } of journal.read(0, '"type":"word"'))
+        if (event.type === 'word' && words.push(event) > WORDS_MAX) words.shift()
+      return words.toReversed()
+    },
     freshness: () => ledger.state,
     state: () => ({
       store: store.kind,
@@ -237,7 +249,7 @@ function countWaiting(waiting: readonly Waiting[]): ReputationState['governor'] 
 }
 
 function countRulings(ledger: Ledger): ReputationState['rulings'] {
-  const none = () => ({ allow: 0, observe: 0, defer: 0, block: 0 })
+  const none = () => ({ allow: 0, release: 0, observe: 0, defer: 0, block: 0 })
   const counts = { rules: none(), operator: none() }
   for (const ruling of ledger.all()) counts[ruling.by][ruling.word]++
   return counts

@@ -6,7 +6,7 @@
 import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import { creditOf } from '../core/credit.ts'
 import { EVERYTHING, type Instant, type Word } from '../core/evidence.ts'
-import { type Facts, lastAtDecoys } from '../core/facts.ts'
+import { countsSince, type Facts, lastAtDecoys, RETENTION_MS } from '../core/facts.ts'
 import { endOf, isHeavier, type Listing, renew, type Stand, standOf } from '../core/listing.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
@@ -45,11 +45,30 @@ export type Rejudged = {
 /** A listing is written again only when its end moves by more than this. */
 const UNTIL_STEP_MS = 60_000
 
+/** Clients whose forgetting is remembered as done; doing it again does no harm. */
+const FORGOTTEN_MAX = 100_000
+
 export class Rulings {
   readonly #options: RulingsOptions
+  /** Clients that have forgotten what came before a release, with its time. */
+  readonly #forgotten = new Set<string>()
 
   constructor(options: RulingsOptions) {
     this.#options = options
+  }
+
+  /**
+   * To be called before anything is added to the facts of a client: what was seen of it before an operator released it is
+   * forgotten, also if nobody knew of the client when a whole network was released.
+   */
+  async forgetReleased(client: Client): Promise<void> {
+    const { store, ledger } = this.#options
+    const release = ledger.releaseOf(client)
+    const mark = release && `${client.key} ${release.at}`
+    if (!mark || this.#forgotten.has(mark)) return
+    await store.forget(client.key, release.at)
+    if (this.#forgotten.size >= FORGOTTEN_MAX) this.#forgotten.clear()
+    this.#forgotten.add(mark)
   }
 
   /** A client was seen at the real MX: that alone lists nobody, but it may be one of those in good standing. */
@@ -61,7 +80,7 @@ export class Rulings {
   /** New evidence at a decoy: what do the rules say now, and what stands after it? */
   async judge(client: Client, facts: Facts): Promise<void> {
     const { governor, ledger, rules, now } = this.#options
-    const verdict = judge(client, facts, rules(), now())
+    const verdict = judge(client, released(facts, ledger, client), rules(), now())
     const good = isGood(facts, verdict.credit)
     if (good) noteGood(governor, client, now())
     await this.#rule(client, verdict, renew(listingOf(ledger.ofRules(client.key)), verdict, rules(), now()), good)
@@ -95,15 +114,16 @@ export class Rulings {
   async #again(client: Client): Promise<{ verdict: Verdict; made: Listing | undefined; good: boolean }> {
     const { store, rules } = this.#options
     const [own, network] = await Promise.all([store.counts(client.key), store.counts(client.network)])
-    const seenAt = lastAtDecoys(own)
-    const verdict = judge(client, { own, network }, rules(), seenAt)
+    const facts = released({ own, network }, this.#options.ledger, client)
+    const seenAt = lastAtDecoys(facts.own)
+    const verdict = judge(client, facts, rules(), seenAt)
     const made = renew(undefined, verdict, rules(), seenAt)
-    return { verdict, made, good: isGood({ own, network }, verdict.credit) }
+    return { verdict, made, good: isGood(facts, verdict.credit) }
   }
 
   /** The operator's word. Repeating one changes nothing. */
   async apply(word: Word): Promise<void> {
-    const { store, ledger, governor } = this.#options
+    const { store, ledger, governor, rules, now } = this.#options
     if (word.word === 'enlist' || word.word === 'discard') return this.#settleWaiting(word)
     const prefix = parsePrefix(word.target)
     if (typeof prefix === 'string') return
@@ -118,10 +138,23 @@ export class Rulings {
         because: word.because,
         author: word.author,
       }
-      if ((word.until ?? Infinity) > this.#options.now()) await store.put(ruling)
+      if ((word.until ?? Infinity) > now()) await store.put(ruling)
       return
     }
     await store.drop(idOf({ by: 'operator', target: prefix.cidr }))
+    const forgets = word.at + RETENTION_MS
+    if (forgets > now())
+      await store.put({
+        by: 'operator',
+        target: prefix.cidr,
+        word: 'release',
+        since: word.at,
+        until: forgets,
+        grace: word.until ?? word.at + rules().releaseGraceMs,
+        ticket: ticketOf(prefix.cidr, word.at),
+        because: word.because,
+        author: word.author,
+      })
     const address = prefix.cidr.split('/')[0] as string
     const single = prefix.length === (prefix.family === 4 ? 32 : 64) ? parseClient(address) : undefined
     if (single) await store.forget(single.key, word.at)
@@ -203,12 +236,19 @@ export class Rulings {
   }
 }
 
+/** The facts as an operator's release leaves them. */
+export function released(facts: Facts, ledger: Ledger, client: Client): Facts {
+  const release = ledger.releaseOf(client)
+  if (!release) return facts
+  return { ...facts, own: countsSince(facts.own, release.at), releasedUntil: release.until }
+}
+
 function heaviestOf({ reasons }: Verdict): Reason | undefined {
   return reasons.toSorted((a, b) => b.weight - a.weight)[0]
 }
 
 function listingOf(ruling: Ruling | undefined): Listing | undefined {
-  if (!ruling || ruling.word === 'allow' || ruling.until === undefined) return undefined
+  if (!ruling || ruling.word === 'allow' || ruling.word === 'release' || ruling.until === undefined) return undefined
   const { word, since, until, stands = [{ word, until }], enforced = stands } = ruling
   return { since, stands, enforced }
 }

@@ -18,13 +18,15 @@ export type Ruling = {
   readonly by: 'rules' | 'operator'
   /** `Client.key` for the rules, `Prefix.cidr` for the operator. With `by` it names the ruling: see `idOf`. */
   readonly target: string
-  readonly word: 'allow' | Standing
+  readonly word: 'allow' | 'release' | Standing
   readonly since: Instant
   /** When nothing of it stands any more. Undefined: until released. Only the operator's. */
   readonly until?: Instant | undefined
   /** The rules' rulings: each word with its own end, of all rules and of the enforced ones; see listing.ts. */
   readonly stands?: readonly Stand[] | undefined
   readonly enforced?: readonly Stand[] | undefined
+  /** A release: until when it is believed. What was seen before `since` is forgotten for as long as facts are kept. */
+  readonly grace?: Instant | undefined
   /** The code that a refused sender quotes and `why` finds. */
   readonly ticket: string
   readonly because: string
@@ -112,8 +114,9 @@ export class Rewound extends Error {
 /** Most rulings that a store keeps; beyond it, rulings of the rules go first, never the operator's. */
 export const RULINGS_MAX = 1_000_000
 
-export function idOf(ruling: Pick<Ruling, 'by' | 'target'>): string {
-  return `${ruling.by} ${ruling.target}`
+/** A release stands beside what the operator says afterwards: it must still forget. */
+export function idOf({ by, target, word }: Pick<Ruling, 'by' | 'target'> & { readonly word?: Ruling['word'] }): string {
+  return `${word === 'release' ? word : by} ${target}`
 }
 
 /** A code short enough to be read out on the phone: 40 bits, in letters and digits that are not mistaken for others. */
@@ -174,11 +177,12 @@ const rulingSchema = z
   .object({
     by: z.enum(['rules', 'operator']),
     target: z.string().max(64),
-    word: z.enum(['allow', 'observe', 'defer', 'block']),
+    word: z.enum(['allow', 'release', 'observe', 'defer', 'block']),
     since: instant,
     until: instant.optional(),
     stands: stands.optional(),
     enforced: stands.optional(),
+    grace: instant.optional(),
     ticket: z.string().max(32),
     because: z.string().max(1000),
     author: z.string().max(1000).optional(),

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { createMetrics, type Levels } from '../../src/console/metrics.ts'
 import { KIND_NAMES } from '../../src/core/evidence.ts'
 
-const none = { allow: 0, observe: 0, defer: 0, block: 0 }
+const none = { allow: 0, release: 0, observe: 0, defer: 0, block: 0 }
 const LEVELS: Levels = {
   held: { primary: 1, backup: 7 },
   doors: [{ open: true }, { open: false }],

@@ -102,7 +102,7 @@ describe('decision', () => {
     ])
     now = NOON + 2000
     expect(told()).toMatchObject([{ verdict: 'clean' }, { verdict: 'clean' }])
-    expect(ledger.ofTicket(ticket)).toBeUndefined()
+    expect(ledger.ofTicket(ticket)).toMatchObject({ endedAt: NOON + 2000 })
   })
 
   test('the operator stands above the rules, and allow above block, whatever the length of the prefix', async () => {
@@ -210,8 +210,12 @@ describe('decision', () => {
     await store.put(ruling('203.0.113.9', 'block'))
     await ledger.start()
     const { ticket } = ruling('203.0.113.9', 'block')
-    expect(ledger.ofTicket(ticket.toLowerCase())?.target).toBe('203.0.113.9')
+    expect(ledger.ofTicket(ticket.toLowerCase())).toMatchObject({
+      ruling: { target: '203.0.113.9' },
+      endedAt: undefined,
+    })
     await store.drop('rules 203.0.113.9')
-    expect(ledger.ofTicket(ticket)).toBeUndefined()
+    expect(ledger.ofTicket(ticket)).toMatchObject({ ruling: { target: '203.0.113.9', word: 'block' }, endedAt: NOON })
+    expect(ledger.ofTicket('0000-0000')).toBeUndefined()
   })
 })

@@ -1,10 +1,12 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { parseClient } from '../../src/core/client.ts'
 import { type Event, EVERYTHING, type Kind, type Role, type Word } from '../../src/core/evidence.ts'
-import { type Counts, total } from '../../src/core/facts.ts'
+import { type Counts, HOUR_MS, total } from '../../src/core/facts.ts'
 import type { Watch } from '../../src/core/outage.ts'
+import { factsOf, newWorld, step } from '../../src/core/replay.ts'
 import type { Rules } from '../../src/core/rules.ts'
 import { openEmbedded } from '../../src/reputation/embedded.ts'
 import { type Bounds, type Governor, newGovernor } from '../../src/reputation/governor.ts'
@@ -238,7 +240,8 @@ describe('intake', () => {
       because: 'a customer',
       author: 'eve',
     })
-    expect(ledger.all().map((ruling) => ruling.target)).toEqual(['203.0.114.1'])
+    const left = ledger.all().filter(({ by }) => by === 'rules')
+    expect(left.map((ruling) => ruling.target)).toEqual(['203.0.114.1'])
   })
 
   test('after the rules changed, every listing is what they would have said when the client was last seen', async () => {
@@ -254,6 +257,74 @@ describe('intake', () => {
     expect(await intake.rejudge()).toEqual({ kept: 0, changed: 0, released: 1, waiting: 0 })
     expect(ledger.ofRules(BOT)).toBeUndefined()
     expect(ticket).toMatch(/^[0-9A-Z]{4}-[0-9A-Z]{4}$/)
+  })
+
+  test('release, of one or of a whole network, leaves the facts that a replay of the journal ends with', async () => {
+    const targets = [`${BOT}/32`, '203.0.113.0/24', '198.51.0.0/16', '0.0.0.0/0', '2001:db8:1::/48']
+    const ips = [BOT, '203.0.113.10', '198.51.7.7', '192.0.2.1', '2001:db8:1:2::9']
+    const at = fc.nat(20 * HOUR_MS).map((ms) => NOON + ms)
+    const event: fc.Arbitrary<Event> = fc.oneof(
+      {
+        weight: 4,
+        arbitrary: fc
+          .tuple(at, fc.constantFrom(...ips), fc.constantFrom<Kind>('contact', 'recipient', 'early-talk'))
+          .map(([at, ip, kind]) => seen(kind, at, ip)),
+      },
+      {
+        weight: 1,
+        arbitrary: fc
+          .tuple(at, fc.constantFrom(...targets), fc.constantFrom<Word['word']>('release', 'allow'))
+          .map(([at, target, word]): Event => ({ type: 'word', at, word, target, because: 'a test', author: 'eve' })),
+      },
+    )
+    const end = NOON + 21 * HOUR_MS
+    await fc.assert(
+      fc.asyncProperty(fc.array(event, { maxLength: 40, size: 'max' }), async (events) => {
+        const told = [...events.toSorted((a, b) => a.at - b.at), ...ips.map((ip) => seen('hang-up', end, ip))]
+        const here = await box(folder(), { now: () => end })
+        await here.record(...told.slice(0, -ips.length))
+        // A client forgets when it is seen again: nobody lists the addresses of a network.
+        await here.record(...told.slice(-ips.length))
+        const world = told.reduce((world, event, i) => step(world, { seq: i + 1, event }), newWorld(RULES, 'trusted'))
+        for (const ip of ips) {
+          const client = parseClient(ip)!
+          expect(await here.store.counts(client.key)).toEqual(factsOf(world, client).own)
+        }
+        await here.close()
+      }),
+      { numRuns: 25 },
+    )
+  })
+
+  test('who is released is believed about the order of its visits for a day, and not about violations', async () => {
+    let now = NOON
+    const { record, ledger } = await box(folder(), { now: () => now })
+    await record({
+      type: 'word',
+      at: NOON,
+      word: 'release',
+      target: '203.0.113.0/24',
+      because: 'a shop',
+      author: 'eve',
+    })
+    for (let hour = 1; hour < 24; hour++) {
+      now = NOON + hour * HOUR_MS
+      await record(seen('recipient', now))
+    }
+    expect(ledger.ofRules(BOT)).toBeUndefined()
+    await record(
+      seen('early-talk', now),
+      seen('recipient', now, '203.0.113.77'),
+      seen('early-talk', now, '203.0.113.77'),
+    )
+    expect(ledger.ofRules('203.0.113.77')?.word).toBe('block')
+    // After that day it is judged as anybody.
+    const other = '203.0.113.5'
+    for (let hour = 25; hour < 45; hour++) {
+      now = NOON + hour * HOUR_MS
+      await record(seen('recipient', now, other))
+    }
+    expect(ledger.ofRules(other)?.word).toBe('block')
   })
 
   describe('with a governor', () => {

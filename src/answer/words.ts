@@ -1,0 +1,174 @@
+/**
+ * The operator's words over HTTP: allow, block and release of addresses, networks and pools; enlist and discard of what the
+ * governor holds back. And the trail of all that was ever said.
+ *
+ * Each word is journalled with its reason and author before it takes effect. The answer says what it did, and also what it
+ * did not: a release inside a blocked network leaves the client blocked, and whoever asked must not believe otherwise.
+ */
+import type { Context } from 'hono'
+import { z } from 'zod'
+import { type Client, clientOfKey, neverListed } from '../core/client.ts'
+import { duration } from '../core/document.ts'
+import { EVERYTHING, type Instant, oneLine, type Word, WORDS } from '../core/evidence.ts'
+import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
+import type { AllowEntry } from '../core/rules.ts'
+import type { Reputation, Ruling } from '../reputation/reputation.ts'
+
+export type WordsOptions = {
+  readonly reputation: Pick<Reputation, 'rulings' | 'say' | 'waiting'>
+  /** The networks of a pool of senders; undefined: there is none of this name. */
+  readonly pool: (name: string) => readonly Prefix[] | undefined
+  /** The allow-list of the rules file. */
+  readonly allowed: () => readonly AllowEntry[]
+  readonly now: () => Instant
+}
+
+/** What is said of a word that was given. */
+export type WordView = {
+  readonly outcome: 'applied' | 'waiting'
+  readonly word: Word['word']
+  readonly target: string
+  readonly until: string | null
+  /** How many networks, or waiting listings, it was said of. */
+  readonly count: number
+  /** What whoever gave it must know besides. */
+  readonly notes: readonly string[]
+}
+
+/** Longest span for which an operator's word can be given; longer means: until released. */
+const WORD_MS_MAX = 3660 * 24 * 3_600_000
+/** An operator's word about a network wider than this is a slip until somebody insists (`force`). */
+const WIDEST = { 4: 16, 6: 32 } as const
+
+const text = (most: number) => z.string().max(1000).transform(oneLine).pipe(z.string().min(1).max(most))
+const wordSchema = z.strictObject({
+  word: z.enum(WORDS),
+  target: z.string().min(1).max(64),
+  for: duration()
+    .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, {
+      error: 'expected a span above 0 and at most ten years; leave it out for good',
+    })
+    .optional(),
+  because: text(300),
+  author: text(100),
+  force: z.boolean().default(false),
+})
+type Said = z.output<typeof wordSchema>
+
+type Mistake = { readonly error: string; readonly hint?: string }
+
+export async function heedWord(c: Context, options: WordsOptions): Promise<Response> {
+  const read = wordSchema.safeParse(await c.req.json().catch(() => undefined))
+  if (!read.success) {
+    const told = read.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`)
+    return c.json({ error: told.join('; ') }, 400)
+  }
+  const said = read.data
+  const targets = targetsOf(said, options)
+  if ('error' in targets) return c.json(targets, 400)
+  if (said.word === 'enlist' || said.word === 'discard') return settle(c, said, targets, options)
+
+  const notes = targets.flatMap((prefix) => notesOn(said.word, prefix, options))
+  const at = options.now()
+  const until = said.for === undefined ? undefined : at + said.for
+  const { word, because, author } = said
+  let outcome: 'applied' | 'waiting' = 'applied'
+  for (const { cidr } of targets) {
+    const done = await options.reputation.say({ type: 'word', at, word, target: cidr, until, because, author })
+    if (done === 'lost') return c.json(UNWRITTEN, 503)
+    if (done === 'waiting') outcome = done
+  }
+  const target = targets.length === 1 ? (targets[0]?.cidr ?? '') : said.target
+  return c.json({
+    outcome,
+    word,
+    target,
+    until: until === undefined ? null : new Date(until).toISOString(),
+    count: targets.length,
+    notes,
+  } satisfies WordView)
+}
+
+const UNWRITTEN = { error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' }
+
+/** What a word is said of; none for all that waits. */
+function targetsOf({ word, target, force }: Said, { pool }: WordsOptions): readonly Prefix[] | Mistake {
+  const waits = word === 'enlist' || word === 'discard'
+  if (waits && target === EVERYTHING) return []
+  const prefixes = pool(target)
+  if (prefixes) return prefixes
+  const prefix = parsePrefix(target)
+  if (typeof prefix === 'string')
+    return /^[a-z][a-z0-9.-]*$/i.test(target) && !/^[0-9a-f]{1,4}$/i.test(target)
+      ? {
+          error: `there is no pool named "${target}"`,
+          hint: 'expected an IP address, a CIDR like 192.0.2.0/24, or a pool',
+        }
+      : { error: prefix }
+  if (waits) return [prefix]
+  if (prefix.length < WIDEST[prefix.family] && !force)
+    return {
+      error: `${prefix.cidr} is wider than /${WIDEST[prefix.family]}`,
+      hint: 'say it again with --force if you mean it',
+    }
+  const never = word === 'block' ? neverListed(clientOfKey(prefix.cidr) as Client) : undefined
+  if (never) return { error: `${prefix.cidr} is never listed: ${never}`, hint: 'a block would have no effect' }
+  return [prefix]
+}
+
+/** What a release or a block leaves as it is: said before the word, of what stands then. */
+function notesOn(word: Word['word'], prefix: Prefix, { reputation, allowed, now }: WordsOptions): string[] {
+  if (word === 'allow') return []
+  const rulings = reputation.rulings()
+  const around = rulings.filter(
+    (ruling) => ruling.by === 'operator' && ruling.target !== prefix.cidr && within(prefix, ruling.target),
+  )
+  const entries = allowed().filter((entry) => (entry.until ?? Infinity) > now() && within(prefix, entry.prefix.cidr))
+  const allows = [
+    ...around.filter((ruling) => ruling.word === 'allow').map(({ target }) => `the allow of ${target}`),
+    ...entries.map((entry) => `the rules file, line ${entry.line}`),
+  ]
+  if (word === 'block') return allows.map((by) => `${prefix.cidr} stays allowed, by ${by}: allow stands above block`)
+  const blocks = around.filter((ruling) => ruling.word === 'block')
+  return [
+    ...(stood(prefix, rulings, reputation.waiting())
+      ? []
+      : [`nothing stood about ${prefix.cidr}; what was seen is forgotten`]),
+    ...allows.map((by) => `${prefix.cidr} stays allowed, by ${by}`),
+    ...(allows.length > 0
+      ? []
+      : blocks.map(
+          ({ target, ticket }) =>
+            `${prefix.cidr} stays blocked, by the block of ${target} (${ticket}): allow it instead`,
+        )),
+  ]
+}
+
+/** Was there anything to release? */
+function stood(prefix: Prefix, rulings: readonly Ruling[], waiting: readonly { readonly client: Client }[]): boolean {
+  return (
+    waiting.some(({ client }) => covers(prefix, client)) ||
+    rulings.some(({ by, target, word }) => {
+      if (by === 'operator') return target === prefix.cidr && word !== 'release'
+      return covers(prefix, clientOfKey(target) as Client)
+    })
+  )
+}
+
+/** Does this wider network hold the whole of the prefix? */
+function within(prefix: Prefix, wider: string): boolean {
+  const outer = parsePrefix(wider)
+  return typeof outer !== 'string' && outer.length <= prefix.length && covers(outer, clientOfKey(prefix.cidr) as Client)
+}
+
+/** A word about listings that the governor holds back. */
+async function settle(c: Context, said: Said, targets: readonly Prefix[], options: WordsOptions): Promise<Response> {
+  const [prefix] = targets
+  const count = options.reputation.waiting().filter(({ client }) => !prefix || covers(prefix, client)).length
+  if (count === 0) return c.json({ error: 'no listing waits there', hint: 'decoymx governor shows what waits' }, 404)
+  const { word, because, author } = said
+  const target = prefix?.cidr ?? EVERYTHING
+  const outcome = await options.reputation.say({ type: 'word', at: options.now(), word, target, because, author })
+  if (outcome === 'lost') return c.json(UNWRITTEN, 503)
+  return c.json({ outcome, word, target, until: null, count, notes: [] } satisfies WordView)
+}

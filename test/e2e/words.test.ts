@@ -1,0 +1,148 @@
+/** The operator's words as a person gives them: what they do, what they leave as it is, and the trail they leave. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { RulingView, SpokenView } from '../../src/answer/api.ts'
+import { Visitor } from '../decoy/visitors.ts'
+import { type Appliance, startAppliance } from './appliance.ts'
+
+const SOUND = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
+const BOT = '203.0.113.9'
+let appliance: Appliance
+let place: string
+
+beforeAll(async () => {
+  place = await mkdtemp(join(tmpdir(), 'dmx-words-'))
+  const rules = join(place, 'rules.yaml')
+  writeFileSync(
+    rules,
+    SOUND.replace('allow: []', 'allow:\n  - client: 192.0.2.0/24\n    because: >\n      our own\n      office\n'),
+  )
+  appliance = await startAppliance({ rules })
+})
+afterAll(async () => {
+  await appliance?.clear()
+  await rm(place, { recursive: true, force: true })
+})
+
+async function askPolicy(ip: string): Promise<string> {
+  const asker = connect(appliance.door('policy'))
+  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
+  let answer = ''
+  for await (const chunk of asker) answer += String(chunk)
+  return answer.trim()
+}
+
+async function talkFirst(ip: string): Promise<void> {
+  const bot = new Visitor(connect({ ...appliance.door('backup decoy, PROXY'), allowHalfOpen: true }))
+  bot.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\nEHLO bot.example\r\n`)
+  await bot.reply()
+  await bot.walk('MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>')
+  bot.socket.end('QUIT\r\n')
+  await bot.ended
+}
+
+const say = (...words: string[]) => appliance.decoymx(...words)
+const listed = async (...words: string[]) =>
+  (JSON.parse((await say('list', ...words, '--json')).stdout) as { decisions: RulingView[] }).decisions
+
+test('release of an address inside a blocked network says that it stays blocked, and what to do', async () => {
+  expect((await say('block', '203.0.113.0/24', '--because', 'a leased range')).stdout).toContain('in effect now')
+  const { code, stdout } = await say('release', BOT, '--because', 'they rang')
+  expect(code).toBe(0)
+  expect(stdout).toMatch(
+    /203\.0\.113\.9\/32 stays blocked, by the block of 203\.0\.113\.0\/24 \([0-9A-Z]{4}-[0-9A-Z]{4}\): allow it instead/,
+  )
+  expect(await askPolicy(BOT)).toMatch(/^action=REJECT/)
+  expect((await say('allow', BOT, '--because', 'they rang')).stdout).not.toContain('stays')
+  expect(await askPolicy(BOT)).toBe('action=DUNNO')
+  expect((await say('block', BOT, '--because', 'a slip')).stdout).not.toContain('stays allowed')
+  expect((await say('release', BOT, '--because', 'done')).code).toBe(0)
+  expect((await say('release', '203.0.113.0/24', '--because', 'done')).code).toBe(0)
+  expect(await askPolicy(BOT)).toBe('action=DUNNO')
+})
+
+test('release of whom nobody knows says that nothing stood', async () => {
+  expect((await say('release', '198.51.100.1')).stdout).toContain('nothing stood about 198.51.100.1/32')
+})
+
+test('what the rules file allows is listed, with its line; a block inside it is said to do nothing', async () => {
+  const entry = {
+    by: 'file',
+    target: '192.0.2.0/24',
+    word: 'allow',
+    because: 'our own office',
+    ticket: '',
+    until: null,
+  }
+  expect(await listed('192.0.2.7')).toMatchObject([{ ...entry, author: expect.stringMatching(/rules\.yaml:\d+$/) }])
+  expect((await say('block', '192.0.2.7', '--because', 'a test')).stdout).toMatch(
+    /stays allowed, by the rules file, line \d+/,
+  )
+  expect(await askPolicy('192.0.2.7')).toBe('action=DUNNO')
+})
+
+test('a reason is one line wherever it stands, and every word is in the trail, also after a restart', async () => {
+  await say('allow', '198.51.100.9', '--for', '1h', '--because', 'a\ttab\nand \u001b[31mmore', '--author', 'eve')
+  const because = 'a tab and [31mmore'
+  expect((await listed('198.51.100.9'))[0]).toMatchObject({ because, author: 'eve' })
+  const trail = async () =>
+    (JSON.parse((await say('audit', '198.51.100.9', '--json')).stdout) as { words: SpokenView[] }).words
+  expect(await trail()).toMatchObject([{ word: 'allow', target: '198.51.100.9/32', because, author: 'eve' }])
+  expect(await appliance.end()).toBe(0)
+  appliance = await startAppliance({ folder: appliance.folder, rules: join(place, 'rules.yaml') })
+  expect(await trail()).toMatchObject([{ word: 'allow', target: '198.51.100.9/32', because, author: 'eve' }])
+  const rows = (await say('audit')).stdout
+    .trim()
+    .split('\n')
+    .map((row) => row.split('\t'))
+  expect(rows.every((cells) => cells.length === 6)).toBe(true)
+  expect(rows.map((cells) => cells[2])).toEqual(expect.arrayContaining(['allow', 'block', 'release']))
+})
+
+test('a word is logged once', async () => {
+  await say('block', '198.51.100.50', '--because', 'only once')
+  const told = () => appliance.said().match(/decision: block 198\.51\.100\.50/g)?.length
+  // What comes after it in the journal has been delivered once this is known of.
+  await talkFirst('198.51.100.51')
+  for (const since = performance.now(); (await say('why', '198.51.100.51')).code !== 11;)
+    if (performance.now() - since > 10_000) throw new Error('not listed within 10 s')
+  expect(told()).toBe(1)
+})
+
+test('the code in the refusal finds the decision in SMTP, DNSBL, list, log and API, also after it has ended', async () => {
+  await talkFirst('203.0.114.9')
+  let answer = ''
+  for (const since = performance.now(); !answer.includes('REJECT') && performance.now() - since < 5000;)
+    answer = await askPolicy('203.0.114.9')
+  const ticket = /\(([0-9A-Z]{4}-[0-9A-Z]{4})\)$/.exec(answer)?.[1] as string
+  expect((await listed('203.0.114.9'))[0]).toMatchObject({ ticket })
+  expect(appliance.said()).toContain(ticket)
+  expect(await say('why', ticket)).toMatchObject({ code: 11, stdout: expect.stringContaining('203.0.114.9') })
+  expect((await say('why', ticket.replace('-', '').toLowerCase())).code).toBe(11)
+  await say('release', '203.0.114.9', '--because', 'they rang')
+  const late = await say('why', ticket)
+  expect(late.code).toBe(0)
+  expect(late.stdout).toMatch(
+    new RegExp(`^${ticket}: block of 203\\.0\\.114\\.9 \\(.*\\) ended .*\\n203\\.0\\.114\\.9`),
+  )
+})
+
+test('eight letters that are no ticket are not taken for one, and an unknown pool is said to be none', async () => {
+  for (const word of ['mailhost', 'deadbeef', 'example1'])
+    expect(await say('why', word)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('expected an IP address, a CIDR or a ticket'),
+    })
+  expect(await say('why', 'DEAD-BEEF')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('there is no decision under ticket DEAD-BEEF'),
+  })
+  expect(await say('allow', 'gmail')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('there is no pool named "gmail"'),
+  })
+})
