@@ -71,13 +71,18 @@ function faded(walks: readonly Instant[], each: number, halfLifeMs: number, now:
 
 /** For each hour in which the real MX was reached by way of the primary: when, as late as is known. */
 export function walksOf(counts: Counts, withinMs: number): Instant[] {
-  const began = new Map((counts.get('primary.contact') ?? []).map((bucket) => [bucket.hour, bucket]))
+  const [starts, ends] = [counts.get('primary.contact'), counts.get('real.passed')]
+  if (!starts || !ends) return []
+  const began = new Map(starts.map((bucket) => [bucket.hour, bucket]))
   const hours = Math.ceil(withinMs / HOUR_MS)
-  return (counts.get('real.passed') ?? []).flatMap((reached) => {
-    // One hour later, too: the contact may have been told late.
-    const near = Array.from({ length: hours + 2 }, (_, i) => began.get(reached.hour + 1 - i) ?? [])
-    const ends = near.flat().flatMap((start) => endsOf(start, reached, withinMs))
-    return ends.length > 0 ? [Math.max(...ends)] : []
+  return ends.flatMap((reached) => {
+    let latest = -Infinity
+    // From one hour later on: the contact may have been told late.
+    for (let hour = reached.hour + 1; hour >= reached.hour - hours; hour--) {
+      const start = began.get(hour)
+      if (start) latest = Math.max(latest, ...endsOf(start, reached, withinMs))
+    }
+    return latest > -Infinity ? [latest] : []
   })
 }
 
