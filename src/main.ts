@@ -11,11 +11,13 @@ import { settleWaiting, showWaiting } from './command/governor.ts'
 import { kernel } from './command/kernel.ts'
 import { run } from './command/run.ts'
 import type { Where } from './command/settings.ts'
+import { DAYS_MAX, simulate, WEEKS_MAX } from './command/simulate.ts'
 import { status } from './command/status.ts'
 import { runTests } from './command/test.ts'
 import { why } from './command/why.ts'
 import { EVERYTHING } from './core/evidence.ts'
 import { screenOf } from './console/terminal.ts'
+import { DEFAULT_LAYOUT } from './core/mx.ts'
 
 /** EX_USAGE and EX_SOFTWARE of sysexits(3). */
 const USAGE = 64
@@ -52,6 +54,8 @@ type Options = {
   readonly limit: number
   readonly verdict?: string
 }
+
+type SimulateWords = { weeks: number; days: number; seed: number; layout: string; rules: string; json?: boolean }
 
 function whereOf(options: Options): Where {
   return { state: resolve(options.state), settings: options.settings, rules: options.rules }
@@ -253,6 +257,43 @@ program
   .argument('[cases...]', 'files or folders', ['test/stories'])
   .addOption(rules())
   .action(does((cases: string[], options: Options) => runTests({ rulesFile: options.rules, cases, screen })))
+
+const whole = (least: number, most: number) => (text: string) => {
+  const n = /^\d{1,10}$/.test(text) ? Number(text) : NaN
+  if (n >= least && n <= most) return n
+  throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}, got ${text}.`)
+}
+
+program
+  .command('simulate')
+  .description('made-up weeks of senders under these rules: is honest mail touched, which bots are caught? exit 0 or 1')
+  .addOption(
+    new Option('--weeks <n>', 'so many, each with a seed of its own').argParser(whole(1, WEEKS_MAX)).default(10),
+  )
+  .addOption(
+    new Option('--seed <s>', 'of the first week; the next have the next').argParser(whole(0, 2 ** 31)).default(1),
+  )
+  .addOption(new Option('--days <n>', 'how long a week lasts').argParser(whole(1, DAYS_MAX)).default(7))
+  .addOption(new Option('--layout <mx>', 'the MX records: role and preference of each').default(DEFAULT_LAYOUT))
+  .addOption(rules())
+  .addOption(json())
+  .action(
+    does(({ rules: rulesFile, layout, weeks, days, seed, json: asJson }: SimulateWords) =>
+      simulate({
+        rulesFile,
+        layout,
+        weeks,
+        days,
+        seed,
+        screen,
+        errors,
+        complain,
+        json: asJson ?? false,
+        problems: (all) => printProblems(all, errors),
+        now: Date.now,
+      }),
+    ),
+  )
 
 try {
   await program.parseAsync()

@@ -83,7 +83,7 @@ export function verdictOf(world: World, client: Client, now: Instant): Finding {
 }
 
 /** What an asker is told: what stands, without the arithmetic. */
-function standingOf(world: World, client: Client, now: Instant): Omit<Finding, 'verdict'> {
+export function standingOf(world: World, client: Client, now: Instant): Omit<Finding, 'verdict'> {
   const none = { effect: 'pass', by: undefined, until: undefined } as const
   const allow = operatorsWord(world, client, 'allow', now)
   if (allow) return { ...none, word: 'allow', by: 'operator', until: allow.until, because: allow.because }

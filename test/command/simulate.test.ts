@@ -1,0 +1,106 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import picocolors from 'picocolors'
+import { describe, expect, test } from 'vitest'
+import { simulate, type SimulateOptions } from '../../src/command/simulate.ts'
+import type { Screen } from '../../src/console/terminal.ts'
+import { spellProblem } from '../../src/core/document.ts'
+import { DEFAULT_LAYOUT } from '../../src/core/mx.ts'
+import { folder } from '../folders.ts'
+
+const RULES = join(import.meta.dirname, '../../rules.yaml')
+
+async function run(words: Partial<SimulateOptions> = {}, person = false) {
+  const [out, err]: [string[], string[]] = [[], []]
+  const screen = (lines: string[]): Screen => ({
+    colours: picocolors.createColors(false),
+    person,
+    width: 200,
+    print: (line) => lines.push(line),
+  })
+  const code = await simulate({
+    rulesFile: RULES,
+    layout: DEFAULT_LAYOUT,
+    weeks: 2,
+    days: 2,
+    seed: 1,
+    json: false,
+    screen: screen(out),
+    errors: screen(err),
+    problems: (all) => err.push(...all.map(spellProblem)),
+    complain: (body) => {
+      err.push((body as { error: string }).error)
+      return 1
+    },
+    now: () => 0,
+    ...words,
+  })
+  return { code, out, err }
+}
+
+/** The rules we ship, without the excuses. */
+function merciless(): string {
+  const path = join(folder(), 'rules.yaml')
+  const source = readFileSync(RULES, 'utf8').replace(/^ +(unless-\w+|kind):.*\n/gm, '')
+  writeFileSync(path, source)
+  return path
+}
+
+describe('simulate', { timeout: 60_000 }, () => {
+  test('in a pipe is a table with a row for each kind; the sentence goes beside it', async () => {
+    const { code, out, err } = await run()
+    expect(code).toBe(0)
+    const rows = out.map((line) => line.split('\t'))
+    expect(new Set(rows.map(({ length }) => length))).toEqual(new Set([11]))
+    expect(rows[0]?.slice(0, 5)).toEqual(['who', 'kind', 'senders', 'observed', 'listed'])
+    const pregreeter = rows.find(([, kind]) => kind === 'pregreeter')
+    expect(pregreeter?.[0]).toBe('bot')
+    expect(Number(pregreeter?.[4])).toBeGreaterThan(0)
+    expect(err.join('\n')).toMatch(/honest senders listed: 0 of \d+/)
+    expect(err.join('\n')).toMatch(/honest messages delayed by us: 0 of \d+ \(refused: 0\); longest detour .*: 2\.0 s/)
+  })
+
+  test('for a person says all of it on the screen', async () => {
+    const { out, err } = await run({ weeks: 1, days: 1 }, true)
+    expect(out.join('\n')).toMatch(/1 made-up week of 1 days \(seed 1\) at primary:5,real:20,backup:90/)
+    expect(out.join('\n')).toMatch(/honest senders listed: 0/)
+    expect(err).toEqual([])
+  })
+
+  test('as JSON has what scripts rely on, and is the same again', async () => {
+    const [{ out, code }, again] = [await run({ json: true }), await run({ json: true })]
+    expect(again.out).toEqual(out)
+    expect(code).toBe(0)
+    const told = JSON.parse(out.join('\n'))
+    expect(told).toMatchObject({ weeks: 2, seed: 1, honest: { listed: 0, delayed: 0, refused: 0, mishaps: [] } })
+    expect(told.honest.senders).toBeGreaterThan(100)
+    expect(told.honest.messages).toBeGreaterThan(1000)
+    expect(told.bots.length).toBeGreaterThan(10)
+    for (const bot of told.bots)
+      expect(bot).toMatchObject({ kind: expect.any(String), senders: expect.any(Number), listed: expect.any(Number) })
+    expect(told.stranded.map(({ kind }: { kind: string }) => kind)).toContain('first-mx-only')
+  })
+
+  test('tells each listed honest sender in full, and says it by the exit code', async () => {
+    const rulesFile = merciless()
+    const { code, err } = await run({ rulesFile, weeks: 1, days: 3 })
+    expect(code).toBe(1)
+    const text = err.join('\n')
+    expect(text).toMatch(/honest senders listed: [1-9]/)
+    expect(text).toMatch(/seed 1: honest sender [a-z-]+\d+ \([\da-f.:]+\): (defer|block) after .*, a sum of [\d.]+/)
+    expect(text).toMatch(/ {2}\+[\d.]+ {2}[a-z-]+ {2}counted \d+, waived 0: .*rules\.yaml:\d+/)
+    expect(text).toMatch(/ {4}2026-01-\S+ {2}backup recipient/)
+
+    const { out } = await run({ rulesFile, weeks: 1, days: 3, json: true })
+    const { honest } = JSON.parse(out.join('\n'))
+    expect(honest.listed).toBeGreaterThan(0)
+    expect(honest.mishaps[0]).toMatchObject({ seed: 1, reasons: expect.any(Array), journal: expect.any(Array) })
+  })
+
+  test('says what is wrong with its words', async () => {
+    expect(await run({ layout: 'primary:5' })).toMatchObject({ code: 1, err: [expect.stringContaining('real MX')] })
+    const { code, err } = await run({ rulesFile: join(folder(), 'none.yaml') })
+    expect(code).toBe(1)
+    expect(err[0]).toMatch(/cannot be read/)
+  })
+})
