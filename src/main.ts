@@ -7,6 +7,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import { NotRunning } from './command/appliance.ts'
 import { check, printProblems } from './command/check.ts'
 import { audit, LIST_LIMIT, list, say } from './command/decisions.ts'
+import { enforce } from './command/enforce.ts'
 import { settleWaiting, showWaiting } from './command/governor.ts'
 import { kernel } from './command/kernel.ts'
 import { run } from './command/run.ts'
@@ -194,6 +195,34 @@ for (const word of ['allow', 'block', 'release'] as const) {
     ),
   )
 }
+
+program
+  .command('enforce')
+  .description('what enforcing would have done lately: who would have been refused, and who of them followed through')
+  .option('--preview', 'tell it; nothing is changed')
+  .addOption(
+    new Option('--days <n>', 'of the last so many days').default(7).argParser((text) => {
+      const days = Number(text)
+      if (!(days > 0 && days <= 31)) throw new InvalidArgumentError('Expected a number of days up to 31.')
+      return days
+    }),
+  )
+  .addOption(state())
+  .addOption(settings())
+  .addOption(rules())
+  .addOption(json())
+  .action(
+    does((options: Options & { readonly preview?: boolean; readonly days: number }) =>
+      enforce(whereOf(options), {
+        preview: options.preview ?? false,
+        days: options.days,
+        json: options.json ?? false,
+        screen,
+        complain,
+        problems: (all) => printProblems(all, errors),
+      }),
+    ),
+  )
 
 program
   .command('audit')

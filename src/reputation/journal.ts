@@ -85,23 +85,9 @@ export class Journal {
   }
 
   /** Every readable entry after `seq` that is on disk now, in order; with `mark` only of lines that hold this text. */
-  async *read(after: number, mark = ''): AsyncGenerator<Entry> {
-    const files = await listFiles(this.#folder)
-    for (const [i, file] of files.entries()) {
-      const next = files[i + 1]
-      if (next && next.firstSeq <= after + 1) continue
-      let unreadable = 0
-      for await (const line of createInterface({
-        input: createReadStream(join(this.#folder, file.name)),
-        crlfDelay: Infinity,
-      })) {
-        if (line === '' || !line.includes(mark)) continue
-        const entry = fromLine(line)
-        if (!entry) unreadable++
-        else if (entry.seq > after) yield entry
-      }
-      if (unreadable > 0) this.#options.tell({ what: 'unreadable', file: file.name, lines: unreadable })
-    }
+  read(after: number, mark = ''): AsyncGenerator<Entry> {
+    const unreadable = (file: string, lines: number) => this.#options.tell({ what: 'unreadable', file, lines })
+    return entriesIn(this.#folder, after, mark, unreadable)
   }
 
   /** Writes what waits and closes the file. */
@@ -173,6 +159,31 @@ export class Journal {
       await rm(join(this.#folder, file.name), { force: true })
       total -= sizes[i] as number
     }
+  }
+}
+
+/** The same of a folder that another process writes, or wrote. */
+export async function* entriesIn(
+  folder: string,
+  after: number,
+  mark: string,
+  tellUnreadable: (file: string, lines: number) => void,
+): AsyncGenerator<Entry> {
+  const files = await listFiles(folder)
+  for (const [i, file] of files.entries()) {
+    const next = files[i + 1]
+    if (next && next.firstSeq <= after + 1) continue
+    let unreadable = 0
+    for await (const line of createInterface({
+      input: createReadStream(join(folder, file.name)),
+      crlfDelay: Infinity,
+    })) {
+      if (line === '' || !line.includes(mark)) continue
+      const entry = fromLine(line)
+      if (!entry) unreadable++
+      else if (entry.seq > after) yield entry
+    }
+    if (unreadable > 0) tellUnreadable(file.name, unreadable)
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import type { Client } from '../core/client.ts'
-import type { Event, Evidence, Instant, Role, Witness, Word } from '../core/evidence.ts'
+import type { Entry, Event, Evidence, Instant, Role, Witness, Word } from '../core/evidence.ts'
 import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
 import type { Freeze, Watch } from '../core/outage.ts'
 import type { Rules } from '../core/rules.ts'
@@ -14,7 +14,7 @@ import { type Decide, type Decision, decider } from './decision.ts'
 import { openEmbedded } from './embedded.ts'
 import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
 import { Intake, type IntakeHappening } from './intake.ts'
-import { Journal, type JournalHappening } from './journal.ts'
+import { entriesIn, Journal, type JournalHappening } from './journal.ts'
 import { Ledger, type LedgerHappening, type Ticketed } from './ledger.ts'
 import { openRedis } from './redis.ts'
 import { type Rejudged, released } from './rulings.ts'
@@ -113,6 +113,11 @@ const ANNOUNCE_MS = 1000
 const WORDS_MAX = 10_000
 /** An operator waits this long for the word to be in effect. */
 const SAY_MS = 2000
+
+/** A recording, from the folder of a journal: what can be read of it. */
+export function recording(folder: string): AsyncGenerator<Entry> {
+  return entriesIn(folder, 0, '', () => {})
+}
 
 export async function openReputation(options: ReputationOptions): Promise<Reputation> {
   const { folder, now, rules, tell } = options

@@ -146,3 +146,19 @@ test('eight letters that are no ticket are not taken for one, and an unknown poo
     stderr: expect.stringContaining('there is no pool named "gmail"'),
   })
 })
+
+test('enforce --preview tells from the journal who would have been refused, and how often', async () => {
+  await talkFirst('203.0.115.9')
+  for (const since = performance.now(); !(await askPolicy('203.0.115.9')).includes('REJECT');)
+    if (performance.now() - since > 5000) throw new Error('not refused within 5 s')
+  const { code, stdout } = await say('enforce', '--preview', '--days', '1', '--json')
+  expect(code).toBe(0)
+  const told = JSON.parse(stdout) as { refused: number; listed: { client: string }[] }
+  expect(told.refused).toBeGreaterThanOrEqual(1)
+  expect(told.listed).toContainEqual(
+    expect.objectContaining({ client: '203.0.115.9', word: 'block', walked: false, behaved: false }),
+  )
+  expect((await say('enforce', '--preview')).stdout).toMatch(/^CLIENT.*|^client\tverdict/)
+  expect(await say('enforce')).toMatchObject({ code: 1, stderr: expect.stringContaining('mode: enforce') })
+  expect((await say('enforce', '--preview', '--days', 'x')).code).toBe(64)
+})

@@ -1,0 +1,105 @@
+/**
+ * `enforce --preview`: what the last days would have been, had the mode been enforce. From the journal in the state
+ * directory, through the functions that the daemon uses, under the rules as they are in the file now.
+ *
+ * It asks no running appliance and changes nothing. Several boxes on one Redis have a journal each, and each is a part of
+ * the whole.
+ */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Screen, table } from '../console/terminal.ts'
+import type { Problem } from '../core/document.ts'
+import { type Preview, preparePreview } from '../core/preview.ts'
+import { recording } from '../reputation/reputation.ts'
+import { readAll } from './check.ts'
+import { type Complain, LIST_LIMIT } from './decisions.ts'
+import type { Where } from './settings.ts'
+
+export type EnforceOptions = {
+  readonly preview: boolean
+  readonly days: number
+  readonly json: boolean
+  readonly screen: Screen
+  readonly complain: Complain
+  readonly problems: (all: readonly Problem[]) => void
+}
+
+const DAY_MS = 86_400_000
+
+export async function enforce(where: Where, options: EnforceOptions): Promise<number> {
+  const { days, json, screen, complain } = options
+  if (!options.preview)
+    return complain({
+      error: 'enforcing is a line in the rules file: mode: enforce',
+      hint: 'decoymx enforce --preview tells what it would have done',
+    })
+  const read = readAll(where, process.env)
+  if (!read.ok) {
+    options.problems(read.problems)
+    return 1
+  }
+  const folder = join(where.state, 'journal')
+  if (!existsSync(folder))
+    return complain({ error: `there is no journal in ${where.state}`, hint: 'name it with --state' })
+  const watch = read.settings['real-mx'].greet.length > 0 ? 'witness' : 'blind'
+  const preparation = preparePreview(read.rules, watch, Date.now() - days * DAY_MS)
+  for await (const entry of recording(folder)) preparation.add(entry)
+  const preview = preparation.end()
+  if (json) screen.print(JSON.stringify(viewOf(preview, days), null, 2))
+  else for (const line of told(preview, days, screen)) screen.print(line)
+  return 0
+}
+
+function viewOf({ listed, questions, refused, deferred }: Preview, days: number) {
+  const count = (word: string) => listed.filter((each) => each.word === word).length
+  return {
+    days,
+    questions,
+    refused,
+    deferred,
+    clients: { blocked: count('block'), deferred: count('defer') },
+    walked: listed.filter((each) => each.walked).length,
+    behaved: listed.filter((each) => each.behaved).length,
+    listed: listed.map(({ client, ...each }) => ({ client: client.ip, ...each })),
+  }
+}
+
+function told(preview: Preview, days: number, screen: Screen): string[] {
+  const { questions, refused, deferred, clients, walked, behaved, listed } = viewOf(preview, days)
+  const { bold, dim, yellow, green } = screen.colours
+  const verdict =
+    walked + behaved === 0
+      ? green('None of them ever went from the primary to the real MX, and each did what no mail server does.')
+      : yellow(
+          `Look first at those who ${[
+            ...(walked > 0 ? [`went from the primary to the real MX (${walked})`] : []),
+            ...(behaved > 0 ? [`did nothing but come in the wrong order (${behaved})`] : []),
+          ].join(' and those who ')}.`,
+        )
+  const summary = [
+    `In the last ${bold(String(days))} days, of ${questions} questions of the real MX, ${bold(String(refused))} would have been refused and ${bold(String(deferred))} deferred.`,
+    `Clients: ${clients.blocked} blocked, ${clients.deferred} deferred. ${listed.length > 0 ? verdict : ''}`.trim(),
+  ]
+  // Those whom an operator looks at first come first.
+  const doubt = ({ walked, behaved }: (typeof listed)[number]) => Number(walked) * 2 + Number(behaved)
+  const rows = listed
+    .toSorted((a, b) => doubt(b) - doubt(a) || b.refused + b.deferred - a.refused - a.deferred)
+    .map((each) => [
+      each.client,
+      each.word,
+      each.score.toFixed(0),
+      String(each.refused),
+      String(each.deferred),
+      each.walked ? 'walked' : '',
+      each.behaved ? 'order only' : '',
+      each.because,
+    ])
+  const shown = screen.person ? rows.slice(0, LIST_LIMIT) : rows
+  const heads = ['client', 'verdict', 'score', 'refused', 'deferred', 'route', 'manners', 'because']
+  return [
+    ...(screen.person ? summary : []),
+    ...(rows.length === 0 ? [] : [...(screen.person ? [''] : []), ...table(screen, heads, shown)]),
+    ...(!screen.person && rows.length === 0 ? summary : []),
+    ...(rows.length > shown.length ? [dim(`… ${rows.length - shown.length} more: --json`)] : []),
+  ]
+}
