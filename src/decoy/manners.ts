@@ -7,7 +7,8 @@
  * by the accident of how TCP cut the bytes.
  *
  * What is quoted goes into a journal that people read. So no password and no part of a message is ever quoted: of AUTH
- * the mechanism alone, after AUTH nothing, of a line that is not SMTP only its first word.
+ * the mechanism alone, after AUTH nothing, of a line that is not SMTP only its first word, if it looks like a command,
+ * and only of the first such line.
  */
 import { type Kind, printable, type Stage } from '../core/evidence.ts'
 import { type Dialect, listen, newDialect, printOf } from './dialect.ts'
@@ -196,7 +197,7 @@ function judgeLine(manners: Manners, line: string, crlf: boolean, see: See): voi
     see('message', verb)
     manners.content = 'sent'
   } else if (!isCommand(verb) && !manners.foreign && !manners.authed) {
-    see('unknown-command', firstWord(line))
+    see('unknown-command', plainWord(line))
   }
 }
 
@@ -263,7 +264,15 @@ function quote(manners: Manners, line: string): string | undefined {
   if (manners.authed || manners.content !== 'no') return undefined
   const verb = verbOf(line)
   if (verb === 'AUTH') return `AUTH ${mechanismOf(line)}`
-  return COMMANDS.has(verb) ? line.trim() : firstWord(line)
+  if (COMMANDS.has(verb)) return line.trim()
+  // Of a terminal's log-in the first line is the name, and the next the password.
+  return manners.seen.has('unknown-command') ? undefined : plainWord(line)
+}
+
+/** The first word, if it looks like a command's: letters of one case. Half a Base64 token, or a good password, does not. */
+function plainWord(line: string): string | undefined {
+  const word = firstWord(line)
+  return /^([A-Z]{1,12}|[a-z]{1,12})$/.test(word) ? word : undefined
 }
 
 /** Only names are known to be no password: some scripts send the password where the mechanism belongs. */

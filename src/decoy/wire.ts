@@ -198,7 +198,8 @@ export class Wire extends Duplex {
     this.#replying = !last
     const { manners } = this.#options
     const goAhead = last && this.#command === 'STARTTLS' && speech.code === '220' && !this.#secure
-    if (goAhead && (manners.unanswered !== 1 || manners.line !== '')) return void this.#raw.resetAndDestroy()
+    if (goAhead && (manners.lines !== this.#answered + 1 || manners.line !== ''))
+      return void this.#raw.resetAndDestroy()
     if (last) noteReply(manners, speech.code)
     this.#line.write(piece, () => {
       if (last) this.#spoken(speech.done)

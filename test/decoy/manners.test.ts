@@ -287,6 +287,16 @@ describe('secrets', () => {
     expect(seen).toEqual([{ kind: 'talk-over', detail: 'AUTH PLAIN' }])
   })
 
+  test('of a log-in as at a terminal only the first line is quoted', () => {
+    const manners = fresh()
+    observe(manners, Buffer.from('root\r\n'), CALM)
+    noteReply(manners, '451')
+    expect(observe(manners, Buffer.from('xc3511\n'), { greeted: true, replying: true })).toEqual([
+      { kind: 'talk-over' },
+      { kind: 'bare-newline' },
+    ])
+  })
+
   test('of what is no command only the first word is kept', () => {
     expect(inStep('PASS secret')).toEqual([{ kind: 'unknown-command', detail: 'PASS' }])
     expect(see('USER secret', { greeted: false, replying: false })).toEqual([{ kind: 'early-talk', detail: 'USER' }])

@@ -142,6 +142,8 @@ describe.skipIf(NO_OPENSSL)('who does not keep to it', () => {
   test.each([
     ['a command in the same breath', 'STARTTLS\r\nRSET\r\n'],
     ['half a command', 'STARTTLS\r\nRS'],
+    ['another protocol in the same breath', 'STARTTLS\r\nGET / HTTP/1.1\r\n'],
+    ['nothing but an empty line in the same breath', 'STARTTLS\r\n\r\n'],
   ])('%s: is cut off, and nothing of it runs within TLS', async (_name, text) => {
     const house = await openWithTls()
     const visitor = house.call()
