@@ -2,14 +2,14 @@
  * The dialogue beside Haraka, the mail server of the same language: greeting, EHLO, MAIL, a refused RCPT, QUIT.
  *
  * Both run on the same Node, on one core, with nothing to wait for: our pace is 0, and Haraka has no plugin but the one
- * that refuses, and looks up no names. Ours does its whole work: each dialogue is another client's, behind a PROXY
- * header, its evidence is journalled before RCPT is answered, counted and judged.
+ * that refuses, and looks up no names. Each dialogue is another client's, by a PROXY header. Ours does its whole work:
+ * its evidence is journalled before RCPT is answered, counted and judged; Haraka keeps nothing.
  *
  * With few connections the rate is that of smtp-server's 100 ms before the greeting, which cannot be set and which we
  * want longer; so what a dialogue costs is told by the processor time, and by the rate with many.
  */
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   cpuMs,
@@ -45,10 +45,10 @@ export async function measureDialogue(): Promise<Table> {
   const them: typeof us = []
   for (let round = 1; round <= ROUNDS; round++) {
     progress(`dialogue: round ${round} of ${ROUNDS}, decoymx`)
-    us.push(await costs(await startDecoymx('backup decoy, PROXY', undefined, NO_PAUSES), true))
+    us.push(await costs(await startDecoymx('backup decoy, PROXY', undefined, NO_PAUSES)))
     if (haraka === undefined) continue
     progress(`dialogue: round ${round} of ${ROUNDS}, Haraka`)
-    them.push(await costs(await startHaraka(haraka), false))
+    them.push(await costs(await startHaraka(haraka)))
   }
   const rows = CONNECTIONS.flatMap((connections, i) => {
     const row = (what: string, figure: keyof Talks): Row =>
@@ -74,17 +74,16 @@ export async function measureDialogue(): Promise<Table> {
   }
 }
 
-async function costs(server: Server, proxied: boolean): Promise<{ talks: Talks[]; open: Figure }> {
+async function costs(server: Server): Promise<{ talks: Talks[]; open: Figure }> {
   const loader = startLoader()
-  const open = await memory(server, loader, proxied)
+  const open = await memory(server, loader)
   const talks: Talks[] = []
   for (const connections of CONNECTIONS) {
-    await loader.do({ what: 'talk', port: server.port, proxied, connections, forMs: AGAIN_MS })
+    await loader.do({ what: 'talk', port: server.port, connections, forMs: AGAIN_MS })
     const before = cpuMs(server.pid)
     const { answers, ms, p99Ms, busy } = await loader.do({
       what: 'talk',
       port: server.port,
-      proxied,
       connections,
       forMs: ROUND_MS,
     })
@@ -99,11 +98,11 @@ async function costs(server: Server, proxied: boolean): Promise<{ talks: Talks[]
 }
 
 /** Measured on a server that has talked a little: what it makes once is not any dialogue's. */
-async function memory({ pid, port }: Server, loader: Loader, proxied: boolean): Promise<Figure> {
-  await loader.do({ what: 'talk', port, proxied, connections: 64, forMs: WARM_UP_MS })
+async function memory({ pid, port }: Server, loader: Loader): Promise<Figure> {
+  await loader.do({ what: 'talk', port, connections: 64, forMs: WARM_UP_MS })
   await pause(SETTLE_MS)
   const before = pssBytes(pid)
-  const { held } = await loader.do({ what: 'open-talks', port, proxied, upTo: OPEN })
+  const { held } = await loader.do({ what: 'open-talks', port, upTo: OPEN })
   if (held < OPEN) throw new Error(`only ${held} of ${OPEN} dialogues stayed open: the figures mean nothing`)
   await pause(SETTLE_MS)
   const grown = pssBytes(pid) - before
@@ -140,7 +139,8 @@ async function startHaraka(program: string): Promise<Server> {
   const write = (file: string, text: string) => writeFileSync(join(data, file), text)
   write('config/plugins', 'refuse\n')
   write('config/log.ini', 'level=error\n')
-  copyFileSync(join(program, '../../config/connection.ini'), join(data, 'config/connection.ini'))
+  const shipped = readFileSync(join(program, '../../config/connection.ini'), 'utf8')
+  write('config/connection.ini', shipped.replace(/^hosts\[\] =$/m, 'hosts[] = 127.0.0.1'))
   write('config/me', 'mx9.example.test\n')
   write('plugins/refuse.js', REFUSE)
   return startRival(process.execPath, 'tcp', (port) => {

@@ -7,11 +7,7 @@
 import { connect, type Socket } from 'node:net'
 import { addressOf } from './crowd.ts'
 
-export type Script = {
-  readonly port: number
-  /** Behind a PROXY header each dialogue is another client's. */
-  readonly proxied: boolean
-}
+export type Script = { readonly port: number }
 
 /** What is said, and what the reply to it begins with; first comes the greeting. */
 const LINES = [
@@ -21,7 +17,7 @@ const LINES = [
   ['RCPT TO:<postbox@example.test>\r\n', '45'],
 ] as const
 
-/** Dialogues begun so far by this process: the next one is the next client's. */
+/** Dialogues begun so far by this process: the next one is the next client's, by the PROXY header before it. */
 let begun = 0
 
 /** One dialogue to its end: QUIT, the goodbye, and the server's close. */
@@ -36,10 +32,10 @@ export async function talk(script: Script): Promise<void> {
 }
 
 /** A dialogue whose recipient has been refused, and which is still open. */
-export function refused({ port, proxied }: Script): Promise<Socket> {
+export function refused({ port }: Script): Promise<Socket> {
   const socket = connect({ host: '127.0.0.1', port, noDelay: true })
   const client = addressOf(begun++)
-  if (proxied) socket.write(`PROXY TCP4 ${client} 192.0.2.66 40000 25\r\n`)
+  socket.write(`PROXY TCP4 ${client} 192.0.2.66 40000 25\r\n`)
   return new Promise((resolve, reject) => {
     let [line, heard] = [0, '']
     const gone = () => reject(strange(LINES[line]?.[0] ?? '', `${heard} and a hang-up`))
