@@ -64,6 +64,15 @@ const NAMES_MAX = 10_000
 /** Longest wait for the disk before a RCPT is answered. */
 const WITNESS_MS = 250
 
+/** What the library is told to answer. Made once: an error of its own for each reply would carry a stack nobody reads. */
+const NO_LOGIN = later(454, '4.7.0 Temporary authentication failure')
+const NO_RECIPIENT = later(451, '4.7.1 Try again later')
+const NO_MESSAGE = later(451, '4.3.0 Try again later')
+
+function later(responseCode: number, text: string): Error {
+  return Object.assign(new Error(text), { responseCode })
+}
+
 /**
  * Begins a dialogue on this socket, which is paused; `early` came from the client already. It ends with the socket.
  */
@@ -86,7 +95,7 @@ export function dialogues(options: DialogueOptions): Converse {
     onAuth(login, session, answer) {
       const [talk, detail] = [open.get(session.id)?.talk, userNameOf(login)]
       if (talk && detail !== undefined) show(talk, [{ kind: 'auth-name', detail }], 'auth', options)
-      answer(later(454, '4.7.0 Temporary authentication failure'))
+      answer(NO_LOGIN)
     },
     onMailFrom({ address }, session, answer) {
       const talk = open.get(session.id)?.talk
@@ -96,12 +105,12 @@ export function dialogues(options: DialogueOptions): Converse {
     onRcptTo({ address }, session, answer) {
       const talk = open.get(session.id)?.talk
       if (talk) show(talk, nameRecipient(talk.naming, recipientOf(address, options)), 'rcpt', options)
-      void within(WITNESS_MS, talk?.onDisk).then(() => answer(later(451, '4.7.1 Try again later')))
+      within(WITNESS_MS, talk?.onDisk, () => answer(NO_RECIPIENT))
     },
     // Never reached, for no recipient is ever accepted. Without it the library would accept.
     onData(stream, _session: SMTPServerSession, answer) {
       stream.resume()
-      answer(later(451, '4.3.0 Try again later'))
+      answer(NO_MESSAGE)
     },
   })
   // Given as an option it would be wrapped in a copy of every entry, eight for a dialogue.
@@ -177,17 +186,17 @@ function asciiOf(domain: string): string {
   return domainToASCII(domain) || domain.toLowerCase()
 }
 
-function later(responseCode: number, text: string): Error {
-  return Object.assign(new Error(text), { responseCode })
-}
-
-async function within(ms: number, wait: Promise<unknown> | undefined): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  await Promise.race([wait, limit])
-  clearTimeout(timer)
+/** Calls back once: when what was waited for is settled, or when the time is up. */
+function within(ms: number, wait: Promise<unknown> | undefined, then: () => void): void {
+  let over = false
+  const once = () => {
+    if (over) return
+    over = true
+    clearTimeout(timer)
+    then()
+  }
+  const timer = setTimeout(once, ms)
+  void Promise.resolve(wait).then(once, once)
 }
 
 /**
