@@ -16,7 +16,7 @@ export function createLog(level: string, stream: NodeJS.WritableStream, screen: 
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  if (!screen.person) return pino(options, stream as unknown as pino.DestinationStream)
+  if (!screen.person) return pino(options, gathered(stream))
   const worded = new Writable({
     write(chunk: Buffer, _encoding, done) {
       stream.write(`${words(chunk.toString(), screen)}\n`)
@@ -25,6 +25,29 @@ export function createLog(level: string, stream: NodeJS.WritableStream, screen: 
   })
   return pino(options, worded)
 }
+
+/**
+ * Lines of one turn of the event loop in one write, for a write costs more than a line: in a flood there are thousands a
+ * second. What is still here when the process ends goes out then; beyond LINES_MAX characters it does at once.
+ */
+function gathered(stream: NodeJS.WritableStream): pino.DestinationStream {
+  let lines = ''
+  const flush = () => {
+    const text = lines
+    lines = ''
+    if (text !== '') stream.write(text)
+  }
+  process.on('exit', flush)
+  return {
+    write(line) {
+      if (lines === '') setImmediate(flush)
+      lines += line
+      if (lines.length > LINES_MAX) flush()
+    },
+  }
+}
+
+const LINES_MAX = 65_536
 
 function words(json: string, screen: Screen): string {
   const { level, time, msg, ...rest } = JSON.parse(json) as { level: string; time: string; msg?: string } & Record<

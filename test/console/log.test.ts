@@ -1,0 +1,51 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { Writable } from 'node:stream'
+import { expect, test } from 'vitest'
+import { createLog } from '../../src/console/log.ts'
+import { screenOf } from '../../src/console/terminal.ts'
+
+function ear(): { stream: Writable & NodeJS.WriteStream; writes: string[] } {
+  const writes: string[] = []
+  const write = (chunk: Buffer, _encoding: string, done: () => void) => (writes.push(String(chunk)), done())
+  return { stream: new Writable({ write }) as Writable & NodeJS.WriteStream, writes }
+}
+
+test('lines of one turn go out together, in order; a flood does not wait for its end', async () => {
+  const { stream, writes } = ear()
+  const log = createLog('info', stream, screenOf(stream, {}))
+  for (let n = 0; n < 3; n++) log.info({ n }, 'seen')
+  expect(writes).toEqual([])
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(writes.length).toBe(1)
+  const lines = writes[0]
+    ?.trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown)
+  expect(lines).toMatchObject([0, 1, 2].map((n) => ({ level: 'info', n, msg: 'seen' })))
+
+  log.info('x'.repeat(40_000))
+  log.info('y'.repeat(40_000))
+  expect(writes.length).toBe(2)
+})
+
+test('what was said last is heard, however the process ends', () => {
+  const log = JSON.stringify(join(import.meta.dirname, '../../src/console/log.ts'))
+  const terminal = JSON.stringify(join(import.meta.dirname, '../../src/console/terminal.ts'))
+  const last = (end: string) =>
+    spawnSync(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `
+      import { createLog } from ${log}
+      import { screenOf } from ${terminal}
+      const log = createLog('info', process.stdout, screenOf(process.stdout, {}))
+      log.info('the last words')
+      ${end}`,
+      ],
+      { encoding: 'utf8' },
+    ).stdout
+  for (const end of ['', 'process.exit(3)', 'throw new Error("a bug")']) expect(last(end)).toContain('the last words')
+})
