@@ -7,6 +7,7 @@
 import type { Event } from '../core/evidence.ts'
 import type { Told } from '../decoy/gathering.ts'
 import type { DecoyCounts } from '../decoy/listener.ts'
+import type { Report } from '../decoy/shares.ts'
 import type { News } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
 import type { Settings } from './settings.ts'
@@ -15,6 +16,7 @@ import type { DoorHappening } from './sockets.ts'
 export type Begin = {
   readonly what: 'begin'
   readonly settings: Settings['decoys']
+  readonly workers: number
   readonly maxAgeMs: number
   readonly rules: RulesText
 }
@@ -23,10 +25,13 @@ export type ToWorker =
   | Begin
   | { readonly what: 'news'; readonly news: News }
   | { readonly what: 'rules'; readonly rules: RulesText }
+  /** What the other workers have, and whether the real MX is away; ten times a second. */
+  | { readonly what: 'beat'; readonly shares: Shares; readonly outage: boolean }
   /** The events of this batch are on disk, or given up on. */
   | { readonly what: 'written'; readonly batch: number }
   | { readonly what: 'end' }
 
+export type Shares = Record<'primary' | 'backup', Report>
 export type Counts = Record<'primary' | 'backup', DecoyCounts>
 
 export type FromWorker =
@@ -34,6 +39,13 @@ export type FromWorker =
   | { readonly what: 'ready' }
   | { readonly what: 'door'; readonly it: DoorHappening }
   | { readonly what: 'events'; readonly batch: number; readonly events: readonly Event[] }
-  | { readonly what: 'report'; readonly counts: Counts; readonly told: readonly Told[]; readonly lost: number }
+  | {
+      readonly what: 'report'
+      readonly counts: Counts
+      readonly told: readonly Told[]
+      readonly lost: number
+      readonly pressed: number
+      readonly shares: Shares
+    }
   /** Everything is told and on disk; it goes now. */
   | { readonly what: 'ended' }

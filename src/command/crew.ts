@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import type { Witness } from '../core/evidence.ts'
 import type { DecoyCounts, Via } from '../decoy/listener.ts'
 import type { Told } from '../decoy/gathering.ts'
+import { Census, type Report } from '../decoy/shares.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
 import type { Counts, FromWorker, ToWorker } from './crew-channel.ts'
@@ -33,6 +34,8 @@ export type CrewOptions = {
   readonly crew: (happening: CrewHappening) => void
   /** Events that a worker could not hand over. */
   readonly lost: (events: number) => void
+  readonly pressed: (shed: number) => void
+  readonly outage?: (() => boolean) | undefined
 }
 
 export type Crew = Decoys & { readonly pids: () => number[] }
@@ -40,6 +43,8 @@ export type Crew = Decoys & { readonly pids: () => number[] }
 /** Longest wait for a worker to open its doors, at the start, and to end. */
 const READY_MS = 20_000
 const END_MS = 3500
+/** How often the workers hear what the others have. */
+const BEAT_MS = 100
 /** From the end of a worker to the next one's start: doubled each time, and short again after a life so long. */
 const AGAIN_MS = { first: 250, most: 10_000, long: 60_000 } as const
 /**
@@ -52,11 +57,13 @@ const FLAGS = ['--max-semi-space-size=1']
 /** Settles when all workers are ready, or have had their time. */
 export async function startCrew(workers: number, options: CrewOptions): Promise<Crew> {
   const doors = new SharedDoors(options.settings, options.door)
-  const crew = Array.from({ length: workers }, (_, number) => new Worker(number + 1, options, doors))
+  const census = { primary: new Census(), backup: new Census() }
+  const crew = Array.from({ length: workers }, (_, number) => new Worker(number + 1, workers, options, doors, census))
   // The first finds the ports where any will do; the others take the same.
   await crew[0]?.ready
   for (const worker of crew.slice(1)) worker.start()
   await Promise.all(crew.map(({ ready }) => ready))
+  const beat = setInterval(() => shareOut(crew, options.outage?.() ?? false), BEAT_MS)
   return {
     doors: doors.all,
     counts: () => ({ primary: sum(crew, 'primary'), backup: sum(crew, 'backup') }),
@@ -66,13 +73,37 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
       for (const worker of crew) worker.send({ what: 'rules', rules: options.rules() })
     },
     pids: () => crew.flatMap(({ pid }) => pid ?? []),
-    close: async () => void (await Promise.all(crew.map((worker) => worker.end()))),
+    async close() {
+      clearInterval(beat)
+      await Promise.all(crew.map((worker) => worker.end()))
+    },
   }
 }
 
+/** Each worker hears what the others have, and a new one everything. */
+function shareOut(crew: readonly Worker[], outage: boolean): void {
+  const here = crew.filter(({ counts }) => counts !== undefined)
+  const numbers = here.map(({ number }) => number)
+  const newcomers = new Set(here.filter(({ isNew }) => isNew).map(({ number }) => number))
+  const census = here[0]?.census
+  const primary = census?.primary.news(numbers, newcomers)
+  const backup = census?.backup.news(numbers, newcomers)
+  for (const worker of here) {
+    const shares = { primary: primary?.get(worker.number) ?? NONE, backup: backup?.get(worker.number) ?? NONE }
+    worker.isNew = false
+    worker.send({ what: 'beat', shares, outage })
+  }
+}
+
+const NONE: Report = { connections: 0, keys: [] }
+
 class Worker {
   readonly ready: Promise<void>
-  readonly #number: number
+  readonly number: number
+  /** It has not yet heard what the others have. */
+  isNew = true
+  readonly census: Record<'primary' | 'backup', Census>
+  readonly #workers: number
   readonly #options: CrewOptions
   readonly #doors: SharedDoors
   #child: ChildProcess | undefined
@@ -83,8 +114,16 @@ class Worker {
   #ended = () => {}
   counts: Counts | undefined
 
-  constructor(number: number, options: CrewOptions, doors: SharedDoors) {
-    this.#number = number
+  constructor(
+    number: number,
+    workers: number,
+    options: CrewOptions,
+    doors: SharedDoors,
+    census: Record<'primary' | 'backup', Census>,
+  ) {
+    this.number = number
+    this.#workers = workers
+    this.census = census
     this.#options = options
     this.#doors = doors
     this.ready = new Promise((resolve) => {
@@ -108,7 +147,13 @@ class Worker {
     })
     this.#child = child
     const began = performance.now()
-    this.send({ what: 'begin', settings: this.#doors.found(settings), maxAgeMs, rules: rules() })
+    this.send({
+      what: 'begin',
+      settings: this.#doors.found(settings),
+      workers: this.#workers,
+      maxAgeMs,
+      rules: rules(),
+    })
     const silence = reputation.announce((news) => this.send({ what: 'news', news }))
     child.on('message', (message: FromWorker) => this.#hear(message))
     child.on('error', () => {})
@@ -116,15 +161,17 @@ class Worker {
       silence()
       this.counts = undefined
       this.#child = undefined
-      this.#doors.gone(this.#number)
+      this.isNew = true
+      for (const census of [this.census.primary, this.census.backup]) census.gone(this.number)
+      this.#doors.gone(this.number)
       if (this.#ending) return this.#ended()
       if (performance.now() - began > AGAIN_MS.long) this.#pauseMs = AGAIN_MS.first
       const how = signal ? `by ${signal}` : `with exit code ${code}`
-      crew({ what: 'ended', worker: this.#number, how, againMs: this.#pauseMs })
+      crew({ what: 'ended', worker: this.number, how, againMs: this.#pauseMs })
       this.#timer = setTimeout(() => this.start(), this.#pauseMs)
       this.#pauseMs = Math.min(this.#pauseMs * 2, AGAIN_MS.most)
     })
-    if (child.pid !== undefined) crew({ what: 'began', worker: this.#number, pid: child.pid })
+    if (child.pid !== undefined) crew({ what: 'began', worker: this.number, pid: child.pid })
   }
 
   send(message: ToWorker): void {
@@ -145,19 +192,22 @@ class Worker {
   }
 
   #hear(message: FromWorker): void {
-    const { witness, tell, lost } = this.#options
+    const { witness, tell, lost, pressed } = this.#options
     switch (message.what) {
       case 'ready':
         return this.#settle()
       case 'door':
-        return this.#doors.hear(this.#number, message.it)
+        return this.#doors.hear(this.number, message.it)
       case 'events': {
         const { batch, events } = message
         return void Promise.all(events.map(witness)).then(() => this.send({ what: 'written', batch }))
       }
       case 'report':
         this.counts = message.counts
+        this.census.primary.hear(this.number, message.shares.primary)
+        this.census.backup.hear(this.number, message.shares.backup)
         if (message.lost > 0) lost(message.lost)
+        if (message.pressed > 0) pressed(message.pressed)
         return message.told.forEach(tell)
       case 'ended':
         // Its exit follows; the channel is all that kept it.

@@ -9,12 +9,18 @@ import { Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Offers } from '../decoy/dialogue.ts'
 import { Decoy, type DecoyCounts, type DecoyHappening, type Regard, type Via } from '../decoy/listener.ts'
+import { Berths } from '../decoy/room.ts'
+import type { Report } from '../decoy/shares.ts'
 import type { Decide } from '../reputation/decision.ts'
 import { readCertificate } from './certificate.ts'
+import { connectionsPossible } from './open-files.ts'
 import { type Address, type Settings, spellAddress } from './settings.ts'
 import { type Door, type DoorHappening, openDoor, tcp } from './sockets.ts'
 
 const DECOY_ROLES = ['primary', 'backup'] as const
+/** How often memory is looked at. */
+const BEAT_MS = 1000
+
 type DecoyRole = (typeof DECOY_ROLES)[number]
 
 export type DecoysOptions = {
@@ -24,8 +30,12 @@ export type DecoysOptions = {
   readonly witness: Witness
   readonly tell: (happening: DecoyHappening) => void
   readonly door: (happening: DoorHappening) => void
-  /** Other processes listen on the same addresses. */
-  readonly shared?: boolean | undefined
+  /** Is the real MX known to be away? */
+  readonly outage?: (() => boolean) | undefined
+  /** So many processes listen on the same addresses. */
+  readonly workers?: number | undefined
+  /** The process has more memory than it may, and so many held connections were let go. */
+  readonly pressed: (shed: number) => void
   readonly now: () => number
 }
 
@@ -39,13 +49,27 @@ export type Decoys = {
   readonly close: () => Promise<void>
 }
 
+/** To and from the other processes that share them. */
+export type Shared = {
+  readonly reports: () => Record<DecoyRole, Report>
+  readonly hear: (news: Record<DecoyRole, Report>) => void
+}
+
 /** Settles when each door has been tried once. */
-export async function openDecoys(options: DecoysOptions): Promise<Decoys> {
+export async function openDecoys(options: DecoysOptions): Promise<Decoys & Shared> {
   const { settings, rules, decide, witness, tell, now } = options
   const doors: Door[] = []
+  const berths = new Berths({
+    files: connectionsPossible(),
+    memoryBytes: settings.limits['max-megabytes'] * 1024 * 1024,
+    rss: () => process.memoryUsage.rss(),
+  })
   const make = (role: DecoyRole) =>
     new Decoy({
       ...optionsOf(role, settings),
+      berths,
+      workers: options.workers,
+      outage: options.outage,
       regard: regardOf(role, decide),
       protects: (domain) => rules().protects(domain),
       isTrap: (address) => rules().isTrap(address),
@@ -57,17 +81,26 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys> {
   for (const { name, address, via, roles } of decoyDoors(settings)) {
     const sharers = roles.map((role) => decoys[role])
     const server = (sharers[0] as Decoy).server(via, via === 'direct' ? ownersOf(sharers, settings) : undefined)
-    doors.push(await openDoor(name, address, tcp(server, options.shared), options.door))
+    doors.push(await openDoor(name, address, tcp(server, options.workers !== undefined), options.door))
   }
   const reconsider = () => {
     for (const role of DECOY_ROLES) decoys[role].reconsider()
   }
+  const beat = setInterval(() => {
+    const shed = berths.beat()
+    if (shed > 0) options.pressed(shed)
+  }, BEAT_MS).unref()
   return {
     doors,
     counts: () => ({ primary: decoys.primary.counts(), backup: decoys.backup.counts() }),
+    reports: () => ({ primary: decoys.primary.report(), backup: decoys.backup.report() }),
+    hear(news) {
+      for (const role of DECOY_ROLES) decoys[role].hear(news[role])
+    },
     reconsider,
     rulesChanged: reconsider,
     async close() {
+      clearInterval(beat)
       for (const door of doors) door.giveUp()
       await Promise.all(DECOY_ROLES.map((role) => decoys[role].close()))
     },

@@ -26,6 +26,7 @@ import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
 import { type Settings, spellAddress, type Where } from './settings.ts'
 import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
+import { fileRoom } from './open-files.ts'
 import { controlSocket, lockState, SOCKET_PATH_MAX } from './state.ts'
 import type { StatusView } from './status.ts'
 import { type Tell, teller } from './telling.ts'
@@ -139,6 +140,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const onHangUp = () => void reload().catch((error: Error) => tell.trouble('reload', error))
   process.on('SIGHUP', onHangUp)
 
+  const room = fileRoom(settings.decoys.limits.connections, 2, Math.max(1, settings.decoys.workers))
   const status = (): StatusView => ({
     version,
     pid: process.pid,
@@ -158,6 +160,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       error: error ?? null,
     })),
     held: { primary: decoys?.counts().primary.connections ?? 0, backup: decoys?.counts().backup.connections ?? 0 },
+    room,
     workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, pids: crew?.pids() ?? [] },
     reputation: reputation.state(),
     witness: witnessSentence(settings),
@@ -193,7 +196,8 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
 
   if (parts.has('decoys')) {
     const { workers } = settings.decoys
-    const common = { settings: settings.decoys, witness, door: tell.door }
+    if (room.possible < room.wanted) tell.crowded(room)
+    const common = { settings: settings.decoys, witness, door: tell.door, pressed: tell.pressed }
     if (workers > 0) {
       crew = await startCrew(workers, {
         ...common,

@@ -134,9 +134,15 @@ export const settingsSchema = z
           .prefault('brisk'),
         limits: z
           .strictObject({
-            connections: z.int().min(1).max(1_000_000).default(10_000).describe('Held at once, by each decoy'),
+            connections: z.int().min(1).max(1_000_000).default(8000).describe('Held at once, by each decoy'),
             'per-network': z.int().min(1).max(1_000_000).default(200).describe('Of these, from one /24 or /48'),
             'per-client': z.int().min(1).max(1_000_000).default(100).describe('Of these, from one client'),
+            'max-megabytes': z
+              .int()
+              .min(128)
+              .max(1_000_000)
+              .default(2048)
+              .describe('Memory of one process; held connections are let go beyond it'),
             dialogue: span('5m').describe('Longest dialogue with a stranger'),
             tarpit: span('1h').describe('Longest hold of a known offender'),
             'proxy-header': span('5s').describe('How long a peer in proxy-from may take for its PROXY header'),

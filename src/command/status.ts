@@ -28,6 +28,8 @@ export type StatusView = {
     readonly error: string | null
   }[]
   readonly held: { readonly primary: number; readonly backup: number }
+  /** Connections at the decoys: what the open-file limit allows, and what the settings ask for. */
+  readonly room: { readonly possible: number; readonly wanted: number }
   /** Processes that the decoys have of their own. */
   readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly reputation: ReputationState
@@ -72,6 +74,10 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
   for (const why of ['standing', 'held', 'minute', 'network'] as const)
     if (view.reputation.governor[why] > 0)
       light.push(`governor: ${view.reputation.governor[why]} new listings wait: ${BOUNDS[why]}. See decoymx governor`)
+  if (view.room.possible < view.room.wanted)
+    light.push(
+      `the open-file limit allows ${view.room.possible} connections, the settings ask for ${view.room.wanted}: raise it (LimitNOFILE), have more decoys.workers, or lower decoys.limits.connections`,
+    )
   const missing = view.workers.wanted - view.workers.pids.length
   if (missing > 0) light.push(`${missing} of ${view.workers.wanted} workers are not running: the log says why`)
   if (view.kernel?.state === 'failed')

@@ -16,6 +16,7 @@ import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { CrewHappening } from './crew.ts'
+import type { FileRoom } from './open-files.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 
 export type Tell = ReturnType<typeof teller>
@@ -23,6 +24,7 @@ export type Tell = ReturnType<typeof teller>
 export function teller(log: Log, metrics: Metrics, now: () => number) {
   let unreachable = false
   const misreadings = seldom(now)
+  const presses = seldom(now)
 
   const answered = (asker: 'policy' | 'dnsbl', { effect, verdict, doubt }: Decision) => {
     metrics.answers.inc({ asker, answer: effect })
@@ -64,6 +66,20 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
       if (it.what === 'began') return log.info({ pid: it.pid }, `worker ${it.worker}: began`)
       metrics.workerEnds.inc()
       log.error({ againMs: it.againMs }, `worker ${it.worker}: ended ${it.how}; it is started again`)
+    },
+
+    /** The open-file limit allows fewer connections than the settings ask for. */
+    crowded: ({ possible, wanted }: FileRoom): void => {
+      log.warn(
+        `decoys: the open-file limit allows ${possible} connections, the settings ask for ${wanted}; beyond it the longest held are let go`,
+      )
+    },
+
+    /** A process of the decoys had more memory than it may. */
+    pressed: (shed: number): void => {
+      metrics.pressed.inc(shed)
+      const leftOut = presses('memory')
+      if (leftOut !== undefined) log.warn({ shed }, 'decoys: memory is short; held connections are let go')
     },
 
     /** Events that a worker could not hand over in time. */

@@ -10,7 +10,7 @@ import { readRules, type Rules } from '../core/rules.ts'
 import { Gathering } from '../decoy/gathering.ts'
 import { openCopy } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
-import type { Begin, FromWorker, ToWorker } from './crew-channel.ts'
+import type { Begin, FromWorker, Shares, ToWorker } from './crew-channel.ts'
 import { openDecoys } from './decoys.ts'
 
 /** Events on their way to the disk; beyond it they are refused and counted, so that a dead disk costs no memory. */
@@ -31,12 +31,17 @@ async function work(begin: Begin): Promise<void> {
   let take: Parameters<Parameters<typeof openCopy>[1]>[0] = () => {}
   let reconsider = () => {}
   let end = async () => {}
+  let hear: (news: Shares) => void = () => {}
+  let [outage, pressed] = [false, 0]
   process.on('message', (message: ToWorker) => {
     if (message.what === 'news') take(message.news)
     else if (message.what === 'written') evidence.written(message.batch)
     else if (message.what === 'rules') {
       rules = rulesOf(message.rules)
       reconsider()
+    } else if (message.what === 'beat') {
+      outage = message.outage
+      hear(message.shares)
     } else if (message.what === 'end') void end()
   })
 
@@ -51,12 +56,17 @@ async function work(begin: Begin): Promise<void> {
     witness: evidence.witness,
     tell: (it) => gathering.tell(it),
     door: (it) => say({ what: 'door', it }),
-    shared: true,
+    workers: begin.workers,
+    outage: () => outage,
+    pressed: (shed) => (pressed += shed),
     now: Date.now,
   })
-  reconsider = decoys.reconsider
-  const report = () =>
-    say({ what: 'report', counts: decoys.counts(), told: gathering.take(), lost: evidence.takeLost() })
+  ;({ reconsider, hear } = decoys)
+  const report = () => {
+    const told = gathering.take()
+    say({ what: 'report', counts: decoys.counts(), shares: decoys.reports(), told, lost: evidence.takeLost(), pressed })
+    pressed = 0
+  }
   setInterval(report, REPORT_MS)
   end = async () => {
     await decoys.close()

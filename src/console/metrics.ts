@@ -26,6 +26,7 @@ export type Levels = {
     readonly governor: Record<(typeof BOUNDS)[number], number>
   }
   readonly realMx: { readonly outcome: string } | null
+  readonly room: { readonly possible: number; readonly wanted: number }
   readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly kernel: {
     readonly state: 'on' | 'off' | 'failed'
@@ -82,6 +83,7 @@ export function createMetrics(version: string) {
       reason: ['total', 'network', 'client', 'address', 'peer', 'proxy-header', 'proxy-silence', 'gone'],
     }),
     decoyFaults: counter('decoy_faults_total', 'Errors without a name in the SMTP library', { role: DECOYS }),
+    pressed: counter('memory_shed_total', 'Held connections that were let go because memory was short', {}),
     workerEnds: counter('worker_ends_total', 'Workers that ended by themselves, and were started again', {}),
     evidence: evidenceCounter(registers),
     waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', {
@@ -194,6 +196,12 @@ export function createMetrics(version: string) {
         for (const word of WORDS) this.set({ by, word }, rulings?.[by][word] ?? 0)
     },
   })
+  gauge(
+    'connections_possible',
+    'Connections at the decoys that the open-file limit allows',
+    ({ room }) => room.possible,
+  )
+  gauge('connections_wanted', 'Connections at the decoys that the settings ask for', ({ room }) => room.wanted)
   gauge('workers_missing', 'Workers that should run and do not', ({ workers }) => workers.wanted - workers.pids.length)
   gauge(
     'listeners_shut',

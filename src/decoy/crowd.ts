@@ -32,6 +32,8 @@ export type Visit = {
   readonly openedAt: number
   endsAt: number
   outcome: Outcome
+  /** It counts among those who are here; and it is held. */
+  here: boolean
   held: boolean
   /** What the tarpit remembers of it: which text it is told, how far, and the line that it is sending. */
   text: number
@@ -72,6 +74,12 @@ export class Crowd {
   #largest = 0
   #size = 0
   #held = 0
+  readonly #note: ((key: Who, here: number, isNetwork: boolean) => void) | undefined
+
+  /** `note` hears of every count that has changed: of a client, or of a network by its name. */
+  constructor(note?: (key: Who, here: number, isNetwork: boolean) => void) {
+    this.#note = note
+  }
 
   /** All that are here, and how many of them are held. */
   get size(): number {
@@ -97,7 +105,10 @@ export class Crowd {
     }
     network.here++
     this.#size++
-    this.#clients.set(who, (this.#clients.get(who) ?? 0) + 1)
+    const ofClient = this.ofClient(who) + 1
+    this.#clients.set(who, ofClient)
+    this.#note?.(who, ofClient, false)
+    this.#note?.(name, network.here, true)
     return {
       socket,
       who,
@@ -105,6 +116,7 @@ export class Crowd {
       openedAt: now,
       endsAt: now,
       outcome: 'reset',
+      here: true,
       held: false,
       text: 0,
       turn: 0,
@@ -117,8 +129,10 @@ export class Crowd {
     }
   }
 
-  /** It is gone. */
+  /** It is gone, or as good as gone: who is being reset takes no room any more. */
   leave(visit: Visit): void {
+    if (!visit.here) return
+    visit.here = false
     this.release(visit)
     const { network, who } = visit
     this.#size--
@@ -126,6 +140,8 @@ export class Crowd {
     const others = this.ofClient(who) - 1
     if (others > 0) this.#clients.set(who, others)
     else this.#clients.delete(who)
+    this.#note?.(who, others, false)
+    this.#note?.(network.name, network.here, true)
   }
 
   /** From now on it may have to make room for others. */
@@ -157,9 +173,15 @@ export class Crowd {
     return undefined
   }
 
-  /** The longest held of this network. */
-  firstToGoOf(name: string): Visit | undefined {
-    return this.#networks.get(name)?.oldest
+  /** The longest held of this network, or of this client, whose network is searched. */
+  firstToGoOf(key: Who): Visit | undefined {
+    const network = this.#networks.get(String(key))
+    if (network) return network.oldest
+    // A network by its name that nobody is here from is no client's key either.
+    if (typeof key === 'string' && !key.endsWith('/64')) return undefined
+    let visit = this.#networks.get(clientOfWho(key).network)?.oldest
+    while (visit && visit.who !== key) visit = visit.newer
+    return visit
   }
 
   #resize(network: Network, held: number): void {

@@ -18,11 +18,13 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
-import { Crowd, type Outcome, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
+import { type Crowd, type Outcome, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
 import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts'
 import type { Sighting } from './manners.ts'
 import { readProxyHeader, spellPlace } from './proxy.ts'
 import { type Merged, Sightings } from './sightings.ts'
+import { type Berths, boundless, Room } from './room.ts'
+import type { Report } from './shares.ts'
 import { setVisit, Tarpit, visitOf } from './tarpit.ts'
 import type { Pace } from './wire.ts'
 
@@ -84,6 +86,9 @@ export type DecoyOptions = {
   readonly isTrap: (address: string) => boolean
   /** Is the real MX known to take no mail now? Without it never. */
   readonly outage?: (() => boolean) | undefined
+  /** What the process can hold of all its decoys; and among how many processes this decoy is shared. */
+  readonly berths?: Berths | undefined
+  readonly workers?: number | undefined
   readonly witness: Witness
   readonly tell: (happening: DecoyHappening) => void
   readonly now: () => Instant
@@ -99,8 +104,6 @@ export type DecoyCounts = {
 
 /** Who was told 421 and does not close its side within this time is reset. */
 const LATER_MS = 5000
-/** Of all room, what offenders may have. */
-const HELD_SHARE = 0.9
 /** Contacts of one client in a minute that are told each by itself. */
 const CONTACTS_TOLD = 100
 /** How often it is looked whose sightings are to be told. */
@@ -111,7 +114,8 @@ export class Decoy {
   readonly #options: DecoyOptions
   readonly #servers = new Set<Server>()
   readonly #waiting = new Set<Socket>()
-  readonly #crowd = new Crowd()
+  readonly #room: Room
+  readonly #crowd: Crowd
   readonly #sightings = new Sightings()
   readonly #tarpit: Tarpit
   /** Those that no one holds: dialogues, mostly. */
@@ -127,6 +131,8 @@ export class Decoy {
   constructor(options: DecoyOptions) {
     this.role = options.role
     this.#options = options
+    this.#room = new Room(options.limits, options.berths ?? boundless(), options.workers)
+    this.#crowd = this.#room.crowd
     this.#tarpit = new Tarpit({
       name: options.name,
       dripMs: options.pace.dripMs,
@@ -135,6 +141,7 @@ export class Decoy {
       now: monotonic,
       keeps: (who: Who) => options.regard(clientOfWho(who)) !== 'stranger',
     })
+    this.#room.sheds(this.#tarpit)
     this.#converse = dialogues({
       name: options.name,
       pace: options.pace,
@@ -176,6 +183,14 @@ export class Decoy {
     this.#tarpit.reconsider()
   }
 
+  /** To and from the other processes that share this decoy. */
+  report(): Report {
+    return this.#room.report()
+  }
+  hear(news: Report): void {
+    this.#room.hear(news, monotonic())
+  }
+
   /** Takes nobody in any more and resets everyone; settled when all are gone. */
   async close(): Promise<void> {
     this.#closed = true
@@ -200,12 +215,14 @@ export class Decoy {
   #awaitHeader(socket: Socket, proxy: Client): void {
     const { limits } = this.#options
     if (!this.#options.proxyFrom.find(proxy)) return this.#refuse(socket, 'peer')
-    if (!this.#hasRoom()) return this.#refuse(socket, 'total')
+    if (!this.#room.hasRoom()) return this.#refuse(socket, 'total')
     this.#waiting.add(socket)
+    this.#room.waiting++
     let seen: Buffer = EMPTY
     const settle = () => {
       clearTimeout(timer)
       this.#waiting.delete(socket)
+      this.#room.waiting--
       socket.off('data', hear).off('end', miss).off('close', miss).pause()
     }
     const misread = (reason: 'proxy-header' | 'proxy-silence', because: string) => {
@@ -239,7 +256,7 @@ export class Decoy {
     const regarded = regard(client)
     const who = whoOf(client)
     const offends = regarded === 'offender'
-    const refusal = this.#refusalOf(client, who, offends)
+    const refusal = this.#room.refusalOf(client, who, offends)
     if (refusal) {
       this.#contact(client, offends ? 0 : 1, undefined)
       return this.#refuse(socket, refusal)
@@ -270,20 +287,6 @@ export class Decoy {
       visit.outcome = 'held'
       this.#tarpit.hold(visit, 'silent', limits.suspectHoldMs)
     } else socket.resetAndDestroy()
-  }
-
-  #refusalOf(client: Client, who: Who, offends: boolean): Refusal | undefined {
-    const { connections, perNetwork, perClient } = this.#options.limits
-    if (this.#crowd.ofClient(who) >= perClient) return 'client'
-    if (this.#crowd.ofNetwork(client.network) >= perNetwork) return 'network'
-    if (offends && this.#crowd.held >= Math.ceil(connections * HELD_SHARE))
-      return this.#tarpit.shed() ? undefined : 'total'
-    return this.#hasRoom() ? undefined : 'total'
-  }
-
-  /** Room for one more, if need be at the cost of one that is held. */
-  #hasRoom(): boolean {
-    return this.#crowd.size + this.#waiting.size < this.#options.limits.connections || this.#tarpit.shed()
   }
 
   /** Told at once, so many a minute of one client; the others are told together. */

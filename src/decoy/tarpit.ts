@@ -102,9 +102,19 @@ export class Tarpit {
     return true
   }
 
+  /** Lets so many of this client or network go, as far as there are. */
+  shedOf(key: Who, many: number): void {
+    for (let gone = 0; gone < many; gone++) {
+      const visit = this.#options.crowd.firstToGoOf(key)
+      if (!visit) return
+      this.letGo(visit, 'shed')
+    }
+  }
+
   letGo(visit: Visit, outcome: Outcome): void {
     const { socket } = visit
     this.gone(visit)
+    this.#options.crowd.leave(visit)
     visit.outcome = outcome
     socket?.resetAndDestroy()
   }

@@ -16,6 +16,7 @@ const LEVELS: Levels = {
   realMx: { outcome: 'down' },
   kernel: { state: 'on', suspects: { 4: 2, 6: 1 }, networks: { 4: 1, 6: 0 } },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
+  room: { possible: 19_744, wanted: 16_000 },
   workers: { wanted: 2, pids: [101, 102] },
 }
 

@@ -15,6 +15,7 @@ import { type Appliance, startAppliance } from './appliance.ts'
 const ANY = ['127.0.0.1:0']
 const DECOYS = {
   workers: 2,
+  limits: { 'per-client': 24 },
   pace: { greeting: '100ms', reply: '0ms', byte: '0ms', drip: '100ms' },
   primary: { listen: ANY, proxy: ANY },
   backup: { listen: ANY, proxy: ANY },
@@ -88,6 +89,18 @@ describe('two workers', () => {
     await writeFile(rules, sound)
     appliance.signal('SIGHUP')
     await until(async () => (await outcome()) === 'held')
+  })
+
+  test('a cap is one cap for both', async () => {
+    expect((await appliance.decoymx('block', '203.0.113.50')).code).toBe(0)
+    const visitors = Array.from({ length: 80 }, () => visit('backup decoy, PROXY', '203.0.113.50'))
+    const kept = () => visitors.filter(({ socket }) => !socket.destroyed)
+    await until(() => Promise.resolve(kept().length <= 24))
+    expect((await statusOf()).held.backup).toBe(kept().length)
+    // It is not overdone: each worker lets its part go, rounded up, and looks again.
+    expect(kept().length).toBeGreaterThanOrEqual(20)
+    for (const { socket } of visitors) socket.destroy()
+    await until(async () => (await statusOf()).held.backup === 0)
   })
 
   test('one that dies is told and replaced; the other serves meanwhile', async () => {

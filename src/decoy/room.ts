@@ -1,0 +1,126 @@
+/**
+ * Is there room for one more? Every cap in one place: of one client, of one network, of one decoy, and of the process.
+ *
+ * Offenders have nine tenths of a decoy's room; whoever is unknown has the rest for itself, and takes the place of a held
+ * one when even that is full. A process has room for as many connections as it may open files, less those that it needs
+ * for everything else, and for as much memory as it was given: nearer to either, the held go, in their order, so that no
+ * client is ever lost to "too many open files". What other workers hold counts, too (shares.ts).
+ */
+import type { Client } from '../core/client.ts'
+import { Crowd, type Who } from './crowd.ts'
+import { type Caps, type Key, type Report, Share } from './shares.ts'
+import type { Tarpit } from './tarpit.ts'
+
+/** Of all room, what offenders may have. */
+const HELD_SHARE = 0.9
+/** Of those who are held, how many go at one beat for want of memory: what they leave is given back slowly. */
+const MEMORY_SHARE = 0.02
+
+export class Room {
+  readonly crowd: Crowd
+  readonly #caps: Caps
+  readonly #share: Share
+  readonly #berths: Berths
+  #tarpit: Pick<Tarpit, 'shed' | 'shedOf'> | undefined
+  /** Connections that are not in the crowd yet: their PROXY header is awaited. */
+  waiting = 0
+
+  constructor(caps: Caps, berths: Berths, workers = 1) {
+    this.#caps = caps
+    this.#share = new Share(workers, caps)
+    this.#berths = berths
+    this.crowd = new Crowd(workers > 1 ? (key, here, isNetwork) => this.#share.note(key, here, isNetwork) : undefined)
+    berths.enrol(this)
+  }
+
+  /** Who can let one go. */
+  sheds(tarpit: Pick<Tarpit, 'shed' | 'shedOf'>): void {
+    this.#tarpit = tarpit
+  }
+
+  get size(): number {
+    return this.crowd.size + this.waiting
+  }
+
+  refusalOf(client: Client, who: Who, offends: boolean): 'client' | 'network' | 'total' | undefined {
+    const { connections, perNetwork, perClient } = this.#caps
+    const { network } = client
+    if (this.crowd.ofClient(who) + this.#share.elsewhere(who) >= perClient) return 'client'
+    if (this.crowd.ofNetwork(network) + this.#share.elsewhere(network) >= perNetwork) return 'network'
+    if (offends && this.crowd.held + this.#share.connections >= Math.ceil(connections * HELD_SHARE) && !this.shed())
+      return 'total'
+    return this.hasRoom() ? undefined : 'total'
+  }
+
+  /** Room for one more, if need be at the cost of one that is held. */
+  hasRoom(): boolean {
+    if (this.size + this.#share.connections >= this.#caps.connections && !this.shed()) return false
+    return this.#berths.hasRoom()
+  }
+
+  shed(): boolean {
+    return this.#tarpit?.shed() ?? false
+  }
+
+  report(): Report {
+    return this.#share.report(this.size)
+  }
+
+  /** What the other workers have; our part of what is too many goes. `now` is of a clock that never jumps. */
+  hear(news: Report, now: number): void {
+    const { crowd } = this
+    const here = (key: Key) => crowd.ofClient(key) || crowd.ofNetwork(String(key))
+    this.#share.hear(news, here)
+    for (const key of new Set([...news.keys.map(([changed]) => changed), ...this.#share.excessive])) {
+      const inNetwork = crowd.ofNetwork(String(key))
+      const [count, cap] =
+        inNetwork > 0 ? [inNetwork, this.#caps.perNetwork] : [crowd.ofClient(key), this.#caps.perClient]
+      this.#tarpit?.shedOf(key, this.#share.excess(key, count, cap, now))
+    }
+    for (let go = this.#share.excessInAll(this.size, this.#caps.connections, now); go > 0 && this.shed();) go--
+  }
+}
+
+export type BerthLimits = {
+  /** Connections that the open-file limit allows. */
+  readonly files: number
+  readonly memoryBytes: number
+  /** What the process has of memory now. */
+  readonly rss: () => number
+}
+
+/** What one process can hold, whatever the settings ask for: for all its decoys together. */
+export class Berths {
+  readonly #limits: BerthLimits
+  readonly #rooms: Room[] = []
+
+  constructor(limits: BerthLimits) {
+    this.#limits = limits
+  }
+
+  enrol(room: Room): void {
+    this.#rooms.push(room)
+  }
+
+  hasRoom(): boolean {
+    return this.#rooms.reduce((sum, room) => sum + room.size, 0) < this.#limits.files || this.#fullest().shed()
+  }
+
+  /** To be called every second. Gives how many had to go for want of memory. */
+  beat(): number {
+    if (this.#limits.rss() <= this.#limits.memoryBytes) return 0
+    const held = this.#rooms.reduce((sum, { crowd }) => sum + crowd.held, 0)
+    let gone = 0
+    for (const many = Math.ceil(held * MEMORY_SHARE); gone < many && this.#fullest().shed();) gone++
+    return gone
+  }
+
+  #fullest(): Room {
+    return this.#rooms.reduce((most, room) => (room.crowd.held > most.crowd.held ? room : most))
+  }
+}
+
+/** No limit but the settings'. */
+export function boundless(): Berths {
+  return new Berths({ files: Infinity, memoryBytes: Infinity, rss: () => 0 })
+}
