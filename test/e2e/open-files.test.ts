@@ -9,40 +9,49 @@ const FILES = 200
 const POSSIBLE = 150
 const FLOOD = 400
 
-test('a flood beyond the open-file limit: the held go in their order, a stranger gets its dialogue, askers their answers', async () => {
-  const appliance = await startAppliance({ launch: ['prlimit', `--nofile=${FILES}`] })
-  onTestFinished(() => appliance.clear())
-  const statusOf = async () => JSON.parse((await appliance.decoymx('status', '--json')).stdout) as StatusView
-  expect((await statusOf()).room).toEqual({ possible: POSSIBLE, wanted: 16_000 })
-  expect((await appliance.decoymx('status')).stdout).toContain(`the open-file limit allows ${POSSIBLE} connections`)
-  expect(appliance.said()).toContain(`the open-file limit allows ${POSSIBLE} connections, the settings ask for 16000`)
+test(
+  'a flood beyond the open-file limit: the held go in their order, a stranger gets its dialogue, askers their answers',
+  { timeout: 60_000 },
+  async () => {
+    const appliance = await startAppliance({ launch: ['prlimit', `--nofile=${FILES}`] })
+    onTestFinished(() => appliance.clear())
+    const fetchOf = async (path: string) => {
+      const { host, port } = appliance.door('HTTP')
+      return await (await fetch(`http://${host}:${port}${path}`)).text()
+    }
+    const statusOf = async () => JSON.parse(await fetchOf('/api/v1/status')) as StatusView
+    expect((await statusOf()).room).toEqual({ possible: POSSIBLE, wanted: 16_000 })
+    expect((await appliance.decoymx('status')).stdout).toContain(`the open-file limit allows ${POSSIBLE} connections`)
+    expect(appliance.said()).toContain(`the open-file limit allows ${POSSIBLE} connections, the settings ask for 16000`)
 
-  expect((await appliance.decoymx('block', '203.0.113.0/24')).code).toBe(0)
-  const visit = (ip: string) => {
-    const { host, port } = appliance.door('backup decoy, PROXY')
-    const visitor = new Visitor(connect({ host, port, allowHalfOpen: true }))
-    onTestFinished(() => void visitor.socket.destroy())
-    visitor.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\n`)
-    return visitor
-  }
-  // All at once, and as many again when the first are held.
-  for (const wave of [0, 1]) {
-    const flood = Array.from({ length: FLOOD / 2 }, (_, i) => visit(`203.0.113.${wave * 100 + (i % 100)}`))
-    await Promise.all(flood.map((visitor) => Promise.race([visitor.hears(4), visitor.ended])))
-  }
-  expect((await statusOf()).held.backup).toBeGreaterThan(POSSIBLE - 20)
-  expect((await statusOf()).held.backup).toBeLessThanOrEqual(POSSIBLE)
+    expect((await appliance.decoymx('block', '203.0.113.0/24')).code).toBe(0)
+    const visit = (ip: string) => {
+      const { host, port } = appliance.door('backup decoy, PROXY')
+      const visitor = new Visitor(connect({ host, port, allowHalfOpen: true }))
+      onTestFinished(() => void visitor.socket.destroy())
+      visitor.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\n`)
+      return visitor
+    }
+    // All at once, and as many again when the first are held.
+    for (const wave of [0, 1]) {
+      const flood = Array.from({ length: FLOOD / 2 }, (_, i) => visit(`203.0.113.${wave * 100 + (i % 100)}`))
+      await Promise.all(flood.map((visitor) => Promise.race([visitor.hears(4), visitor.ended])))
+    }
+    expect((await statusOf()).held.backup).toBeGreaterThan(POSSIBLE - 20)
+    expect((await statusOf()).held.backup).toBeLessThanOrEqual(POSSIBLE)
 
-  const replies = await visit('198.51.100.1').walk(...HONEST)
-  expect(replies.map((reply) => reply?.slice(0, 3))).toEqual(['220', '250', '250', '451', '221'])
-  const asker = connect(appliance.door('policy'))
-  asker.end('request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=198.51.100.1\n\n')
-  let answer = ''
-  for await (const chunk of asker) answer += String(chunk)
-  expect(answer).toMatch(/^action=DUNNO/)
-  const { host, port } = appliance.door('HTTP')
-  const metrics = await (await fetch(`http://${host}:${port}/metrics`)).text()
-  expect(metrics).toContain(`decoymx_connections_possible ${POSSIBLE}`)
-  expect(Number(/decoymx_sessions_total\{role="backup",outcome="shed"\} (\d+)/.exec(metrics)?.[1])).toBeGreaterThan(200)
-  expect(appliance.said()).not.toMatch(/EMFILE|could not come in/)
-})
+    const replies = await visit('198.51.100.1').walk(...HONEST)
+    expect(replies.map((reply) => reply?.slice(0, 3))).toEqual(['220', '250', '250', '451', '221'])
+    const asker = connect(appliance.door('policy'))
+    asker.end('request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=198.51.100.1\n\n')
+    let answer = ''
+    for await (const chunk of asker) answer += String(chunk)
+    expect(answer).toMatch(/^action=DUNNO/)
+    const metrics = await fetchOf('/metrics')
+    expect(metrics).toContain(`decoymx_connections_possible ${POSSIBLE}`)
+    expect(Number(/decoymx_sessions_total\{role="backup",outcome="shed"\} (\d+)/.exec(metrics)?.[1])).toBeGreaterThan(
+      200,
+    )
+    expect(appliance.said()).not.toMatch(/EMFILE|could not come in/)
+  },
+)

@@ -21,7 +21,7 @@ const DECOYS = {
   backup: { listen: ANY, proxy: ANY },
 }
 
-describe('two workers', () => {
+describe('two workers', { timeout: 60_000 }, () => {
   let appliance: Appliance
   let place: string
   let rules: string
@@ -42,7 +42,8 @@ describe('two workers', () => {
     visitor.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\n${early}`)
     return visitor
   }
-  const statusOf = async () => JSON.parse((await appliance.decoymx('status', '--json')).stdout) as StatusView
+  const statusOf = async () =>
+    (await fetchOf(appliance, '/api/v1/status').then((text) => JSON.parse(text))) as StatusView
   const pids = async () => (await statusOf()).workers.pids
 
   test('both run, share each address, and status says so', async () => {
@@ -57,7 +58,7 @@ describe('two workers', () => {
     expect((await bot.walk('MAIL FROM:<x@bot.example>', TO_RCPT[2])).at(-1)).toMatch(/^(250|451) /)
     await bot.ask('RSET')
     bot.socket.destroy()
-    await until(async () => (await appliance.decoymx('why', '203.0.113.9')).code === 11)
+    await until(async () => /"verdict":"block"/.test(await fetchOf(appliance, '/api/v1/clients/203.0.113.9')))
     // Many connections, dealt out to both: none of them gets a dialogue.
     const visitors = Array.from({ length: 20 }, () => visit('backup decoy, PROXY', '203.0.113.9'))
     await Promise.all(visitors.map((visitor) => visitor.hears(8)))
@@ -141,9 +142,13 @@ describe('two workers', () => {
   })
 })
 
-async function metricsOf(appliance: Appliance): Promise<string> {
+async function fetchOf(appliance: Appliance, path: string): Promise<string> {
   const { host, port } = appliance.door('HTTP')
-  return await (await fetch(`http://${host}:${port}/metrics`)).text()
+  return await (await fetch(`http://${host}:${port}${path}`)).text()
+}
+
+function metricsOf(appliance: Appliance): Promise<string> {
+  return fetchOf(appliance, '/metrics')
 }
 
 function isRunning(pid: number): boolean {
