@@ -26,7 +26,8 @@ import {
 import { type Figure, progress, type Row, rowOf, type Table } from './table.ts'
 
 const CONNECTIONS = [16, 128, 512] as const
-const OPEN = 2000
+/** Many enough that what the space for young objects takes once counts for little in each. */
+const OPEN = 5000
 const ROUNDS = 3
 const ROUND_MS = 3000
 /** Code is fast only after it has run some thousand times. */

@@ -208,6 +208,8 @@ function queryOf(client: number, zone: string): Buffer {
 
 /** Connections being opened at the same time. */
 const OPENING = 64
+/** The same for dialogues, each of which waits 100 ms for its greeting. */
+const TALKING = 256
 
 const held = new Set<Socket>()
 let opened = 0
@@ -255,13 +257,14 @@ async function talkOn(job: TalkJob): Promise<Outcome> {
 async function openTalks(job: OpenTalksJob): Promise<Outcome> {
   const start = performance.now()
   const open = async () => {
-    while (held.size < job.upTo) {
+    while (opened < job.upTo) {
+      opened++
       const socket = await refused(job)
       held.add(socket)
       socket.on('close', () => held.delete(socket))
     }
   }
-  await Promise.all(Array.from({ length: OPENING }, open))
+  await Promise.all(Array.from({ length: TALKING }, open))
   return { ...NOTHING, held: held.size, ms: performance.now() - start }
 }
 
