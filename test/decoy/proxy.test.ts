@@ -157,6 +157,29 @@ describe('whatever comes', () => {
     )
   })
 
+  test('both versions say the same of the same connection, whatever TLVs follow', () => {
+    const port = fc.nat(65535)
+    const bytesOf = (ip: string) => Buffer.from(ip.split('.').map(Number))
+    fc.assert(
+      fc.property(
+        fc.ipV4(),
+        fc.ipV4(),
+        port,
+        port,
+        fc.uint8Array({ maxLength: 300 }),
+        (from, to, source, dest, tlvs) => {
+          const ports = Buffer.alloc(4)
+          ports.writeUInt16BE(source, 0)
+          ports.writeUInt16BE(dest, 2)
+          const first = told(`PROXY TCP4 ${from} ${to} ${source} ${dest}\r\nEHLO x`)
+          const second = v2(1, 0x11, Buffer.concat([bytesOf(from), bytesOf(to), ports, tlvs]))
+          expect(told(Buffer.concat([second, Buffer.from('EHLO x')]))).toEqual(first)
+          expect(first).toEqual({ ip: from, port: source, destination: `${to}:${dest}`, rest: 'EHLO x' })
+        },
+      ),
+    )
+  })
+
   test('bytes at random never throw, and never wait for more than a header can have', () => {
     const noise = fc.oneof(
       fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
