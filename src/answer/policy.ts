@@ -10,7 +10,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { LRUCache } from 'lru-cache'
-import { type Client, parseClient } from '../core/client.ts'
+import { type Client, neverListed, parseClient } from '../core/client.ts'
 import { type Instant, type Kind, printable, type Witness } from '../core/evidence.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
 
@@ -54,6 +54,8 @@ export type PolicyOptions = {
   readonly witness: Witness
   readonly now: () => Instant
   readonly tell: (happening: PolicyHappening) => void
+  /** Is this client, of which nothing stands, to be told "later" this once, for this message? See unlisting.ts. */
+  readonly defersOnce?: (client: Client, instance: string) => boolean
   readonly limits?: Partial<PolicyLimits>
 }
 
@@ -137,11 +139,18 @@ export class PolicyService {
     const client = parseClient(request.clientAddress)
     if (!client) return { request, line: 'DUNNO' }
     try {
-      const decision = this.#options.decide(client)
+      const decision = this.#unlisted(this.#options.decide(client), request)
       return { request, decision, line: policyLine(decision) }
     } catch (error) {
       return { request, line: 'DUNNO', error: String(error) }
     }
+  }
+
+  #unlisted(decision: Decision, { instance }: PolicyRequest): Decision {
+    const { defersOnce } = this.#options
+    if (decision.verdict !== 'clean' || decision.doubt !== undefined || neverListed(decision.client)) return decision
+    if (!defersOnce?.(decision.client, instance)) return decision
+    return { ...decision, verdict: 'defer', effect: 'defer', by: 'rules', because: NEW_HERE }
   }
 
   /** Tells what was answered, and that the client came to the real MX. */
@@ -176,6 +185,8 @@ type Answer = {
   readonly error?: string
 }
 
+const NEW_HERE = 'not known here yet: please come again in a few minutes, as a mail server does'
+
 /** Told by the word that stands, whatever the mode, so that a replay of an observing box tells the same. */
 const KIND_OF: Partial<Record<Decision['verdict'], Kind>> = { block: 'refused', defer: 'deferred' }
 
@@ -209,6 +220,8 @@ function whereOf({ serverAddress, serverPort }: PolicyRequest): string | undefin
 
 /** The attributes that we use; what was not given is empty. */
 export type PolicyRequest = {
+  /** The same for all recipients of one message; empty when not told. */
+  readonly instance: string
   readonly clientAddress: string
   readonly serverAddress: string
   readonly serverPort: string
@@ -235,6 +248,7 @@ export function requestReader(limits: Pick<PolicyLimits, 'lineBytes' | 'requestB
   let clientAddress = ''
   let serverAddress = ''
   let serverPort = ''
+  let instance = ''
 
   return (chunk) => {
     // One character for each byte: only ASCII is looked at.
@@ -254,8 +268,8 @@ export function requestReader(limits: Pick<PolicyLimits, 'lineBytes' | 'requestB
         keep(text, start, equals, end)
       } else {
         if (request !== 'smtpd_access_policy') return stop('foreign-request')
-        requests.push({ clientAddress, serverAddress, serverPort })
-        request = clientAddress = serverAddress = serverPort = ''
+        requests.push({ instance, clientAddress, serverAddress, serverPort })
+        request = instance = clientAddress = serverAddress = serverPort = ''
         size = 0
       }
       start = end + 1
@@ -270,11 +284,12 @@ export function requestReader(limits: Pick<PolicyLimits, 'lineBytes' | 'requestB
   /** Most names are told from the wanted ones by their length alone. */
   function keep(text: string, start: number, equals: number, end: number): void {
     const length = equals - start
-    if (length !== 7 && length !== 11 && length !== 14) return
+    if (length !== 7 && length !== 8 && length !== 11 && length !== 14) return
     const name = text.slice(start, equals)
     if (name === 'request') request = text.slice(equals + 1, end)
     else if (name === 'client_address') clientAddress = text.slice(equals + 1, end)
     else if (name === 'server_address') serverAddress = text.slice(equals + 1, end)
+    else if (name === 'instance') instance = text.slice(equals + 1, end)
     else if (name === 'server_port') serverPort = text.slice(equals + 1, end)
   }
 }

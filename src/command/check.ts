@@ -19,11 +19,34 @@ export type RulesReading =
   | { readonly ok: true; readonly rules: Rules; readonly text: RulesText }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
+/** What the rules ask for, and this host cannot do. */
+export function mistakesTogether(rules: Rules, { decoys }: Settings): Problem[] {
+  if (!rules.unlisting) return []
+  const { listen, proxy, kernel } = decoys.primary
+  const at = { file: rules.file, line: rules.unlisting.line, column: 1 }
+  if (listen.length + proxy.length === 0)
+    return [{ ...at, message: 'unlisting: nobody sees who tries the primary: decoys.primary has no addresses here' }]
+  if (kernel)
+    return [
+      {
+        ...at,
+        message:
+          'unlisting: with decoys.primary.kernel we hear of a try seconds after the sender has come to the real MX',
+        hint: 'every newcomer would be deferred: let the decoy itself refuse them, with kernel: false',
+      },
+    ]
+  return []
+}
+
 /** Reads both files as the daemon does. */
 export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
   const settings = readSettings(where.settings, env)
   const rules = readRulesFile(where.rules)
-  if (settings.ok && rules.ok) return { ok: true, settings: settings.settings, rules: rules.rules, text: rules.text }
+  if (settings.ok && rules.ok) {
+    const problems = mistakesTogether(rules.rules, settings.settings)
+    if (problems.length > 0) return { ok: false, problems }
+    return { ok: true, settings: settings.settings, rules: rules.rules, text: rules.text }
+  }
   return { ok: false, problems: [...(settings.ok ? [] : settings.problems), ...(rules.ok ? [] : rules.problems)] }
 }
 

@@ -6,21 +6,24 @@
  */
 import { chmodSync, rmSync } from 'node:fs'
 import type { Server } from 'node:net'
+import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { api, type ApiOptions } from '../answer/api.ts'
 import { Dnsbl } from '../answer/dnsbl.ts'
 import { PolicyService } from '../answer/policy.ts'
+import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
 import { createMetrics } from '../console/metrics.ts'
 import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
+import type { Client } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
 import { Kernel } from '../decoy/kernel.ts'
-import { openReputation } from '../reputation/reputation.ts'
+import { openReputation, recording } from '../reputation/reputation.ts'
 import { RealMx } from '../watch/real-mx.ts'
 import { takeSockets } from './activation.ts'
-import { type Checked, readAll, readRulesFile } from './check.ts'
+import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
@@ -115,7 +118,24 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       if (from === 'ledger' && it.what === 'changed') kernel?.changed((it.ruling ?? it.before)?.target ?? '')
     },
   })
-  const { witness, decide } = reputation
+  const { decide } = reputation
+  let unlisting: Unlisting | undefined
+  const witness: Witness = (event) => {
+    unlisting?.hear(event)
+    return reputation.witness(event)
+  }
+  /** Where the rules ask for it, and who tries the primary is seen here: strangers are known from the journal on. */
+  const beginUnlisting = () => {
+    if (!rules.unlisting || unlisting || !parts.has('policy') || !parts.has('decoys')) return
+    unlisting = new Unlisting()
+    const failed = (error: Error) => tell.trouble('unlisting', error)
+    unlisting.fill(recording(join(where.state, 'journal'))).catch(failed)
+  }
+  const defersOnce = (client: Client, instance: string): boolean => {
+    if (!rules.unlisting || rules.modes.defer !== 'enforce' || !unlisting) return false
+    const blind = doors.some(({ name, bound }) => name.startsWith('primary') && bound === undefined)
+    return !blind && unlisting.defers(client, instance, now())
+  }
   realMx =
     settings['real-mx'].greet.length > 0 && parts.has('decoys')
       ? witnessOf(settings, witness, now, tell.witness)
@@ -124,15 +144,16 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
 
   const reload = async (): Promise<readonly Problem[]> => {
     const read = readRulesFile(where.rules)
-    reloadProblems = read.ok ? [] : read.problems
-    if (!read.ok) {
-      tell.rules(rules, read.problems)
-      return read.problems
+    reloadProblems = read.ok ? mistakesTogether(read.rules, settings) : read.problems
+    if (!read.ok || reloadProblems.length > 0) {
+      tell.rules(rules, reloadProblems)
+      return reloadProblems
     }
     rules = read.rules
     text = read.text
     loadedAt = now()
     tell.rules(rules, [])
+    beginUnlisting()
     decoys?.rulesChanged()
     tell.rejudged(await reputation.rejudge())
     return []
@@ -225,7 +246,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     if (settings.decoys.primary.kernel) await atPrimary.on()
   }
   if (parts.has('policy')) {
-    const policy = new PolicyService({ decide, witness, now, tell: tell.policy })
+    const policy = new PolicyService({ decide, defersOnce, witness, now, tell: tell.policy })
     closers.push(() => policy.close())
     await open('policy', settings.policy.listen, () => tcp(policy.server()))
   }
@@ -261,6 +282,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     closers.push(() => closeServer(http))
     await open('HTTP', settings.http.listen, () => tcp(http))
   }
+  beginUnlisting()
   tell.ready(doors, rules)
 
   return {

@@ -57,6 +57,8 @@ export type Rules = {
   /** How long a decision stands at least once it is made. */
   readonly standsMs: Readonly<Record<Standing, number>>
   readonly credit: CreditTerms
+  /** The line that asks for it: strangers that never tried the primary are deferred once. */
+  readonly unlisting: { readonly line: number } | undefined
   /** How long a client is believed about what may have honest reasons after an operator has released it. */
   readonly releaseGraceMs: number
   readonly list: readonly Rule[]
@@ -198,6 +200,12 @@ export const rulesSchema = z
       .strictObject({ observe: window, defer: window, block: window })
       .describe('How long a decision stands at least, once made'),
     credit: creditSchema,
+    unlisting: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Tell a stranger that never tried the primary "later", once; Exim servers skip it and pay with a retry',
+      ),
     release: z
       .strictObject({
         grace: duration()
@@ -274,6 +282,7 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
       good: doc.credit.good,
       withinMs: doc.credit.within,
     },
+    unlisting: doc.unlisting ? { line: lineOf(['unlisting']) } : undefined,
     releaseGraceMs: doc.release.grace,
     list: doc.rules.map((rule, i) => ({
       name: rule.name,

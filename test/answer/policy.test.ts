@@ -197,10 +197,16 @@ describe('bytes to requests', () => {
   test('only the wanted attributes are kept, and of a value all behind the first =', () => {
     const more = { server_address: '192.0.2.25', server_port: '25', server_porta: '9' }
     const { requests, last } = read(request('192.0.2.1', more))
-    expect(requests).toEqual([{ clientAddress: '192.0.2.1', serverAddress: '192.0.2.25', serverPort: '25' }])
+    expect(requests).toEqual([
+      { instance: '1f2.66a0.0', clientAddress: '192.0.2.1', serverAddress: '192.0.2.25', serverPort: '25' },
+    ])
     expect(last).toMatchObject({ rest: 0, trouble: undefined })
     const odd = read('request=smtpd_access_policy\nclient_address==1=2\n\n')
     expect(odd.requests).toMatchObject([{ clientAddress: '=1=2' }])
+  })
+
+  test('the instance of a message is read, for what is said of it must be said of all its recipients', () => {
+    expect(read(request('192.0.2.1', { instance: '1.2.3' })).requests).toMatchObject([{ instance: '1.2.3' }])
   })
 
   test('nothing of one request is left for the next', () => {
@@ -209,6 +215,7 @@ describe('bytes to requests', () => {
       clientAddress: '',
       serverAddress: '',
       serverPort: '',
+      instance: '',
     })
   })
 
