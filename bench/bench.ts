@@ -1,5 +1,5 @@
 /**
- * `node bench/bench.ts [policy|dnsbl|hold|dialogue ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
+ * `node bench/bench.ts [policy|dnsbl|hold|dialogue|word ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
  *
  * Figures of one machine say little about another, and no machine is equally busy twice. So what counts is the ratio of
  * two servers that did the same work in turns within the same minute. It prints and passes no judgement;
@@ -9,6 +9,7 @@ import { measureDialogue } from './dialogue.ts'
 import { measureDnsbl } from './dnsbl.ts'
 import { measureHold } from './hold.ts'
 import { measurePolicy } from './policy.ts'
+import { measureWord } from './word.ts'
 import { printTable, type Table } from './table.ts'
 
 const PARTS: Record<string, () => Promise<Table>> = {
@@ -16,6 +17,7 @@ const PARTS: Record<string, () => Promise<Table>> = {
   dnsbl: measureDnsbl,
   hold: measureHold,
   dialogue: measureDialogue,
+  word: measureWord,
 }
 
 const wanted = process.argv.slice(2)

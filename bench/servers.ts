@@ -58,12 +58,13 @@ export async function startDecoymx(
   door: string,
   fill?: (state: string) => void,
   pace = 'pace: slow',
+  redisUrl?: string,
 ): Promise<Decoymx> {
   const data = dataFolder('decoymx')
   const state = join(data, 'var')
   const file = join(data, 'decoymx.yaml')
   mkdirSync(state)
-  writeFileSync(file, settings(pace))
+  writeFileSync(file, settings(pace, redisUrl))
   fill?.(state)
   const server = start('decoymx', process.execPath, ['src/start.js', 'run', '--state', state, '--settings', file])
   const address = await until(server, async () => {
@@ -75,10 +76,12 @@ export async function startDecoymx(
   return { ...server, state, port: Number(address.split(':').at(-1)) }
 }
 
-/** What is not measured listens, too: nobody runs the appliance without it. The pace is the one for real networks. */
-const settings = (pace: string) => `policy: { listen: ["127.0.0.1:0"] }
+/** What is measured is known at once, so that the governor is wide. What is not measured listens, too: nobody runs the appliance without it. The pace is the one for real networks. */
+const settings = (pace: string, redisUrl: string | undefined) => `policy: { listen: ["127.0.0.1:0"] }
 dnsbl: { listen: ["127.0.0.1:0"] }
 http: { listen: ["127.0.0.1:0"] }
+governor: { per-minute: 1000000, per-network: 1000000 }
+store: { ${redisUrl === undefined ? '' : `url: "${redisUrl}"`} }
 decoys:
   ${pace}
   primary: { listen: ["127.0.0.1:0"], proxy: ["127.0.0.1:0"] }

@@ -180,8 +180,8 @@ export const settingsSchema = z
       .prefault({}),
     governor: z
       .strictObject({
-        'per-minute': z.int().min(1).max(100_000).default(100).describe('New listings in a minute'),
-        'per-network': z.int().min(1).max(100_000).default(32).describe('New listings of one /24 or /48 in an hour'),
+        'per-minute': z.int().min(1).max(1_000_000).default(100).describe('New listings in a minute'),
+        'per-network': z.int().min(1).max(1_000_000).default(32).describe('New listings of one /24 or /48 in an hour'),
         'good-share': z
           .number()
           .min(0)

@@ -243,10 +243,11 @@ export class Intake {
     })
     const seen = (role: 'real' | 'decoy') => {
       const there = counted.filter(({ evidence }) => (evidence.role === 'real') === (role === 'real'))
-      return new Map(there.map(({ evidence }) => [clientOf(evidence).key, clientOf(evidence)])).values()
+      const last = there.map(({ evidence }) => ({ client: clientOf(evidence), at: evidence.at }))
+      return new Map(last.map((each) => [each.client.key, each])).values()
     }
-    for (const client of seen('real')) this.#rulings.note(client, factsOf(client))
-    for (const client of seen('decoy')) await this.#rulings.judge(client, factsOf(client))
+    for (const { client } of seen('real')) this.#rulings.note(client, factsOf(client))
+    for (const { client, at } of seen('decoy')) await this.#rulings.judge(client, factsOf(client), at)
   }
 
   /** The operator's word, put into effect ahead of all the evidence that may be waiting. Rejects when the store does. */

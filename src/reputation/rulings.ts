@@ -77,13 +77,22 @@ export class Rulings {
     if (isGood(facts, creditOf(facts, rules().credit, now()))) noteGood(governor, client, now())
   }
 
-  /** New evidence at a decoy: what do the rules say now, and what stands after it? */
-  async judge(client: Client, facts: Facts): Promise<void> {
+  /**
+   * New evidence at a decoy: what do the rules say now, and what stands after it? The governor counts by the time at which
+   * it was seen, so that what is delivered late, all at once, is no flood.
+   */
+  async judge(client: Client, facts: Facts, seenAt: Instant): Promise<void> {
     const { governor, ledger, rules, now } = this.#options
     const verdict = judge(client, released(facts, ledger, client), rules(), now())
     const good = isGood(facts, verdict.credit)
     if (good) noteGood(governor, client, now())
-    await this.#rule(client, verdict, renew(listingOf(ledger.ofRules(client.key)), verdict, rules(), now()), good)
+    await this.#rule(
+      client,
+      verdict,
+      renew(listingOf(ledger.ofRules(client.key)), verdict, rules(), now()),
+      good,
+      seenAt,
+    )
   }
 
   /**
@@ -99,13 +108,13 @@ export class Rulings {
       const { verdict, made, good } = await this.#again(client)
       const next = made && stillStanding(made, ruling, now())
       outcome[!next ? 'released' : next.stands[0]?.word === ruling.word ? 'kept' : 'changed']++
-      await this.#rule(client, verdict, next, good)
+      await this.#rule(client, verdict, next, good, now())
     }
     for (const { client } of stillWaiting(governor, now())) {
       if (ledger.ofRules(client.key)) continue
       const { verdict, made, good } = await this.#again(client)
       const next = made && endOf(made) > now() ? renew(undefined, verdict, rules(), now()) : undefined
-      await this.#rule(client, verdict, next, good)
+      await this.#rule(client, verdict, next, good, now())
     }
     return { ...outcome, waiting: governor.waiting.size }
   }
@@ -178,10 +187,16 @@ export class Rulings {
   }
 
   /** What stands for a client now, once the governor has let it pass: written down, if it differs from what stood. */
-  async #rule(client: Client, verdict: Verdict, wanted: Listing | undefined, good: boolean): Promise<void> {
+  async #rule(
+    client: Client,
+    verdict: Verdict,
+    wanted: Listing | undefined,
+    good: boolean,
+    at: Instant,
+  ): Promise<void> {
     const { store, ledger } = this.#options
     const before = ledger.ofRules(client.key)
-    const next = this.#governed(client, verdict, wanted, listingOf(before), good)
+    const next = this.#governed(client, verdict, wanted, listingOf(before), good, at)
     if (next) await this.#write(client, next, { score: verdict.score, because: heaviestOf(verdict)?.because })
     else if (before) await store.drop(idOf(before))
   }
@@ -193,6 +208,7 @@ export class Rulings {
     next: Listing | undefined,
     before: Listing | undefined,
     good: boolean,
+    at: Instant,
   ): Listing | undefined {
     const { governor, now, governed } = this.#options
     const word = next?.stands[0]?.word
@@ -204,7 +220,7 @@ export class Rulings {
     const { score } = verdict
     const candidate = { client, good, word, listing: next, score, because: heaviestOf(verdict)?.because ?? '' }
     const waited = governor.waiting.get(client.key)?.why
-    const why = govern(governor, candidate, now())
+    const why = govern(governor, candidate, Math.min(at, now()))
     if (!why) return next
     if (why !== waited) governed(client, why, governor.waiting.size)
     if (!before || !stood) return undefined

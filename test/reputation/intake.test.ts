@@ -358,6 +358,17 @@ describe('intake', () => {
       expect([here.ledger.all(), here.governor.waiting.size]).toEqual([[], 0])
     })
 
+    test('what is delivered late, all at once, is no flood: it is counted by the time at which it was seen', async () => {
+      const here = await box(folder(), { bounds, now: () => NOON + 10 * HOUR_MS })
+      await here.record(
+        ...clients.flatMap((client, i) => [
+          seen('early-talk', NOON + i * 60_000, client),
+          seen('recipient', NOON + i * 60_000, client),
+        ]),
+      )
+      expect([blocked(here), here.governor.waiting.size]).toEqual([40, 0])
+    })
+
     test('a reload that would make every listing heavier goes through it, too; what stood stands on', async () => {
       let rules = RULES
       const here = await box(folder(), { rules: () => rules })
