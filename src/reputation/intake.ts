@@ -56,6 +56,9 @@ const RECALL_MAX = 50_000
 /** Between two tries of a delivery that failed. */
 const RETRY_MS = [50, 100, 200, 500, 1000]
 
+/** What is delivered up to a word of the operator's, which must find it there: a release forgets what came before it. */
+type Part = { readonly counted: Numbered[]; readonly waived: Waived[]; ends?: { seq: number; word: Word } }
+
 export class Intake {
   readonly #options: IntakeOptions
   readonly #rulings: Rulings
@@ -192,28 +195,31 @@ export class Intake {
   }
 
   async #deliver(batch: readonly Entry[]): Promise<void> {
-    const counted: Numbered[] = []
-    const waived: Waived[] = []
-    const words: { seq: number; word: Word }[] = []
+    const parts: Part[] = [{ counted: [], waived: [] }]
     for (const { seq, event } of batch) {
       this.#taken = Math.max(this.#taken, seq)
-      if (event.type === 'word') words.push({ seq, word: event })
       const admission = admit(this.#guard, seq, event)
       this.#guard = admission.guard
-      counted.push(...admission.counted)
-      waived.push(...admission.waived)
+      const part = parts.at(-1) as Part
+      part.counted.push(...admission.counted)
+      part.waived.push(...admission.waived)
+      if (event.type !== 'word') continue
+      part.ends = { seq, word: event }
+      parts.push({ counted: [], waived: [] })
     }
     if (this.#guard.pending.length > 0) this.#options.tell({ what: 'pending' })
     // Hits that wait for a probe keep the cursor before them, so that a restart finds them in the journal again.
     const upTo = Math.min(this.#taken, (this.#guard.pending[0]?.seq ?? Infinity) - 1)
     const done = await this.#persist(async () => {
       try {
-        await this.#count(counted, waived)
+        for (const { counted, waived, ends } of parts) {
+          await this.#count(counted, waived)
+          if (ends && !this.#applied.delete(ends.seq)) await this.#rulings.apply(ends.word)
+        }
       } catch (error) {
         if (error instanceof Rewound) return 'rewound'
         throw error
       }
-      for (const { seq, word } of words) if (!this.#applied.delete(seq)) await this.#rulings.apply(word)
       // Only now does the cursor move: what a crash leaves undone in between is done again.
       await this.#options.store.add(this.#options.journal.box, [], upTo)
       this.#cursor = upTo
@@ -225,8 +231,10 @@ export class Intake {
       this.#behind = true
     }
     if (done !== 'done') return
-    for (const { evidence } of counted) this.#options.tell({ what: 'counted', evidence })
-    for (const { evidence, why } of waived) this.#options.tell({ what: 'waived', evidence, why })
+    for (const { counted, waived } of parts) {
+      for (const { evidence } of counted) this.#options.tell({ what: 'counted', evidence })
+      for (const { evidence, why } of waived) this.#options.tell({ what: 'waived', evidence, why })
+    }
     this.#advance(this.#taken)
   }
 

@@ -292,8 +292,22 @@ describe('intake', () => {
         }
         await here.close()
       }),
-      { numRuns: 25 },
+      { numRuns: 40 },
     )
+  })
+
+  test('in one delivery, what came before a release is forgotten and what came after it is not', async () => {
+    const { record, store } = await box(folder())
+    const release: Word = {
+      type: 'word',
+      at: NOON,
+      word: 'release',
+      target: `${BOT}/32`,
+      because: 'a test',
+      author: 'eve',
+    }
+    await record(seen('contact', NOON), release, seen('contact', NOON + 1))
+    expect(countsOf(await store.counts(BOT))).toEqual({ 'backup.contact': 1 })
   })
 
   test('who is released is believed about the order of its visits for a day, and not about violations', async () => {
