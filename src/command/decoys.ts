@@ -157,7 +157,7 @@ function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
     role,
     name: settings[role].name,
     pace: { greetingMs: pace.greeting, replyMs: pace.reply, byteMs: pace.byte, dripMs: pace.drip },
-    offers: role === 'backup' ? { auth: settings.backup.auth, tls: secureContext(settings.backup.tls) } : NOTHING,
+    offers: role === 'backup' ? offersOf(settings.backup) : NOTHING,
     limits: {
       connections: limits.connections,
       perNetwork: limits['per-network'],
@@ -172,7 +172,11 @@ function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
 }
 
 /** The primary never talks. */
-const NOTHING: Offers = { auth: false, tls: undefined }
+const NOTHING: Offers = { auth: false, tls: undefined, keepBytes: 0 }
+
+function offersOf({ auth, tls, 'keep-messages': keep }: Settings['decoys']['backup']): Offers {
+  return { auth, tls: secureContext(tls), keepBytes: keep?.bytes ?? 0 }
+}
 
 /** The settings are sound, so only a file that changed since can be wrong: then there is no STARTTLS. */
 function secureContext(files: Settings['decoys']['backup']['tls']): Offers['tls'] {

@@ -113,6 +113,14 @@ const backupSchema = z
       })
       .optional()
       .describe('Offer STARTTLS with these; without them it is not offered. Read at the start'),
+    'keep-messages': z
+      .strictObject({
+        bytes: z.int().min(256).max(65_536).default(16_384).describe('Of each message so many bytes are looked at'),
+      })
+      .optional()
+      .describe(
+        'Of a message that comes though refused, keep headers and a SHA-256 of its body in the journal. Off by default: they are personal data',
+      ),
   })
   .prefault({})
 

@@ -215,6 +215,8 @@ export type Evidence = {
   readonly session?: string | undefined
   /** What was said or done, printable and at most DETAIL_MAX characters. */
   readonly detail?: string | undefined
+  /** Of a refused message, where the operator asked to keep them; printable, with LF between. */
+  readonly headers?: string | undefined
   /** How often it was seen, from `at` on, when one line tells of several sightings; without it once. */
   readonly times?: number | undefined
 }
@@ -262,6 +264,9 @@ export type Witness = (event: Event) => Promise<void>
 
 /** Most sightings that one line may tell of: more is a damaged line. */
 export const TIMES_MAX = 10_000_000
+
+/** Longest headers of a message: who says it is from whom, and by which program, stands in the first 4 KiB. */
+export const HEADERS_MAX = 4096
 
 /** Longest detail kept of what a client said (postscreen cuts at 100, too). */
 export const DETAIL_MAX = 100
@@ -321,6 +326,7 @@ const entrySchema = z.discriminatedUnion('type', [
     where: text.optional(),
     session: text.optional(),
     detail: text.optional(),
+    headers: z.string().max(HEADERS_MAX).optional(),
     times: z.int().positive().max(TIMES_MAX).optional(),
   }),
   z.object({

@@ -39,12 +39,14 @@ export type Party = {
   readonly session: string
 }
 
-/** What is offered beyond plain SMTP. */
+/** What is offered beyond plain SMTP, and kept of what comes. */
 export type Offers = {
   /** AUTH, as a bait for password guessers. It never succeeds. */
   readonly auth: boolean
   /** STARTTLS, with this certificate. */
   readonly tls: SecureContext | undefined
+  /** Of a message that comes though refused: how many bytes are looked at. 0: nothing of it is kept. */
+  readonly keepBytes: number
 }
 
 export type DialogueOptions = {
@@ -124,7 +126,7 @@ export function dialogues(options: DialogueOptions): Converse {
   return (raw, party, early) => {
     const talk: Talk = { party, naming: newNaming(), testified: new Set(), onDisk: Promise.resolve() }
     const see = (sighting: Sighting) => testify(talk, sighting, options)
-    const manners = newManners(options.name, party.address)
+    const manners = newManners(options.name, party.address, options.offers.keepBytes)
     const wire = new Wire(raw, { manners, pace: options.pace, early, tls: options.offers.tls, see })
     open.set(party.session, { talk, wire })
     raw.once('close', () => {

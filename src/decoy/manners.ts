@@ -11,13 +11,19 @@
  * and only of the first such line.
  */
 import { type Kind, printable, type Stage } from '../core/evidence.ts'
+import { addLine, type Content, keptOf, newContent } from './content.ts'
 import { type Dialect, listen, newDialect, printOf } from './dialect.ts'
 import { falseName, plainName } from './helo.ts'
 import { advance, answered, beginTls, newProgress, type Progress } from './progress.ts'
 import { OPENING_MAX, protocolOfLine, protocolOfOpening } from './protocols.ts'
 import { readHello } from './tls-hello.ts'
 
-export type Sighting = { readonly kind: Kind; readonly stage: Stage; readonly detail?: string | undefined }
+export type Sighting = {
+  readonly kind: Kind
+  readonly stage: Stage
+  readonly detail?: string | undefined
+  readonly headers?: string | undefined
+}
 
 /**
  * When the bytes came: before the first byte of our greeting was written, or between the first and last of a reply.
@@ -50,6 +56,9 @@ export type Manners = {
   authed: boolean
   /** Between DATA and the dot. `refused` once we have answered: a command may follow instead of a message. */
   content: 'no' | 'sent' | 'refused'
+  /** Of a message at most so many bytes are looked at; 0: none are kept. */
+  readonly keepBytes: number
+  kept: Content | undefined
 }
 
 /** Longest part of a line that is remembered (the library gives up at the same length). */
@@ -57,7 +66,7 @@ const LINE_MAX = 2048
 /** Longest part of a name that is compared. */
 const NAME_MAX = 64
 
-export function newManners(name: string, address: string): Manners {
+export function newManners(name: string, address: string, keepBytes = 0): Manners {
   return {
     us: { name: name.toLowerCase(), address },
     seen: new Set(),
@@ -74,6 +83,8 @@ export function newManners(name: string, address: string): Manners {
     foreign: false,
     authed: false,
     content: 'no',
+    keepBytes,
+    kept: undefined,
   }
 }
 
@@ -82,11 +93,12 @@ export function observe(manners: Manners, bytes: Buffer, moment: Moment): Sighti
   const sightings: Sighting[] = []
   const { progress } = manners
   if (moment.greeted && progress.stage === 'connect') progress.stage = 'greeting'
-  const see: See = (kind, detail) => {
+  const see: See = (kind, detail, headers) => {
     if (manners.seen.has(kind)) return
     manners.seen.add(kind)
     const stage = moment.greeted ? progress.stage : 'connect'
-    sightings.push({ kind, stage, ...(detail === undefined ? {} : { detail: printable(detail) }) })
+    const what = { ...(detail === undefined ? {} : { detail: printable(detail) }), ...(headers ? { headers } : {}) }
+    sightings.push({ kind, stage, ...what })
   }
   if (bytes.length === 0) return sightings
   if (!moment.greeted) see('early-talk', quote(manners, begun(manners, bytes)))
@@ -141,11 +153,15 @@ export function observeHello(manners: Manners, bytes: Buffer): Sighting[] {
 
 /** The client is gone: what is only known now. */
 export function farewell(manners: Manners): Sighting[] {
+  const { stage } = manners.progress
+  const sightings: Sighting[] = []
+  endContent(manners, (kind, detail, headers) => sightings.push({ kind, stage, detail, headers }))
   const detail = printOf(manners.dialect)
-  return detail === undefined ? [] : [{ kind: 'dialect', stage: manners.progress.stage, detail: printable(detail) }]
+  if (detail !== undefined) sightings.push({ kind: 'dialect', stage, detail: printable(detail) })
+  return sightings
 }
 
-type See = (kind: Kind, detail?: string) => void
+type See = (kind: Kind, detail?: string, headers?: string) => void
 
 const [LF, CR] = [10, 13]
 
@@ -155,7 +171,7 @@ function endLine(manners: Manners, see: See): void {
   manners.line = ''
   manners.last = LF
   manners.lines++
-  if (manners.content !== 'no' && isContent(manners, line)) return
+  if (manners.content !== 'no' && isContent(manners, line, see)) return
   const protocol = manners.authed ? undefined : protocolOfLine(line)
   if (protocol !== undefined) {
     see('foreign-protocol', protocol)
@@ -167,16 +183,30 @@ function endLine(manners: Manners, see: See): void {
 }
 
 /**
- * Is this line of the message, which is nobody's business? The dot ends it, and so does a command after our refusal.
+ * Is this line of the message, which is nobody's business but where the operator asks? The dot ends it, and so does a
+ * command after our refusal.
  */
-function isContent(manners: Manners, line: string): boolean {
-  if (manners.content === 'refused' && isCommand(verbOf(line))) {
+function isContent(manners: Manners, line: string, see: See): boolean {
+  const resumes = manners.content === 'refused' && RESUMES.test(line)
+  if (resumes || line === '.') {
     manners.content = 'no'
-    return false
-  }
-  if (line === '.') manners.content = 'no'
-  return true
+    endContent(manners, see)
+  } else if (verbOf(line) === 'AUTH') {
+    // A script that goes on as if it were not in a message: what follows may be secrets.
+    manners.authed = true
+    manners.kept = undefined
+  } else if (manners.kept) addLine(manners.kept, line)
+  return !resumes
 }
+
+function endContent(manners: Manners, see: See): void {
+  const kept = manners.kept && keptOf(manners.kept)
+  manners.kept = undefined
+  if (kept) see('content', kept.detail, kept.headers)
+}
+
+/** What no line of a message is likely to be: an `X-Mailer:` is none, and `Help is near` neither. */
+const RESUMES = /^\s*((RSET|QUIT|NOOP|STARTTLS|DATA)\s*$|(EHLO|HELO|LHLO|AUTH|BDAT)(\s|$)|(MAIL\s+FROM|RCPT\s+TO)\s*:)/i
 
 function judgeLine(manners: Manners, line: string, crlf: boolean, see: See): void {
   const verb = verbOf(line)
@@ -196,6 +226,8 @@ function judgeLine(manners: Manners, line: string, crlf: boolean, see: See): voi
   } else if (verb === 'DATA' || verb === 'BDAT') {
     see('message', verb)
     manners.content = 'sent'
+    // After a log-in a line may be a secret that lost its way.
+    manners.kept = manners.keepBytes > 0 && !manners.authed ? newContent(manners.keepBytes) : undefined
   } else if (!isCommand(verb) && !manners.foreign && !manners.authed) {
     see('unknown-command', plainWord(line))
   }

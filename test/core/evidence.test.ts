@@ -38,6 +38,7 @@ const evidence = fc
     optional('where', text),
     optional('session', text),
     optional('detail', text),
+    optional('headers', text),
     optional('times', fc.integer({ min: 1, max: TIMES_MAX })),
   )
   .map(([must, ...may]): Event => Object.assign({}, must, ...may))

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { HONEST, openHouse, repliesIn, TO_RCPT } from './visitors.ts'
@@ -190,6 +191,66 @@ describe('a message', () => {
   })
 })
 
+describe('a message that is kept', () => {
+  const MESSAGE = [
+    'From: a@b.example',
+    'X-Mailer: Bulk 1.0',
+    'Subject: Caf\xe9',
+    '',
+    'Help is near',
+    'RSET your life',
+    '.',
+  ]
+  const body = createHash('sha256').update('Help is near\r\nRSET your life\r\n').digest('hex')
+  const KEEP = { offers: { auth: true, tls: undefined, keepBytes: 4096 } }
+
+  test.each([
+    ['in step', '\r\n', true],
+    ['all at once', '\r\n', false],
+    ['with bare newlines', '\n', false],
+  ])('%s leaves its headers and the print of its body', async (_how, end, inStep) => {
+    const house = await openHouse(KEEP)
+    const visitor = house.call()
+    await visitor.walk(...TO_RCPT, 'DATA')
+    for (const line of inStep ? MESSAGE : [])
+      expect(await visitor.send(Buffer.from(`${line}\r\n`, 'latin1')).reply()).toMatch(/^451 /)
+    if (!inStep) visitor.send(Buffer.from(MESSAGE.map((line) => line + end).join(''), 'latin1'))
+    visitor.send('QUIT')
+    await house.empty()
+    const [content] = house.evidence.filter(({ kind }) => kind === 'content')
+    expect(content?.headers).toBe('From: a@b.example\nX-Mailer: Bulk 1.0\nSubject: Caf?')
+    expect(content?.detail).toMatch(new RegExp(`^\\d+ bytes, body sha256 ${body}$`))
+    expect(content?.stage).toBe('data')
+    expect(house.evidence.filter(({ kind }) => kind === 'unknown-command')).toEqual([])
+  })
+
+  test('longer than the operator wants is cut; one that never ends is told when its sender is gone', async () => {
+    const house = await openHouse({ offers: { ...KEEP.offers, keepBytes: 300 } })
+    const visitor = house.call()
+    await visitor.walk(...TO_RCPT, 'DATA')
+    for (let i = 0; i < 10; i++) await visitor.ask(i === 1 ? '' : 'x'.repeat(100))
+    visitor.socket.destroy()
+    await house.until(() => house.kinds.includes('content'))
+    expect(house.detailOf('content')).toMatch(/^300 bytes and more, body sha256 [0-9a-f]{64}$/)
+    await house.empty()
+  })
+
+  test('is never kept without being asked for, nor after a log-in', async () => {
+    const plain = await openHouse()
+    await plain.call().walk(...TO_RCPT, 'DATA', ...MESSAGE, 'QUIT')
+    await plain.empty()
+    expect(plain.kinds).not.toContain('content')
+    expect(JSON.stringify(plain.evidence)).not.toMatch(/Mailer|near|b@b/)
+    const house = await openHouse(KEEP)
+    await house
+      .call()
+      .walk('EHLO mail.sender.example', 'AUTH LOGIN', '*', ...TO_RCPT.slice(1), 'DATA', ...MESSAGE, 'QUIT')
+    await house.empty()
+    expect(house.kinds).toContain('message')
+    expect(house.kinds).not.toContain('content')
+  })
+})
+
 describe('log-ins', () => {
   test('are offered, never succeed, and leave no secret behind', async () => {
     const house = await openHouse()
@@ -214,6 +275,40 @@ describe('log-ins', () => {
       ['hang-up', 'after AUTH'],
     ])
     expect(JSON.stringify([house.evidence, house.happenings])).not.toMatch(/c2VjcmV0|secret|dXNlcg/i)
+  })
+})
+
+describe('passwords', () => {
+  const secret = 'Wx7kPq93Zt'
+  const base64 = (text: string) => Buffer.from(text).toString('base64')
+
+  test.each([
+    ['in PLAIN', [`AUTH PLAIN ${base64(`\0alice\0${secret}`)}`], 'alice'],
+    ['in PLAIN, asked for', ['AUTH PLAIN', base64(`\0alice\0${secret}`)], 'alice'],
+    ['in LOGIN', ['AUTH LOGIN', base64('alice@example.test'), base64(secret)], 'alice@example.test'],
+    ['in LOGIN with the name at once', [`AUTH LOGIN ${base64('alice')}`, base64(secret)], 'alice'],
+    ['in the place of the name', ['AUTH LOGIN', base64(secret), base64('alice')], undefined],
+    ['not in Base64', ['AUTH LOGIN', 'alice', secret], undefined],
+    ['in PLAIN, not in Base64', [`AUTH PLAIN ${secret}`, `AUTH PLAIN alice ${secret}`], undefined],
+    ['in PLAIN, cut', [`AUTH PLAIN ${base64(`\0alice\0${secret}`).slice(0, -5)}`], 'alice'],
+    ['in PLAIN, without its first NUL', [`AUTH PLAIN ${base64(`alice\0${secret}`)}`], undefined],
+    ['in PLAIN, one place too early', [`AUTH PLAIN ${base64(`alice\0${secret}\0`)}`], undefined],
+    ['as the mechanism', [`AUTH ${base64(secret)}`, `AUTH ${secret}`], undefined],
+    ['without AUTH', [base64('alice'), base64(secret), secret], undefined],
+    ['after a log-in was broken off', ['AUTH LOGIN', '*', secret, base64(secret)], undefined],
+    [
+      'in another mechanism',
+      ['AUTH CRAM-MD5', secret, `AUTH XOAUTH2 ${base64(`user=a\x01auth=Bearer ${secret}`)}`],
+      undefined,
+    ],
+  ])('sent %s are nowhere', async (_where, lines, name) => {
+    const house = await openHouse({ offers: { auth: true, tls: undefined, keepBytes: 4096 } })
+    const replies = await house.call().walk('EHLO mail.sender.example', ...lines, 'QUIT')
+    for (const reply of replies.slice(2, -1)) expect(reply).toMatch(/^(334|451|454|421)/)
+    await house.empty()
+    expect(house.detailOf('auth-name')).toBe(name)
+    const all = JSON.stringify([house.evidence, house.happenings])
+    for (const form of [secret, base64(secret), base64(secret).slice(0, 8)]) expect(all).not.toContain(form)
   })
 })
 

@@ -317,7 +317,10 @@ describe('any session', { timeout: 60_000 + RUNS * 100 }, () => {
   test.skipIf(inject('missing').includes('openssl')).each(['direct', 'proxy'] as const)(
     'with STARTTLS, %s',
     async (via) => {
-      const house = await openHouse({ offers: { auth: true, tls: secureContext() }, limits: { headerMs: 500 } })
+      const house = await openHouse({
+        offers: { auth: true, tls: secureContext(), keepBytes: 1024 },
+        limits: { headerMs: 500 },
+      })
       await fuzz(house, via, via === 'direct' ? NO_HEADER : HEADERS, SECURE, RUNS * 0.2)
     },
   )
