@@ -166,7 +166,7 @@ export const KINDS = {
   },
   dialect: {
     roles: DECOYS,
-    what: 'spoke SMTP in its own way; the detail tells how: case of verbs, form of the name, spaces, parameters, ends of lines',
+    what: 'spoke SMTP in its own way; told when the session ends, as a print like `EHLO:upper:name MAIL:upper:tight:SIZE RCPT:upper:tight CRLF`: case of the verbs, form of the name and of the path, parameters in their order, `trail` for blanks at the end, ends of lines',
     why: 'nothing: no dialect is guilty. It is the same for all copies of one program, so that they are known again',
     source: 'RFC 5321 sections 2.4, 3.3 and 4.1.1; Stringhini and others, B@bel, USENIX Security 2012',
   },

@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { join } from 'node:path'
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { describe, expect, inject, test } from 'vitest'
 import { secureContext } from '../certificate.ts'
+import { folder } from '../folders.ts'
 import { BRISK, HONEST, type House, openHouse, type Options, TO_RCPT, Visitor } from './visitors.ts'
 
 const EHLO = 'EHLO mail.sender.example'
@@ -73,6 +76,26 @@ describe.skipIf(NO_OPENSSL)('with a certificate', () => {
     await house.empty()
     expect(house.kinds).toEqual(['contact', 'tls-hello', 'recipient'])
   })
+
+  test.skipIf(inject('missing').includes('postfix'))(
+    "Postfix's own TLS client meets nothing that it minds",
+    async () => {
+      const house = await openWithTls()
+      // A configuration of its own: that of this host, if it has one, is none of ours.
+      const config = folder()
+      writeFileSync(join(config, 'main.cf'), 'compatibility_level = 3.6\nmyhostname = mail.sender.example\n')
+      const said = await new Promise<string>((resolve) => {
+        const words = ['-c', '-L', 'summary', '-l', 'may', `[127.0.0.1]:${house.port()}`]
+        execFile('posttls-finger', words, { env: { ...process.env, MAIL_CONFIG: config } }, (_error, out, err) =>
+          resolve(out + err),
+        )
+      })
+      expect(said).toContain('TLS connection established')
+      expect(said).toContain('TLSv1.3')
+      await house.empty()
+      expect(house.kinds).toEqual(['contact', 'tls-hello'])
+    },
+  )
 
   test('what happens within TLS is seen and guarded as without it', async () => {
     const house = await openWithTls({ pace: { ...BRISK, byteMs: 1 } })
