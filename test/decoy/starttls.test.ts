@@ -220,6 +220,29 @@ describe.skipIf(NO_OPENSSL)('who does not keep to it', () => {
     expect(house.detailOf('tls-hello')).toMatch(/^t11i/)
   })
 
+  test('20 MB without a newline, within TLS: the most of it is never read', async () => {
+    const house = await openWithTls()
+    const { inner } = await encrypt(await upTo220(house))
+    const block = Buffer.alloc(1 << 20, 'x')
+    for (let i = 0; i < 20; i++) inner.socket.write(block)
+    await inner.ended
+    await house.empty()
+    expect(house.told('closed')[0]?.bytesIn).toBeLessThan(4 << 20)
+    expect(house.told('fault')).toEqual([])
+  })
+
+  test('commands by the thousand to one that does not read: TLS waits as plain text does', async () => {
+    const house = await openWithTls({ limits: { dialogueMs: 1500 } })
+    const { inner } = await encrypt(await upTo220(house))
+    inner.socket.pause()
+    const block = Buffer.from('NOOP\r\n'.repeat(100_000))
+    for (let i = 0; i < 10; i++) inner.socket.write(block)
+    await house.empty()
+    inner.socket.destroy()
+    expect(house.told('closed').map(({ outcome }) => outcome)).toEqual(['cut'])
+    expect(house.told('closed')[0]?.bytesIn).toBeLessThan(4 << 20)
+  })
+
   test('one that never says hello is cut at the deadline', async () => {
     const house = await openWithTls({ limits: { dialogueMs: 400 } })
     const visitor = await upTo220(house)
