@@ -305,7 +305,7 @@ describe('secrets', () => {
 
 describe('whatever comes', () => {
   const words = [
-    ...'EHLO x.example|HELO localhost|AUTH LOGIN|DATA|.|QUIT|GET / HTTP/1.1|SSH-2|what'.split('|'),
+    ...'EHLO x.example|HELO localhost|AUTH LOGIN|DATA|From: x|.|QUIT|GET / HTTP/1.1|SSH-2|what'.split('|'),
     ...'\x16\x03|\x00\x00|SMB|\x80\x0b|\x01|*1|INFO|MAIL FROM:<>|RCPT TO:<a@b>|RSET|\r\n|\n|\r'.split('|'),
   ]
   const bytes = fc.oneof(
@@ -315,13 +315,15 @@ describe('whatever comes', () => {
   const input = fc.array(bytes, { maxLength: 12 }).map((parts) => Buffer.concat(parts))
 
   test('how the bytes are cut changes neither kinds nor details', () => {
+    const keeping = () => newManners(OUR_NAME, OUR_ADDRESS, 200)
     fc.assert(
       fc.property(input, (all) => {
-        const one = fresh()
-        const single = [...all].flatMap((byte) => observe(one, Buffer.from([byte]), CALM))
-        expect(single).toEqual(observe(fresh(), all, CALM))
+        const [one, other] = [keeping(), keeping()]
+        const single = [...all].flatMap((byte) => observeAll(one, Buffer.from([byte]), CALM))
+        expect(single).toEqual(observeAll(other, all, CALM))
+        expect(farewell(one)).toEqual(farewell(other))
       }),
-      { numRuns: 300 },
+      { numRuns: 1000 },
     )
   })
 
