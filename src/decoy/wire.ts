@@ -95,9 +95,12 @@ export class Wire extends Duplex {
     else raw.resume()
   }
 
-  /** The library drops every reply on a socket that does not say this. */
+  /**
+   * The library drops every reply on a socket that does not say this. Also when it has ended the socket itself: a reply that
+   * was under way, to a RCPT before QUIT, would be an error.
+   */
   get readyState(): string {
-    return this.#closing || this.destroyed || this.#raw.destroyed ? 'closed' : 'open'
+    return this.#closing || this.writableEnded || this.destroyed || this.#raw.destroyed ? 'closed' : 'open'
   }
 
   /** Did the client go away without QUIT, after it was greeted? For when the connection is over. */
