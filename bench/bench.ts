@@ -1,5 +1,6 @@
 /**
  * `node bench/bench.ts [policy|dnsbl|hold|dialogue|word ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
+ * `soak --minutes N` holds many for so long and tells whether memory grows.
  *
  * Figures of one machine say little about another, and no machine is equally busy twice. So what counts is the ratio of
  * two servers that did the same work in turns within the same minute. It prints and passes no judgement;
@@ -8,7 +9,9 @@
 import { measureDialogue } from './dialogue.ts'
 import { measureDnsbl } from './dnsbl.ts'
 import { measureHold } from './hold.ts'
+import { ownsCrowd, runInNamespace } from './namespace.ts'
 import { measurePolicy } from './policy.ts'
+import { soak } from './soak.ts'
 import { measureWord } from './word.ts'
 import { printTable, type Table } from './table.ts'
 
@@ -20,6 +23,17 @@ const PARTS: Record<string, () => Promise<Table>> = {
   word: measureWord,
 }
 
+const [first, option, minutes, ...rest] = process.argv.slice(2)
+if (first === 'soak') {
+  const span = option === undefined ? 10 : Number(minutes)
+  if (rest.length > 0 || (option !== undefined && option !== '--minutes') || !(span > 0)) {
+    process.stderr.write('usage: soak [--minutes N]\n')
+    process.exit(64)
+  }
+  if (ownsCrowd() || !runInNamespace(process.argv.slice(2))) await soak(span)
+  process.exit()
+}
+
 const wanted = process.argv.slice(2)
 const strange = wanted.filter((name) => !Object.hasOwn(PARTS, name))
 if (strange.length > 0) {
@@ -27,6 +41,9 @@ if (strange.length > 0) {
   process.exit(64)
 }
 
-for (const [name, measure] of Object.entries(PARTS))
-  if (wanted.length === 0 || wanted.includes(name)) printTable(await measure())
+for (const [name, measure] of Object.entries(PARTS)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue
+  if (name === 'hold' && !ownsCrowd() && runInNamespace([name])) continue
+  printTable(await measure())
+}
 process.exit()

@@ -10,6 +10,9 @@ import { type Evidence, toLine } from '../src/core/evidence.ts'
 
 export const NETWORK = '198.18.0.0/15'
 
+/** Half of the range. */
+export const OFFENDERS = 65_536
+
 export function addressOf(client: number): string {
   return `198.${18 + (client >> 16)}.${(client >> 8) & 255}.${client & 255}`
 }

@@ -6,37 +6,34 @@
  */
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { addressOf, isOffender } from './crowd.ts'
+import {
+  begin,
+  hold,
+  type HoldJob,
+  keep,
+  kept,
+  knock,
+  type KnockJob,
+  letGo,
+  listen,
+  type ListenJob,
+} from './holders.ts'
+import { NOTHING, type Outcome } from './outcome.ts'
 import { refused, type Script, talk } from './talk.ts'
 
-export type Job = PolicyJob | DnsblJob | HoldJob | TalkJob | OpenTalksJob | { readonly what: 'let-go' }
+export type Job =
+  PolicyJob | DnsblJob | HoldJob | ListenJob | KnockJob | TalkJob | OpenTalksJob | { readonly what: 'let-go' }
 
 type Asking = { readonly port: number; readonly clients: number; readonly forMs: number }
 type PolicyJob = Asking & { readonly what: 'policy'; readonly connections: number }
 type DnsblJob = Asking & { readonly what: 'dnsbl'; readonly zone: string; readonly outstanding: number }
-/** Opens connections until so many are held; `let-go` resets them all. */
-type HoldJob = { readonly what: 'hold'; readonly port: number; readonly upTo: number; readonly proxied: boolean }
 /** Whole dialogues, one after the other on each of so many connections at a time; or so many that stay open. */
 type TalkJob = Script & { readonly what: 'talk'; readonly connections: number; readonly forMs: number }
 type OpenTalksJob = Script & { readonly what: 'open-talks'; readonly upTo: number }
 
-export type Outcome = {
-  readonly answers: number
-  /** Answers that say refuse or listed: of decoymx and rbldnsd it must be half. */
-  readonly listed: number
-  /** Answers that were not what the crowd deserves, and questions that were not answered. */
-  readonly wrong: number
-  readonly lost: number
-  readonly ms: number
-  readonly p99Ms: number
-  readonly held: number
-  /** The share of its core that the loader used: near 1 it is the limit. */
-  readonly busy: number
-}
-
 const HOST = '127.0.0.1'
-const NOTHING: Outcome = { answers: 0, listed: 0, wrong: 0, lost: 0, ms: 0, p99Ms: 0, held: 0, busy: 0 }
 
 process.on('message', (job: Job) => {
   // A failure ends this process with its stack on stderr; the parent sees the end.
@@ -52,6 +49,10 @@ function work(job: Job): Promise<Outcome> {
       return askDnsbl(job)
     case 'hold':
       return hold(job)
+    case 'listen':
+      return listen(job)
+    case 'knock':
+      return knock(job)
     case 'talk':
       return talkOn(job)
     case 'open-talks':
@@ -206,33 +207,8 @@ function queryOf(client: number, zone: string): Buffer {
   return Buffer.from(`\0\0\x01\0\0\x01\0\0\0\0\0\0${name}\0\0\x01\0\x01`, 'latin1')
 }
 
-/** Connections being opened at the same time. */
-const OPENING = 64
-/** The same for dialogues, each of which waits 100 ms for its greeting. */
+/** Dialogues being opened at the same time, each of which waits 100 ms for its greeting. */
 const TALKING = 256
-
-const held = new Set<Socket>()
-let opened = 0
-
-async function hold({ port, upTo, proxied }: HoldJob): Promise<Outcome> {
-  const start = performance.now()
-  const open = async () => {
-    while (opened < upTo) {
-      // Every second address is an offender's; 128 of them are in one /24, which the default limits allow.
-      const client = addressOf(2 * opened++)
-      const socket = connect({ host: HOST, port })
-      held.add(socket)
-      // What it is told is read, or the kernel would have to keep it.
-      socket.resume()
-      socket.on('error', () => undefined)
-      socket.on('close', () => held.delete(socket))
-      await Promise.race([once(socket, 'connect'), once(socket, 'close')])
-      if (proxied) socket.write(`PROXY TCP4 ${client} 192.0.2.66 40000 25\r\n`)
-    }
-  }
-  await Promise.all(Array.from({ length: OPENING }, open))
-  return { ...NOTHING, held: held.size, ms: performance.now() - start }
-}
 
 async function talkOn(job: TalkJob): Promise<Outcome> {
   const latencies: number[] = []
@@ -257,24 +233,10 @@ async function talkOn(job: TalkJob): Promise<Outcome> {
 async function openTalks(job: OpenTalksJob): Promise<Outcome> {
   const start = performance.now()
   const open = async () => {
-    while (opened < job.upTo) {
-      opened++
-      const socket = await refused(job)
-      held.add(socket)
-      socket.on('close', () => held.delete(socket))
-    }
+    while (begin(job.upTo)) keep(await refused(job))
   }
   await Promise.all(Array.from({ length: TALKING }, open))
-  return { ...NOTHING, held: held.size, ms: performance.now() - start }
-}
-
-/** By reset, so that no port stays occupied in TIME_WAIT. */
-async function letGo(): Promise<Outcome> {
-  const closing = [...held].map((socket) => once(socket, 'close'))
-  for (const socket of held) socket.resetAndDestroy()
-  await Promise.all(closing)
-  opened = 0
-  return NOTHING
+  return { ...NOTHING, held: kept(), ms: performance.now() - start }
 }
 
 function quantile(values: number[], share: number): number {

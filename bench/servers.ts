@@ -24,7 +24,8 @@ import { tmpdir } from 'node:os'
 import { basename, delimiter, join } from 'node:path'
 import { ask } from '../src/command/appliance.ts'
 import type { StatusView } from '../src/command/status.ts'
-import type { Job, Outcome } from './load.ts'
+import type { Job } from './load.ts'
+import type { Outcome } from './outcome.ts'
 
 export type Server = { readonly pid: number; readonly port: number; readonly end: () => Promise<void> }
 export type Decoymx = Server & { readonly state: string }
