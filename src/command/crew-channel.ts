@@ -7,6 +7,7 @@
 import type { Event } from '../core/evidence.ts'
 import type { Told } from '../decoy/gathering.ts'
 import type { DecoyCounts } from '../decoy/listener.ts'
+import type { Look } from '../decoy/script.ts'
 import type { Report } from '../decoy/shares.ts'
 import type { News } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
@@ -25,8 +26,8 @@ export type ToWorker =
   | Begin
   | { readonly what: 'news'; readonly news: News }
   | { readonly what: 'rules'; readonly rules: RulesText }
-  /** What the other workers have, and whether the real MX is away; ten times a second. */
-  | { readonly what: 'beat'; readonly shares: Shares; readonly outage: boolean }
+  /** What the other workers have, whether the real MX is away, and how it looks; ten times a second. */
+  | { readonly what: 'beat'; readonly shares: Shares; readonly outage: boolean; readonly look: Look | undefined }
   /** The events of this batch are on disk, or given up on. */
   | { readonly what: 'written'; readonly batch: number }
   | { readonly what: 'end' }

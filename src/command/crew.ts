@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import type { Witness } from '../core/evidence.ts'
 import type { DecoyCounts, Via } from '../decoy/listener.ts'
 import type { Told } from '../decoy/gathering.ts'
+import type { Look } from '../decoy/script.ts'
 import { Census, type Report } from '../decoy/shares.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
@@ -36,6 +37,7 @@ export type CrewOptions = {
   readonly lost: (events: number) => void
   readonly pressed: (shed: number) => void
   readonly outage?: (() => boolean) | undefined
+  readonly looksLike?: (() => Look | undefined) | undefined
 }
 
 export type Crew = Decoys & { readonly pids: () => number[] }
@@ -63,7 +65,7 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
   await crew[0]?.ready
   for (const worker of crew.slice(1)) worker.start()
   await Promise.all(crew.map(({ ready }) => ready))
-  const beat = setInterval(() => shareOut(crew, options.outage?.() ?? false), BEAT_MS)
+  const beat = setInterval(() => shareOut(crew, options.outage?.() ?? false, options.looksLike?.()), BEAT_MS)
   return {
     doors: doors.all,
     counts: () => ({ primary: sum(crew, 'primary'), backup: sum(crew, 'backup') }),
@@ -81,7 +83,7 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
 }
 
 /** Each worker hears what the others have, and a new one everything. */
-function shareOut(crew: readonly Worker[], outage: boolean): void {
+function shareOut(crew: readonly Worker[], outage: boolean, look: Look | undefined): void {
   const here = crew.filter(({ counts }) => counts !== undefined)
   const numbers = here.map(({ number }) => number)
   const newcomers = new Set(here.filter(({ isNew }) => isNew).map(({ number }) => number))
@@ -91,7 +93,7 @@ function shareOut(crew: readonly Worker[], outage: boolean): void {
   for (const worker of here) {
     const shares = { primary: primary?.get(worker.number) ?? NONE, backup: backup?.get(worker.number) ?? NONE }
     worker.isNew = false
-    worker.send({ what: 'beat', shares, outage })
+    worker.send({ what: 'beat', shares, outage, look })
   }
 }
 

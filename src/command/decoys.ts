@@ -10,6 +10,7 @@ import type { Rules } from '../core/rules.ts'
 import type { Offers } from '../decoy/dialogue.ts'
 import { Decoy, type DecoyCounts, type DecoyHappening, type Regard, type Via } from '../decoy/listener.ts'
 import { Berths } from '../decoy/room.ts'
+import type { Look } from '../decoy/script.ts'
 import type { Report } from '../decoy/shares.ts'
 import type { Decide } from '../reputation/decision.ts'
 import { readCertificate } from './certificate.ts'
@@ -32,6 +33,8 @@ export type DecoysOptions = {
   readonly door: (happening: DoorHappening) => void
   /** Is the real MX known to be away? */
   readonly outage?: (() => boolean) | undefined
+  /** How the real MX looks, once it has been greeted. */
+  readonly looksLike?: (() => Look | undefined) | undefined
   /** So many processes listen on the same addresses. */
   readonly workers?: number | undefined
   /** The process has more memory than it may, and so many held connections were let go. */
@@ -70,6 +73,7 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
       berths,
       workers: options.workers,
       outage: options.outage,
+      looksLike: options.looksLike,
       regard: regardOf(role, decide),
       protects: (domain) => rules().protects(domain),
       isTrap: (address) => rules().isTrap(address),
@@ -157,6 +161,11 @@ function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
     role,
     name: settings[role].name,
     pace: { greetingMs: pace.greeting, replyMs: pace.reply, byteMs: pace.byte, dripMs: pace.drip },
+    tarpit: {
+      form: settings.tarpit.form,
+      jitter: settings.tarpit.jitter,
+      look: { banner: settings.tarpit.banner, ehlo: settings.tarpit.ehlo },
+    },
     offers: role === 'backup' ? offersOf(settings.backup) : NOTHING,
     limits: {
       connections: limits.connections,

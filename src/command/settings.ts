@@ -61,6 +61,13 @@ const hostName = z
     error: (issue) => `expected a full name like mx9.example.org, got ${show(issue.input)}`,
   })
 
+/** Text that is said to clients: printable ASCII on one line. */
+const said = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[\x20-\x7e]+$/, { error: (issue) => `expected printable ASCII on one line, got ${show(issue.input)}` })
+
 const PACES = {
   brisk: { greeting: '200ms', reply: '50ms', byte: '0ms', drip: '1s' },
   slow: { greeting: '6s', reply: '2s', byte: '100ms', drip: '10s' },
@@ -140,6 +147,21 @@ export const settingsSchema = z
         pace: z
           .union([z.enum(['brisk', 'slow']).transform((name) => paceSchema.parse(PACES[name])), paceSchema])
           .prefault('brisk'),
+        tarpit: z
+          .strictObject({
+            form: z
+              .enum(['greeting', 'replies'])
+              .default('greeting')
+              .describe(
+                'What a held offender is told: a greeting that never ends, or the replies of a very slow server',
+              ),
+            banner: said(200)
+              .optional()
+              .describe('What it reads after 220; by default what the real MX says, where the witness greets it'),
+            ehlo: z.array(said(64)).max(20).optional().describe('The keywords after EHLO, in the form "replies"'),
+            jitter: z.number().min(0).max(0.9).default(0.3).describe('How far pauses between drips vary, as a share'),
+          })
+          .prefault({}),
         limits: z
           .strictObject({
             connections: z.int().min(1).max(1_000_000).default(8000).describe('Held at once, by each decoy'),

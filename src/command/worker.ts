@@ -8,6 +8,7 @@
 import type { Event, Witness } from '../core/evidence.ts'
 import { readRules, type Rules } from '../core/rules.ts'
 import { Gathering } from '../decoy/gathering.ts'
+import type { Look } from '../decoy/script.ts'
 import { openCopy } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
 import type { Begin, FromWorker, Shares, ToWorker } from './crew-channel.ts'
@@ -33,6 +34,7 @@ async function work(begin: Begin): Promise<void> {
   let end = async () => {}
   let hear: (news: Shares) => void = () => {}
   let [outage, pressed] = [false, 0]
+  let look: Look | undefined
   process.on('message', (message: ToWorker) => {
     if (message.what === 'news') take(message.news)
     else if (message.what === 'written') evidence.written(message.batch)
@@ -41,6 +43,8 @@ async function work(begin: Begin): Promise<void> {
       reconsider()
     } else if (message.what === 'beat') {
       outage = message.outage
+      // The same look stays the same object: a new one is a text to be cut anew.
+      if (JSON.stringify(message.look) !== JSON.stringify(look)) look = message.look
       hear(message.shares)
     } else if (message.what === 'end') void end()
   })
@@ -58,6 +62,7 @@ async function work(begin: Begin): Promise<void> {
     door: (it) => say({ what: 'door', it }),
     workers: begin.workers,
     outage: () => outage,
+    looksLike: () => look,
     pressed: (shed) => (pressed += shed),
     now: Date.now,
   })

@@ -22,6 +22,7 @@ import { type Crowd, type Outcome, type Visit, type Who, clientOfWho, whoOf } fr
 import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts'
 import type { Sighting } from './manners.ts'
 import { readProxyHeader, spellPlace } from './proxy.ts'
+import type { Form, Look } from './script.ts'
 import { type Merged, Sightings } from './sightings.ts'
 import { type Berths, boundless, Room } from './room.ts'
 import type { Report } from './shares.ts'
@@ -86,6 +87,9 @@ export type DecoyOptions = {
   readonly isTrap: (address: string) => boolean
   /** Is the real MX known to take no mail now? Without it never. */
   readonly outage?: (() => boolean) | undefined
+  /** What a held offender is told; and how the real MX looks, as far as that is known. */
+  readonly tarpit?: { readonly form: Form; readonly jitter: number; readonly look: Wish } | undefined
+  readonly looksLike?: (() => Look | undefined) | undefined
   /** What the process can hold of all its decoys; and among how many processes this decoy is shared. */
   readonly berths?: Berths | undefined
   readonly workers?: number | undefined
@@ -136,7 +140,9 @@ export class Decoy {
     this.#tarpit = new Tarpit({
       name: options.name,
       dripMs: options.pace.dripMs,
-      jitter: options.pace.jitter,
+      jitter: options.tarpit?.jitter,
+      form: options.tarpit?.form,
+      look: lookOf(options),
       crowd: this.#crowd,
       now: monotonic,
       keeps: (who: Who) => options.regard(clientOfWho(who)) !== 'stranger',
@@ -342,6 +348,23 @@ export class Decoy {
   #nextSession(): string {
     this.#session++
     return `${this.#run}-${this.#session.toString(36)}`
+  }
+}
+
+type Wish = { readonly [Part in keyof Look]: Look[Part] | undefined }
+
+/** The settings' word first, then what the real MX says, then a mail server like many. The same object while nothing changes. */
+function lookOf({ name, tarpit, looksLike }: DecoyOptions): () => Look {
+  let [seen, look] = [undefined as Look | undefined, undefined as Look | undefined]
+  return () => {
+    const real = looksLike?.()
+    if (!look || real !== seen)
+      look = {
+        banner: tarpit?.look.banner ?? real?.banner ?? `${name} ESMTP, one moment please`,
+        ehlo: tarpit?.look.ehlo ?? real?.ehlo ?? ['SIZE 10240000', '8BITMIME', 'ENHANCEDSTATUSCODES'],
+      }
+    seen = real
+    return look
   }
 }
 

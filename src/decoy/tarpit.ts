@@ -13,9 +13,10 @@
  */
 import type { Socket } from 'node:net'
 import type { Crowd, Outcome, Visit, Who } from './crowd.ts'
+import { type Form, hearken, type Look, nextPiece, type Script, scriptOf } from './script.ts'
 
 /** How a client is held. */
-export type Form = 'drip' | 'silent'
+export type Manner = 'drip' | 'silent'
 
 export type TarpitOptions = {
   /** Our host name, as the greeting has it. */
@@ -23,6 +24,9 @@ export type TarpitOptions = {
   readonly dripMs: number
   /** How far a pause between two drips may differ from `dripMs`, as a share of it. */
   readonly jitter?: number | undefined
+  readonly form?: Form | undefined
+  /** How the real MX looks, or what the settings say; asked for again each time somebody comes. */
+  readonly look?: (() => Look) | undefined
   readonly crowd: Crowd
   /** A clock that never jumps. */
   readonly now: () => number
@@ -30,8 +34,6 @@ export type TarpitOptions = {
   readonly keeps: (who: Who) => boolean
 }
 
-/** Bytes of the greeting in one drip. */
-const DRIP_BYTES = 4
 /** How finely the wheel divides time: a drip or an end comes at most this late. */
 export const TICK_MS = 50
 /**
@@ -55,7 +57,8 @@ export function setVisit(socket: Socket, visit: Visit): void {
 export class Tarpit {
   readonly #options: TarpitOptions
   readonly #wheel: Wheel<Visit>
-  readonly #pieces: readonly Buffer[]
+  #look: Look
+  #script: Script
   #timer: NodeJS.Timeout | undefined
   #epoch = 0
   #lot = 1
@@ -63,11 +66,12 @@ export class Tarpit {
   constructor(options: TarpitOptions) {
     this.#options = options
     this.#wheel = newWheel(options.now())
-    this.#pieces = piecesOf(`220-${options.name} ESMTP, one moment please\r\n`)
+    this.#look = { banner: `${options.name} ESMTP, one moment please`, ehlo: [] }
+    this.#script = scriptOf(options.name, options.form ?? 'greeting', this.#look)
   }
 
   /** Takes over a socket, paused or not. Whoever sees it close must say so with `gone`. */
-  hold(visit: Visit, form: Form, lifeMs: number): void {
+  hold(visit: Visit, manner: Manner, lifeMs: number): void {
     const { socket } = visit
     if (!socket) return
     const now = this.#options.now()
@@ -77,10 +81,13 @@ export class Tarpit {
     visit.endsAt = now + lifeMs
     visit.epoch = this.#epoch
     this.#options.crowd.hold(visit)
-    socket.on('data', swallow)
+    const { name, form = 'greeting', look } = this.#options
+    const seen = look?.() ?? this.#look
+    if (seen !== this.#look) this.#script = scriptOf(name, form, (this.#look = seen))
+    socket.on('data', manner === 'drip' && form === 'replies' ? hear : swallow)
     socket.on('end', letGo)
     socket.resume()
-    if (form === 'drip') this.#drip(visit, socket, now)
+    if (manner === 'drip') this.#drip(visit, socket, now)
     else put(this.#wheel, visit, visit.endsAt)
   }
 
@@ -142,7 +149,11 @@ export class Tarpit {
 
   #drip(visit: Visit, socket: Socket, now: number): void {
     // Who does not read gets nothing more: its system's buffer is full, and ours shall not fill.
-    if (socket.writableLength === 0) socket.write(this.#pieces[visit.turn++ % this.#pieces.length] as Buffer)
+    if (socket.writableLength === 0) {
+      const piece = nextPiece(this.#script, visit)
+      if (piece === 'bye') return this.letGo(visit, visit.outcome)
+      if (piece) socket.write(piece)
+    }
     put(this.#wheel, visit, Math.min(now + this.#pauseMs(), visit.endsAt))
   }
 
@@ -189,18 +200,18 @@ function tickOf(now: number): number {
   return Math.floor(now / TICK_MS)
 }
 
-function piecesOf(line: string): Buffer[] {
-  const bytes = Buffer.from(line, 'latin1')
-  const count = Math.ceil(bytes.length / DRIP_BYTES)
-  return Array.from({ length: count }, (_, i) => bytes.subarray(i * DRIP_BYTES, (i + 1) * DRIP_BYTES))
-}
-
 /** One function for all sockets, so that a held one costs no closure. */
 function swallow(this: Socket): void {
   if (this.bytesRead <= SWALLOW_MAX) return
   const visit = visitOf(this)
   if (visit) visit.outcome = 'poured'
   this.resetAndDestroy()
+}
+
+function hear(this: Socket, bytes: Buffer): void {
+  const visit = visitOf(this)
+  if (visit) hearken(visit, bytes)
+  swallow.call(this)
 }
 
 /** It has closed its side: it is not waiting for us any more. */

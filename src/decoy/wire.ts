@@ -25,9 +25,8 @@ export type Pace = {
   readonly replyMs: number
   /** Between two bytes of a reply; 0 sends it whole. */
   readonly byteMs: number
-  /** Between two drips to a held offender, and how far that may vary, as a share of it. */
+  /** Between two drips to a held offender. */
   readonly dripMs: number
-  readonly jitter?: number | undefined
 }
 
 export type WireOptions = {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Regard } from '../../src/decoy/listener.ts'
-import { HONEST, type House, networks, openHouse, repliesIn, type Visitor } from './visitors.ts'
+import { BRISK, HONEST, type House, networks, openHouse, repliesIn, type Visitor } from './visitors.ts'
 
 const PROXY = 'PROXY TCP4 192.0.2.7 203.0.113.25 49153 25\r\n'
 /** A greeting that nobody waits for here. */
@@ -121,6 +121,18 @@ describe('a known offender', () => {
     expect(house.evidence).toEqual([
       { type: 'evidence', at: 1000, client: '127.0.0.1', role: 'backup', kind: 'contact', times: 20 },
     ])
+  })
+
+  test('hears what the settings say, else what the real MX says, and may hear the replies of a slow server', async () => {
+    const tarpit = { form: 'replies', jitter: 0.5, look: { banner: undefined, ehlo: ['SIZE 1000'] } } as const
+    const looksLike = () => ({ banner: 'mx.example.org ESMTP Exim', ehlo: ['CHUNKING'] })
+    const house = await openHouse({ regard: () => 'offender', tarpit, looksLike, pace: { ...BRISK, dripMs: 50 } })
+    const visitor = house.call()
+    expect(await visitor.reply()).toBe('220 mx.example.org ESMTP Exim')
+    expect(await visitor.ask('EHLO bot.example')).toBe('250-mx9.example.test\r\n250 SIZE 1000')
+    expect(await visitor.ask('MAIL FROM:<a@bot.example>')).toBe('451 4.7.1 Try again later')
+    expect(await visitor.ask('QUIT')).toBe('221 2.0.0 Bye')
+    expect(await visitor.ended).toBe('reset')
   })
 
   test('is let go at its next turn once we think better of it, and only then', async () => {
