@@ -100,7 +100,7 @@ export async function measureHold(): Promise<Table> {
 
 /** New connections a second, until the first byte. */
 async function measureKnocks(path: string | undefined): Promise<Row[]> {
-  const [ours, theirs] = [await startOurs(1), path === undefined ? undefined : await startTheirs(path, 1)]
+  const [ours, theirs] = [await startOurs(1), path === undefined ? undefined : await startTheirs(path, 1, 1)]
   const loader = startLoader()
   const round = async ({ pids, ports }: Side, connections: number, proxied: boolean) => {
     const before = cpuOf(pids)
@@ -159,10 +159,13 @@ export async function startOurs(workers: number): Promise<Side & { readonly stat
   return { pids: [pid, ...(body as StatusView).workers.pids], ports: Array(workers).fill(port), end, state }
 }
 
-async function startTheirs(path: string, processes: number): Promise<Side> {
+/** By its own default a line each 10 s, the first of them after 10 s: to see the first byte, one at once. */
+async function startTheirs(path: string, processes: number, delayMs = 10_000): Promise<Side> {
   const all: Server[] = []
   for (let i = 0; i < processes; i++)
-    all.push(await startRival(path, 'tcp', (port) => ['-4', '-p', String(port), '-m', '1000000']))
+    all.push(
+      await startRival(path, 'tcp', (port) => ['-4', '-p', String(port), '-m', '1000000', '-d', String(delayMs)]),
+    )
   return {
     pids: all.map(({ pid }) => pid),
     ports: all.map(({ port }) => port),

@@ -52,9 +52,9 @@ const AGAIN_MS = { first: 250, most: 10_000, long: 60_000 } as const
 /**
  * A held connection is an object that lives for an hour among many that die at once. V8 lets the space for young objects
  * grow to 16 MB and more in a flood, and keeps it; a small one costs some processor time, and saves more than half of the
- * memory.
+ * memory. What a flood leaves behind each worker has collected when it is over.
  */
-const FLAGS = ['--max-semi-space-size=1']
+const FLAGS = ['--max-semi-space-size=1', '--expose-gc']
 
 /** Settles when all workers are ready, or have had their time. */
 export async function startCrew(workers: number, options: CrewOptions): Promise<Crew> {
@@ -93,6 +93,9 @@ function shareOut(crew: readonly Worker[], outage: boolean, look: Look | undefin
   for (const worker of here) {
     const shares = { primary: primary?.get(worker.number) ?? NONE, backup: backup?.get(worker.number) ?? NONE }
     worker.isNew = false
+    const heard = JSON.stringify([shares, outage, look])
+    if (heard === worker.heard) continue
+    worker.heard = heard
     worker.send({ what: 'beat', shares, outage, look })
   }
 }
@@ -104,6 +107,8 @@ class Worker {
   readonly number: number
   /** It has not yet heard what the others have. */
   isNew = true
+  /** What it was last told; the same is not told again. */
+  heard = ''
   readonly census: Record<'primary' | 'backup', Census>
   readonly #workers: number
   readonly #options: CrewOptions
@@ -164,6 +169,7 @@ class Worker {
       this.counts = undefined
       this.#child = undefined
       this.isNew = true
+      this.heard = ''
       for (const census of [this.census.primary, this.census.backup]) census.gone(this.number)
       this.#doors.gone(this.number)
       if (this.#ending) return this.#ended()

@@ -55,7 +55,7 @@ export type Decoys = {
 /** To and from the other processes that share them. */
 export type Shared = {
   readonly reports: () => Record<DecoyRole, Report>
-  readonly hear: (news: Record<DecoyRole, Report>) => void
+  readonly hear: (news: Record<DecoyRole, Report | undefined>) => void
 }
 
 /** Settles when each door has been tried once. */

@@ -18,6 +18,11 @@ import { openDecoys } from './decoys.ts'
 const WAITING_MAX = 20_000
 /** How often the parent hears what happened and how many are here. */
 const REPORT_MS = 100
+const QUIET_REPORTS = 10
+/** So many connections later, and nothing happening, it is worth a pause of some ten milliseconds to collect garbage. */
+const TIDY_AFTER = 2000
+/** Nothing has changed: it is only looked again whether there are too many of something. */
+const SAME = { primary: undefined, backup: undefined }
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
 process.on('disconnect', () => process.exit(0))
@@ -33,7 +38,7 @@ async function work(begin: Begin): Promise<void> {
   let reconsider = () => {}
   let end = async () => {}
   let hear: (news: Shares) => void = () => {}
-  let [outage, pressed] = [false, 0]
+  let [outage, pressed, quiet, opened] = [false, 0, 0, 0]
   let look: Look | undefined
   process.on('message', (message: ToWorker) => {
     if (message.what === 'news') take(message.news)
@@ -68,11 +73,24 @@ async function work(begin: Begin): Promise<void> {
   })
   ;({ reconsider, hear } = decoys)
   const report = () => {
-    const told = gathering.take()
-    say({ what: 'report', counts: decoys.counts(), shares: decoys.reports(), told, lost: evidence.takeLost(), pressed })
-    pressed = 0
+    const [counts, shares, told, lost] = [decoys.counts(), decoys.reports(), gathering.take(), evidence.takeLost()]
+    say({ what: 'report', counts, shares, told, lost, pressed })
+    opened = told.reduce((sum, { it, times }) => sum + (it.what === 'opened' ? times : 0), opened)
+    pressed = quiet = 0
   }
-  setInterval(report, REPORT_MS)
+  setInterval(() => {
+    // Where nothing happens there is nothing to report, but once a second that we live.
+    if (gathering.isEmpty && ++quiet < QUIET_REPORTS) return decoys.hear(SAME)
+    tidyUp(gathering.isEmpty)
+    report()
+  }, REPORT_MS)
+
+  /** What a flood leaves behind is collected once it is over: V8 would wait until there is more of it. */
+  function tidyUp(isQuiet: boolean): void {
+    if (!isQuiet || opened < TIDY_AFTER) return
+    opened = 0
+    gc?.()
+  }
   end = async () => {
     await decoys.close()
     await evidence.settled()

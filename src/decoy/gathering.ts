@@ -29,6 +29,10 @@ export class Gathering {
     }
   }
 
+  get isEmpty(): boolean {
+    return this.#counted.size === 0 && this.#texts.length === 0
+  }
+
   /** All since it was last asked. */
   take(): Told[] {
     const all = [...this.#counted.values(), ...this.#texts]

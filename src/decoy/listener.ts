@@ -193,7 +193,7 @@ export class Decoy {
   report(): Report {
     return this.#room.report()
   }
-  hear(news: Report): void {
+  hear(news: Report | undefined): void {
     this.#room.hear(news, monotonic())
   }
 

@@ -66,12 +66,15 @@ export class Room {
     return this.#share.report(this.size)
   }
 
-  /** What the other workers have; our part of what is too many goes. `now` is of a clock that never jumps. */
-  hear(news: Report, now: number): void {
+  /**
+   * What the other workers have, or that it is what it was; our part of what is too many goes. `now` is of a clock that
+   * never jumps.
+   */
+  hear(news: Report | undefined, now: number): void {
     const { crowd } = this
     const here = (key: Key) => crowd.ofClient(key) || crowd.ofNetwork(String(key))
-    this.#share.hear(news, here)
-    for (const key of new Set([...news.keys.map(([changed]) => changed), ...this.#share.excessive])) {
+    if (news) this.#share.hear(news, here)
+    for (const key of new Set([...(news?.keys ?? []).map(([changed]) => changed), ...this.#share.excessive])) {
       const inNetwork = crowd.ofNetwork(String(key))
       const [count, cap] =
         inNetwork > 0 ? [inNetwork, this.#caps.perNetwork] : [crowd.ofClient(key), this.#caps.perClient]

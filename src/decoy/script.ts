@@ -17,8 +17,8 @@ export type Look = { readonly banner: string; readonly ehlo: readonly string[] }
 
 export type Form = 'greeting' | 'replies'
 
-/** Texts cut into the pieces of one drip each, by their number. */
-export type Script = { readonly texts: readonly (readonly Buffer[])[]; readonly form: Form }
+/** Texts cut into the pieces of one drip each, by their number. Strings: Node writes a short one with the least ado. */
+export type Script = { readonly texts: readonly (readonly string[])[]; readonly form: Form }
 
 /** The texts: numbers, because a held connection remembers which it is told. The first is the greeting. */
 const [, EHLO, HELO, LATER, BYE] = [0, 1, 2, 3, 4]
@@ -48,10 +48,13 @@ export function scriptOf(name: string, form: Form, look: Look): Script {
   return { texts: texts.map(piecesOf), form }
 }
 
-/** What it is told next; undefined while we wait for its line, and `bye` once all is said. */
-export function nextPiece({ texts, form }: Script, visit: Visit): Buffer | 'bye' | undefined {
+/** After the goodbye there is no next piece. */
+export const ALL_SAID = Symbol('all said')
+
+/** What it is told next; undefined while we wait for its line. */
+export function nextPiece({ texts, form }: Script, visit: Visit): string | typeof ALL_SAID | undefined {
   if (visit.text === WAITING) return undefined
-  if (visit.text === GONE) return 'bye'
+  if (visit.text === GONE) return ALL_SAID
   const text = texts[visit.text] ?? []
   // The look may have changed meanwhile, and a text may be shorter than it was.
   const piece = text[visit.turn++]
@@ -98,8 +101,8 @@ function plain(text: string, max: number): string {
   return printable(text.slice(0, max)).slice(0, max)
 }
 
-function piecesOf(text: string): Buffer[] {
-  const bytes = Buffer.from(text, 'latin1')
-  const count = Math.ceil(bytes.length / DRIP_BYTES)
-  return Array.from({ length: count }, (_, i) => bytes.subarray(i * DRIP_BYTES, (i + 1) * DRIP_BYTES))
+/** Of ASCII, so a character is a byte. */
+function piecesOf(text: string): string[] {
+  const count = Math.ceil(text.length / DRIP_BYTES)
+  return Array.from({ length: count }, (_, i) => text.slice(i * DRIP_BYTES, (i + 1) * DRIP_BYTES))
 }

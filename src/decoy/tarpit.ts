@@ -13,7 +13,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Crowd, Outcome, Visit, Who } from './crowd.ts'
-import { type Form, hearken, type Look, nextPiece, type Script, scriptOf } from './script.ts'
+import { ALL_SAID, type Form, hearken, type Look, nextPiece, type Script, scriptOf } from './script.ts'
 
 /** How a client is held. */
 export type Manner = 'drip' | 'silent'
@@ -151,8 +151,8 @@ export class Tarpit {
     // Who does not read gets nothing more: its system's buffer is full, and ours shall not fill.
     if (socket.writableLength === 0) {
       const piece = nextPiece(this.#script, visit)
-      if (piece === 'bye') return this.letGo(visit, visit.outcome)
-      if (piece) socket.write(piece)
+      if (piece === ALL_SAID) return this.letGo(visit, visit.outcome)
+      if (piece !== undefined) socket.write(piece, 'latin1')
     }
     put(this.#wheel, visit, Math.min(now + this.#pauseMs(), visit.endsAt))
   }
