@@ -1,13 +1,26 @@
 import { defineConfig } from 'vitest/config'
 
+const LAB = 'test/e2e/lab.test.ts'
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: 'test/setup.ts',
     reporters: ['default', './test/closing-line.ts'],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
-    fileParallelism: true,
     maxWorkers: 2,
+    projects: [
+      {
+        test: {
+          name: 'house',
+          include: ['test/**/*.test.ts'],
+          exclude: [LAB, '**/node_modules/**'],
+          globalSetup: 'test/setup.ts',
+          testTimeout: 20_000,
+          hookTimeout: 30_000,
+        },
+      },
+      // By itself (`npm run lab`): it takes minutes, and measures how soon real mail servers deliver.
+      {
+        test: { name: 'lab', include: [LAB], globalSetup: 'test/setup.ts' },
+      },
+    ],
   },
 })

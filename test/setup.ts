@@ -17,6 +17,7 @@ const PROGRAMS = {
   tcpdump: 'tcpdump',
   openssl: 'openssl',
   'systemd-socket-activate': 'systemd',
+  dnsmasq: 'dnsmasq-base',
 } as const
 
 export type Program = keyof typeof PROGRAMS

@@ -179,8 +179,9 @@ export async function runToEnd(
   program: string,
   words: readonly string[],
   env = environment(undefined),
+  timeout = COMMAND_MS,
 ): Promise<Ended> {
-  const child = spawn(program, words, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout: COMMAND_MS })
+  const child = spawn(program, words, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'], timeout })
   let [stdout, stderr] = ['', '']
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
@@ -189,7 +190,7 @@ export async function runToEnd(
 }
 
 /** The promise, or an error that says what took too long. */
-async function within<Value>(ms: number, promise: Promise<Value>, otherwise: string): Promise<Value> {
+export async function within<Value>(ms: number, promise: Promise<Value>, otherwise: string): Promise<Value> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`${otherwise} after ${ms} ms`)), ms)

@@ -227,10 +227,16 @@ function asking({ host, policyPort, zone }: PostfixOptions): { main: string; res
   )
   const policyLine = /^ +(check_policy_service .*)$/m.exec(main)?.[1]
   const dnsblLine = /^# +(reject_rbl_client .*)$/m.exec(main)?.[1]
+  if (!policyLine || !dnsblLine) throw new Error(`${SNIPPET} has no policy line, or no line for the DNSBL`)
+  return { main, restrictions: replaced(shippedRestrictions(`${host}:${policyPort}`), policyLine, dnsblLine) }
+}
+
+/** The restrictions that we ship, with a policy service at this address. */
+export function shippedRestrictions(policy: string): string {
+  const main = replaced(readFileSync(SNIPPET, 'utf8'), '127.0.0.1:10040', policy)
   const list = /^smtpd_recipient_restrictions =((?:\n +.*)+)/m.exec(main)?.[1]
-  if (!policyLine || !dnsblLine || !list)
-    throw new Error(`${SNIPPET} has no list with a policy line, or no line for the DNSBL`)
-  return { main, restrictions: replaced(list, policyLine, dnsblLine).replaceAll(/\s+/g, ' ').trim() }
+  if (!list) throw new Error(`${SNIPPET} has no list of restrictions`)
+  return list.replaceAll(/\s+/g, ' ').trim()
 }
 
 function replaced(text: string, old: string, by: string): string {
