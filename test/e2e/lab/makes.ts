@@ -122,7 +122,7 @@ const NODEMAILER: Make = {
   name: 'nodemailer, direct',
   room: (host) => ({ files: { '/etc/mailname': `${host}\n` }, start: 'mkdir -p /var/spool/mailer' }),
   version: `${MAILER} version`,
-  submit: (from, to) => `${MAILER} send ${from} ${to} > /dev/null`,
+  submit: (from, to) => `cat > /tmp/message.$$; ${MAILER} send ${from} ${to} < /tmp/message.$$ > /dev/null 2>&1 &`,
   flush: `${MAILER} flush > /dev/null 2>&1 &`,
   waiting: 'ls /var/spool/mailer | wc -l',
   story: 'ls /var/spool/mailer; tail -n 30 /var/log/lab',

@@ -11,7 +11,6 @@ import { shippedRestrictions } from '../postfix.ts'
 import { openRoom, type Room } from './room.ts'
 
 export type RealMx = {
-  /** The instants (`performance.now`) at which messages with this word in their subject have come. */
   readonly arrivals: Mailbox
   readonly bounces: Mailbox
   readonly start: () => Promise<void>
@@ -87,7 +86,9 @@ async function must(room: Room, command: string): Promise<void> {
 /** A maildir, looked at whenever something in it changes. */
 export class Mailbox {
   readonly #folder: string
-  readonly #seen = new Map<string, { readonly text: string; readonly at: number }>()
+  readonly #texts = new Map<string, string>()
+  /** By subject. */
+  readonly #instants = new Map<string, number[]>()
   readonly #watcher: FSWatcher
   readonly #waiting = new Set<() => void>()
 
@@ -99,20 +100,19 @@ export class Mailbox {
   /** All messages so far. */
   get texts(): string[] {
     this.#look()
-    return [...this.#seen.values()].map(({ text }) => text)
+    return [...this.#texts.values()]
   }
 
-  /** When each of the messages with this word in the subject came; one that comes twice is there twice. */
-  of(word: string): number[] {
-    const header = new RegExp(`^Subject: .*\\b${word}\\b`, 'm')
-    return [...this.#seen.values()].filter(({ text }) => header.test(text)).map(({ at }) => at)
+  /** When each message with this subject came: one that comes twice has two instants. */
+  of(subject: string): readonly number[] {
+    return this.#instants.get(subject) ?? []
   }
 
   /** Settles with the instant at which the message came, or with undefined when it does not come in time. */
-  async next(word: string, deadlineMs: number): Promise<number | undefined> {
+  async next(subject: string, deadlineMs: number): Promise<number | undefined> {
     const late = performance.now() + deadlineMs
     for (;;) {
-      const at = this.of(word)[0]
+      const at = this.of(subject)[0]
       if (at !== undefined) return at
       const leftMs = late - performance.now()
       if (leftMs <= 0) return undefined
@@ -134,8 +134,11 @@ export class Mailbox {
 
   #look(): void {
     const at = performance.now()
-    for (const name of readdirSync(this.#folder)) {
-      if (!this.#seen.has(name)) this.#seen.set(name, { text: readFileSync(join(this.#folder, name), 'utf8'), at })
+    for (const name of readdirSync(this.#folder).filter((each) => !this.#texts.has(each))) {
+      const text = readFileSync(join(this.#folder, name), 'utf8')
+      const subject = /^Subject: *(.*)$/m.exec(text)?.[1]?.trim() ?? ''
+      this.#texts.set(name, text)
+      this.#instants.set(subject, [...this.of(subject), at])
     }
     for (const wake of this.#waiting) wake()
   }
