@@ -4,7 +4,7 @@
  * What cannot be sent stays in its spool, as any careful application keeps it, and `flush` tries that again: also what is
  * refused for good, which then stays there for ever, and the lab sees it.
  */
-const { readdirSync, readFileSync, rmSync, writeFileSync, appendFileSync } = require('node:fs')
+const { readdirSync, readFileSync, renameSync, rmSync, writeFileSync, appendFileSync } = require('node:fs')
 const nodemailer = require('nodemailer')
 const direct = require('nodemailer-direct-transport')
 
@@ -13,26 +13,38 @@ const SPOOL = '/var/spool/mailer'
 async function main([command, from, to]) {
   if (command === 'version') return process.stdout.write(require('nodemailer/package.json').version)
   if (command === 'send') {
-    const file = `${SPOOL}/${Date.now()}-${process.pid}`
+    const busy = `${SPOOL}/${Date.now()}-${process.pid}.busy`
     const [head, ...body] = readFileSync(0, 'utf8').split('\n\n')
     const subject = /^Subject: (.*)$/m.exec(head)[1]
-    writeFileSync(file, JSON.stringify({ from, to, subject, text: body.join('\n\n') }))
-    return attempt(file)
+    writeFileSync(busy, JSON.stringify({ from, to, subject, text: body.join('\n\n') }))
+    return attempt(busy)
   }
-  if (command === 'flush') return Promise.all(readdirSync(SPOOL).map((name) => attempt(`${SPOOL}/${name}`)))
+  if (command === 'flush') return Promise.all(readdirSync(SPOOL).flatMap(claimed).map(attempt))
   throw new Error(`no such command: ${command}`)
 }
 
-/** One attempt: the transport's own timer for the next one ends with this process. */
-function attempt(file) {
+/** Only one attempt at a time for each message: whoever renames it first has it. */
+function claimed(name) {
+  if (name.endsWith('.busy')) return []
+  try {
+    renameSync(`${SPOOL}/${name}`, `${SPOOL}/${name}.busy`)
+    return [`${SPOOL}/${name}.busy`]
+  } catch {
+    return []
+  }
+}
+
+/** The transport's own timer for the next attempt ends with this process. */
+function attempt(busy) {
   const transport = nodemailer.createTransport(direct({ name: readFileSync('/etc/mailname', 'utf8').trim() }))
   return new Promise((resolve) => {
-    transport.sendMail(JSON.parse(readFileSync(file, 'utf8')), (error, info) => {
+    transport.sendMail(JSON.parse(readFileSync(busy, 'utf8')), (error, info) => {
       appendFileSync(
         '/var/log/lab',
-        `${file} ${JSON.stringify({ error: error?.message, errors: error?.errors, info })}\n`,
+        `${busy} ${JSON.stringify({ error: error?.message, errors: error?.errors, info })}\n`,
       )
-      if (info?.accepted?.length > 0) rmSync(file)
+      if (info?.accepted?.length > 0) rmSync(busy)
+      else renameSync(busy, busy.replace(/\.busy$/, ''))
       resolve()
     })
   })

@@ -58,11 +58,10 @@ alias_maps =
   pausesMs: 0,
 }
 
-/** It leaves an MX that refused it alone for 15 s, and longer each time; `resume` makes it try at once. */
-const RESUME = `smtpctl show routes | sed 's/[. ].*//' | xargs -r -n 1 smtpctl resume route > /dev/null`
-
+/** It leaves an MX that refused it alone for 15 s, and longer each time; and it keeps connections. */
 const SMTPD = `smtpd -d >> /var/log/lab 2>&1 &
   until smtpctl show stats > /dev/null 2>&1; do sleep 0.05; done`
+const SMTPD_RESTART = `pkill smtpd; while pgrep smtpd > /dev/null; do sleep 0.05; done; ${SMTPD}`
 
 const OPENSMTPD: Make = {
   name: 'OpenSMTPD',
@@ -85,8 +84,8 @@ match from local for any action "out"
   }),
   version: `smtpd -h 2>&1 | sed -n 's/^version: OpenSMTPD \\([0-9.p]*\\).*/\\1/p'`,
   submit: (from, to) => `sendmail -i -f ${from} ${to}`,
-  flush: `${RESUME}; smtpctl schedule all`,
-  forget: `pkill smtpd; while pgrep smtpd > /dev/null; do sleep 0.05; done; ${SMTPD}`,
+  flush: `${SMTPD_RESTART}; smtpctl schedule all`,
+  forget: SMTPD_RESTART,
   waiting: 'smtpctl show queue | wc -l',
   story: 'tail -n 30 /var/log/lab; smtpctl show queue; smtpctl show hoststats; smtpctl show routes',
   pausesMs: 2500,
@@ -217,6 +216,8 @@ MAILER(\`smtp')
   pausesMs: 0,
 }
 
+/** It leaves a domain alone for 5 minutes when no MX of it answered, whatever it is told; and it keeps connections. */
+const COURIER_RESTART = 'courier stop; courier start'
 const COURIER: Make = {
   name: 'Courier',
   debian: 'courier-mta',
@@ -241,8 +242,8 @@ const COURIER: Make = {
       courier start 2>&1`,
   }),
   submit: (from, to) => `sendmail -f ${from} ${to}`,
-  flush: 'courier flush',
-  forget: 'courier stop; courier start',
+  flush: `${COURIER_RESTART}; courier flush`,
+  forget: COURIER_RESTART,
   waiting: `find /var/lib/courier/msgs -name 'C*' | wc -l`,
   story: 'mailq; tail -n 30 /var/log/lab',
   pausesMs: 0,

@@ -9,7 +9,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -104,7 +104,8 @@ export async function openRoom({
   users = {},
   start,
 }: RoomOptions): Promise<Room> {
-  const folder = await mkdtemp(join(tmpdir(), 'dmx-room-'))
+  sweep()
+  const folder = await mkdtemp(join(tmpdir(), `dmx-room-${process.pid}-`))
   chmodSync(folder, 0o755)
   const [stage, mount] = [join(folder, 'stage'), join(folder, 'mount')]
   mkdirSync(mount)
@@ -150,6 +151,14 @@ export async function openRoom({
     },
     outside: (path) => join(`/proc/${first}/root`, path),
     end,
+  }
+}
+
+/** What killed tests have left: folders only, nothing is mounted there once their processes are gone. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^dmx-room-(\d+)-/.exec(name)?.[1]
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(tmpdir(), name), { recursive: true, force: true })
   }
 }
 
