@@ -4,7 +4,8 @@
  * What a known offender does once more is worth a line (it is still at it), but no journal, store and rules at each of
  * ten thousand connections. So sightings of one client within WINDOW_MS are counted here, and told as one piece of
  * evidence when that time is over; some of them, the `allowance`, are told at once, each by itself. At most WINDOWS_MAX
- * clients are remembered: beyond it the one that came first is told before its time.
+ * clients are remembered: beyond it the one that came first is told before its time; and no more than DUE_MAX are told at
+ * a time, so a line may come later than a minute, never sooner.
  *
  * Values only: the caller has the clock.
  */
@@ -13,7 +14,9 @@ import type { Instant } from '../core/evidence.ts'
 import { clientOfWho, type Who, whoOf } from './crowd.ts'
 
 export const WINDOW_MS = 60_000
-const WINDOWS_MAX = 16_384
+const WINDOWS_MAX = 65_536
+/** Told at one asking: after a flood the lines of a minute are not one burst for journal, store and rules. */
+const DUE_MAX = 200
 
 /** Seen so many times, the first time at `at`. */
 export type Merged = { readonly client: Client; readonly at: Instant; readonly times: number }
@@ -46,6 +49,7 @@ export class Sightings {
     const merged: Merged[] = []
     for (const [who, { opened, untold, at }] of this.#windows) {
       if (now - opened < WINDOW_MS && this.#windows.size <= this.#max) break
+      if (merged.length >= DUE_MAX && now < Infinity && this.#windows.size <= this.#max) break
       this.#windows.delete(who)
       if (untold > 0) merged.push({ client: clientOfWho(who), at, times: untold })
     }

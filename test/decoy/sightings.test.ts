@@ -25,6 +25,14 @@ describe('sightings of one client', () => {
     expect(sightings.note(one, 9, 2 + WINDOW_MS, 2)).toBe(true)
   })
 
+  test('after a flood they are told little by little, and all of them at the end', () => {
+    const sightings = new Sightings()
+    for (let i = 0; i < 1000; i++) sightings.note(client(`10.0.${i >> 8}.${i & 255}`), i, i, 0)
+    const later = 2 * WINDOW_MS
+    expect([1, 2, 3].map(() => sightings.due(later).length)).toEqual([200, 200, 200])
+    expect(sightings.rest()).toHaveLength(400)
+  })
+
   test('none is lost and none doubled, and one client has a line a minute at most', () => {
     const steps = fc.array(fc.tuple(fc.nat(3), fc.nat(30_000)), { maxLength: 100 })
     fc.assert(
