@@ -361,7 +361,7 @@ function pause(ms: number): Promise<void> {
 function pageOf(rows: readonly Row[]): string {
   return `# Which senders get past the decoys
 
-Measured, not claimed: this page is written by \`test/e2e/lab.test.ts\`, and each run of the tests measures anew and compares.
+Measured, not claimed: this page is written by \`test/e2e/lab.test.ts\`, and each run of the lab measures anew and compares.
 
 Real mail servers, each in a network namespace of its own, send to domains with a real MX (Postfix), a primary decoy before it
 and a backup decoy behind it, and to the same domain without decoys. A cell says how much later the message came than
