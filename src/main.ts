@@ -16,7 +16,7 @@ import { DAYS_MAX, simulate, WEEKS_MAX } from './command/simulate.ts'
 import { status } from './command/status.ts'
 import { runTests } from './command/test.ts'
 import { why } from './command/why.ts'
-import { EVERYTHING } from './core/evidence.ts'
+import { EVERYTHING, NO_REASON } from './core/evidence.ts'
 import { screenOf } from './console/terminal.ts'
 import { DEFAULT_LAYOUT } from './core/mx.ts'
 
@@ -72,8 +72,7 @@ const json = () => new Option('--json', 'print JSON')
 const within = () => new Option('--for <span>', 'how long it stands, like 7d; without it until released')
 const grace = () =>
   new Option('--for <span>', 'how long it is believed about the order of its visits; by default as the rules say')
-const because = () =>
-  new Option('--because <reason>', 'why; kept in the journal, shown by why').default('no reason given')
+const because = () => new Option('--because <reason>', 'why; kept in the journal, shown by why').default(NO_REASON)
 const author = () => new Option('--author <name>', 'who says so; by default the user of this shell')
 const PARTS = ['decoys', 'policy', 'dnsbl', 'http'] as const
 

@@ -9,7 +9,8 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import { type Client, clientOfKey, neverListed } from '../core/client.ts'
 import { duration } from '../core/document.ts'
-import { EVERYTHING, type Instant, oneLine, type Word, WORDS } from '../core/evidence.ts'
+import { EVERYTHING, type Instant, NO_REASON, oneLine, type Word, WORDS } from '../core/evidence.ts'
+import type { Never } from '../core/never.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Reputation, Ruling } from '../reputation/reputation.ts'
@@ -20,6 +21,8 @@ export type WordsOptions = {
   readonly pool: (name: string) => readonly Prefix[] | undefined
   /** The allow-list of the rules file. */
   readonly allowed: () => readonly AllowEntry[]
+  /** Who can never be listed on this host. */
+  readonly never: Pick<Never, 'within'>
   readonly now: () => Instant
 }
 
@@ -39,6 +42,8 @@ export type WordView = {
 const WORD_MS_MAX = 3660 * 24 * 3_600_000
 /** An operator's word about a network wider than this is a slip until somebody insists (`force`). */
 const WIDEST = { 4: 16, 6: 32 } as const
+/** So many of those that a block does not touch are named. */
+const SPARED_TOLD = 5
 
 const text = (most: number) => z.string().max(1000).transform(oneLine).pipe(z.string().min(1).max(most))
 const wordSchema = z.strictObject({
@@ -92,7 +97,7 @@ export async function heedWord(c: Context, options: WordsOptions): Promise<Respo
 const UNWRITTEN = { error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' }
 
 /** What a word is said of; none for all that waits. */
-function targetsOf({ word, target, force }: Said, { pool }: WordsOptions): readonly Prefix[] | Mistake {
+function targetsOf({ word, target, because, force }: Said, { pool, never }: WordsOptions): readonly Prefix[] | Mistake {
   const waits = word === 'enlist' || word === 'discard'
   if (waits && target === EVERYTHING) return []
   const prefixes = pool(target)
@@ -106,18 +111,33 @@ function targetsOf({ word, target, force }: Said, { pool }: WordsOptions): reado
         }
       : { error: prefix }
   if (waits) return [prefix]
-  if (prefix.length < WIDEST[prefix.family] && !force)
-    return {
-      error: `${prefix.cidr} is wider than /${WIDEST[prefix.family]}`,
-      hint: 'say it again with --force if you mean it',
-    }
-  const never = word === 'block' ? neverListed(clientOfKey(prefix.cidr) as Client) : undefined
-  if (never) return { error: `${prefix.cidr} is never listed: ${never}`, hint: 'a block would have no effect' }
+  const bold = boldnessOf(word, prefix, never)
+  if (bold !== undefined && !force)
+    return { error: bold, hint: 'say it again with --force and a --because if you mean it' }
+  if (bold !== undefined && because === NO_REASON)
+    return { error: `${bold}: that wants a reason`, hint: 'add --because "..."' }
   return [prefix]
 }
 
+/** Why a word may be a slip, so that somebody must insist on it; undefined when it is none. */
+function boldnessOf(word: Word['word'], prefix: Prefix, never: WordsOptions['never']): string | undefined {
+  if (prefix.length < WIDEST[prefix.family]) return `${prefix.cidr} is wider than /${WIDEST[prefix.family]}`
+  if (word !== 'block') return undefined
+  const range = neverListed(clientOfKey(prefix.cidr) as Client)
+  if (range !== undefined) return `${prefix.cidr} is never listed: ${range}`
+  const spared = sparedIn(prefix, never)
+  return spared.length > 0 ? `${prefix.cidr} is never listed, or holds what never is: ${spared.join(', ')}` : undefined
+}
+
+/** What of ours a block of this network does not touch. */
+function sparedIn(prefix: Prefix, never: WordsOptions['never']): string[] {
+  const told = never.within(prefix).map(({ cidr, what }) => `${cidr} (${what})`)
+  const more = told.length > SPARED_TOLD ? [`and ${told.length - SPARED_TOLD} more`] : []
+  return [...told.slice(0, SPARED_TOLD), ...more]
+}
+
 /** What a release or a block leaves as it is: said before the word, of what stands then. */
-function notesOn(word: Word['word'], prefix: Prefix, { reputation, allowed, now }: WordsOptions): string[] {
+function notesOn(word: Word['word'], prefix: Prefix, { reputation, allowed, never, now }: WordsOptions): string[] {
   if (word === 'allow') return []
   const rulings = reputation.rulings()
   const around = rulings.filter(
@@ -128,7 +148,11 @@ function notesOn(word: Word['word'], prefix: Prefix, { reputation, allowed, now 
     ...around.filter((ruling) => ruling.word === 'allow').map(({ target }) => `the allow of ${target}`),
     ...entries.map((entry) => `the rules file, line ${entry.line}`),
   ]
-  if (word === 'block') return allows.map((by) => `${prefix.cidr} stays allowed, by ${by}: allow stands above block`)
+  if (word === 'block')
+    return [
+      ...allows.map((by) => `${prefix.cidr} stays allowed, by ${by}: allow stands above block`),
+      ...sparedIn(prefix, never).map((spared) => `never listed all the same: ${spared}`),
+    ]
   const blocks = around.filter((ruling) => ruling.word === 'block')
   return [
     ...(stood(prefix, rulings, reputation.waiting())

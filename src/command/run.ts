@@ -19,20 +19,22 @@ import { type Problem, spellProblem } from '../core/document.ts'
 import type { Client } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
+import { Never } from '../core/never.ts'
+import { withNever } from '../core/rules.ts'
 import { Kernel } from '../decoy/kernel.ts'
 import { openReputation, recording } from '../reputation/reputation.ts'
-import { RealMx } from '../watch/real-mx.ts'
 import { takeSockets } from './activation.ts'
 import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
-import { type Settings, spellAddress, type Where } from './settings.ts'
+import type { Settings, Where } from './settings.ts'
 import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
 import { controlSocket, lockState, SOCKET_PATH_MAX } from './state.ts'
 import type { StatusView } from './status.ts'
 import { type Tell, teller } from './telling.ts'
+import { decoyPrefixes, NO_WITNESS, type RealMxWatch, watchRealMx } from './watching.ts'
 
 export type RunOptions = {
   readonly parts: ReadonlySet<string>
@@ -84,7 +86,10 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const metrics = createMetrics(version)
   const tell: Tell = teller(log, metrics, now)
 
-  let { rules, text } = read
+  const never = new Never()
+  never.put('a decoy of ours', decoyPrefixes(settings))
+  let { text } = read
+  let rules = withNever(read.rules, never)
   let loadedAt = now()
   let reloadProblems: readonly Problem[] = []
   const doors: Door[] = []
@@ -94,14 +99,14 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   tell.rules(rules, [])
 
   // Evidence that waits may be found in the journal before there is a witness to nudge.
-  let realMx: RealMx | undefined
+  let realMx: RealMxWatch | undefined
   const reputation = await openReputation({
     folder: where.state,
     redisUrl: settings.store.url,
     keepMs: settings.journal.keep,
     journalBytesMax: settings.journal['max-megabytes'] * 1024 * 1024,
     maxAgeMs: settings.store['max-age'],
-    watch: settings['real-mx'].greet.length > 0 ? 'witness' : 'blind',
+    watch: settings['real-mx'].greet.length > 0 || settings['real-mx'].discover ? 'witness' : 'blind',
     governor: {
       perMinute: settings.governor['per-minute'],
       perNetwork: settings.governor['per-network'],
@@ -136,10 +141,15 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     const blind = doors.some(({ name, bound }) => name.startsWith('primary') && bound === undefined)
     return !blind && unlisting.defers(client, instance, now())
   }
-  realMx =
-    settings['real-mx'].greet.length > 0 && parts.has('decoys')
-      ? witnessOf(settings, witness, now, tell.witness)
-      : undefined
+  if (parts.has('decoys'))
+    realMx = watchRealMx({
+      settings,
+      domains: () => rules.domains,
+      never,
+      report: witness,
+      now,
+      tell: tell.watch,
+    })
   await realMx?.start()
 
   const reload = async (): Promise<readonly Problem[]> => {
@@ -149,7 +159,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       tell.rules(rules, reloadProblems)
       return reloadProblems
     }
-    rules = read.rules
+    rules = withNever(read.rules, never)
     text = read.text
     loadedAt = now()
     tell.rules(rules, [])
@@ -184,9 +194,9 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     room,
     workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, pids: crew?.pids() ?? [] },
     reputation: reputation.state(),
-    witness: witnessSentence(settings),
+    witness: realMx?.sentence() ?? NO_WITNESS,
     kernel: kernel?.state() ?? null,
-    realMx: realMx?.found ? { ...realMx.found, since: new Date(realMx.found.since).toISOString() } : null,
+    realMx: realMx?.view() ?? null,
   })
   const unready = (): string[] => [
     ...doors
@@ -205,6 +215,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     rulesFile: () => rules.file,
     pool: () => undefined,
     allowed: () => [...rules.allow.values()],
+    never,
     status,
     unready,
     metrics: () => metrics.read(),
@@ -218,7 +229,8 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   if (parts.has('decoys')) {
     const { workers } = settings.decoys
     if (room.possible < room.wanted) tell.crowded(room)
-    const common = { settings: settings.decoys, witness, door: tell.door, pressed: tell.pressed }
+    const outage = () => realMx?.outage ?? false
+    const common = { settings: settings.decoys, witness, outage, door: tell.door, pressed: tell.pressed }
     if (workers > 0) {
       crew = await startCrew(workers, {
         ...common,
@@ -246,7 +258,11 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     if (settings.decoys.primary.kernel) await atPrimary.on()
   }
   if (parts.has('policy')) {
-    const policy = new PolicyService({ decide, defersOnce, witness, now, tell: tell.policy })
+    const asked: Witness = (event) => {
+      realMx?.asked()
+      return witness(event)
+    }
+    const policy = new PolicyService({ decide, defersOnce, witness: asked, now, tell: tell.policy })
     closers.push(() => policy.close())
     await open('policy', settings.policy.listen, () => tcp(policy.server()))
   }
@@ -297,18 +313,6 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       }
     },
   }
-}
-
-function witnessOf(settings: Settings, witness: Witness, now: () => number, changed: Tell['witness']): RealMx {
-  const { greet, every } = settings['real-mx']
-  return new RealMx({ addresses: greet, everyMs: every, now, report: witness, changed })
-}
-
-function witnessSentence(settings: Settings): string {
-  const { greet } = settings['real-mx']
-  return greet.length > 0
-    ? `greets ${greet.map(spellAddress).join(', ')}`
-    : 'none (real-mx.greet in the settings): an outage of the real MX is not noticed'
 }
 
 function serve(options: ApiOptions, rights: 'viewer' | 'operator'): Server {

@@ -52,6 +52,9 @@ const listen = (...defaults: string[]) => z.array(address).max(LISTEN_MAX).prefa
 const prefixes = (...defaults: string[]) => z.array(prefix).max(1000).prefault(defaults)
 const span = (text: string) => duration().prefault(text)
 
+/** So that two looks, and a slow one between them, stay within what the guard calls near (PROBE_GAP_MS). */
+const EVERY_MAX_MS = 2 * 60_000
+
 /** Short enough for 32 IPv6 labels before it. */
 const NAME_MAX = 180
 const hostName = z
@@ -229,12 +232,20 @@ export const settingsSchema = z
       .prefault({}),
     'real-mx': z
       .strictObject({
-        greet: z
+        greet: z.array(address).max(16).default([]).describe('Real MXs that the witness greets'),
+        discover: z
+          .boolean()
+          .default(false)
+          .describe('Find them in DNS, too: what the MX records of the protected domains name and is no decoy of ours'),
+        resolver: z
           .array(address)
-          .max(16)
+          .max(8)
           .default([])
-          .describe('Real MXs that the witness greets; none: outages are not noticed'),
-        every: span('30s'),
+          .describe('Name servers for that, as 192.0.2.53:53; none: those of the system'),
+        every: duration()
+          .refine((ms) => ms >= 1000 && ms <= EVERY_MAX_MS, { error: 'expected a span from 1s to 2m' })
+          .prefault('30s')
+          .describe('Between two looks, give or take a fifth; two looks more than 5m apart vouch for nothing'),
       })
       .prefault({}),
     log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

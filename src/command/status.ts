@@ -2,11 +2,11 @@
  * `status`: one screen about the whole appliance; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
  */
 import { type Screen, span, table, when } from '../console/terminal.ts'
-import type { Probe } from '../core/evidence.ts'
 import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
+import type { RealMxView } from './watching.ts'
 import { BOUNDS } from './governor.ts'
 
 export type StatusView = {
@@ -37,7 +37,7 @@ export type StatusView = {
   /** Null where no decoys run. */
   readonly kernel: KernelState | null
   /** What the witness found, and since when; null without one. */
-  readonly realMx: { readonly outcome: Probe['outcome']; readonly since: string } | null
+  readonly realMx: RealMxView | null
 }
 
 export async function status(folder: string, { json, screen }: { json: boolean; screen: Screen }): Promise<number> {
@@ -67,10 +67,7 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
       grave.push(`${door.name} ${door.address}: ${door.error ?? 'not open yet'}; tried again every few seconds`)
   if (view.reputation.ledger !== 'fresh')
     grave.push(`the copy of the decisions is ${view.reputation.ledger}: nobody is refused. Is the store reachable?`)
-  if (view.realMx && view.realMx.outcome !== 'up')
-    light.push(
-      `the real MX is ${view.realMx.outcome} since ${view.realMx.since}: nothing at the backup counts. Is real-mx.greet right?`,
-    )
+  light.push(...watched(view.realMx))
   for (const why of ['standing', 'held', 'minute', 'network'] as const)
     if (view.reputation.governor[why] > 0)
       light.push(`governor: ${view.reputation.governor[why]} new listings wait: ${BOUNDS[why]}. See decoymx governor`)
@@ -86,6 +83,31 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
+}
+
+function realMxs({ mxs }: RealMxView, screen: Screen, now: number): string[] {
+  const rows = mxs.map(({ name, outcome, since, lookedAt, because }) => [
+    name,
+    outcome,
+    `${span(now - Date.parse(since))}, looked at ${span(now - Date.parse(lookedAt))} ago`,
+    because,
+  ])
+  return table(screen, ['real MX', 'state', 'for', 'because'], rows)
+}
+
+function watched(realMx: RealMxView | null): string[] {
+  if (!realMx || realMx.outcome === 'up') return []
+  const hint = 'Is real-mx in the settings right?'
+  if (realMx.mxs.length === 0) return [`no real MX is known to the witness, so no order of visits counts. ${hint}`]
+  const away = realMx.mxs.filter(({ outcome }) => outcome !== 'up')
+  return [
+    ...away.map(
+      ({ name, outcome, since, because }) => `the real MX ${name} is ${outcome} since ${since}: ${because}. ${hint}`,
+    ),
+    ...(realMx.outage
+      ? ['no real MX takes mail: the backup tells everybody 421, so that mail waits at its sender']
+      : []),
+  ]
 }
 
 /** Why order counts for nothing now, in words. Violations count all the same. */
@@ -129,5 +151,6 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
       ['listener', 'address', 'state'],
       view.doors.map((door) => [door.name, door.address, door.open ? 'open' : (door.error ?? 'shut')]),
     ),
+    ...(view.realMx && view.realMx.mxs.length > 0 ? ['', ...realMxs(view.realMx, screen, now)] : []),
   ]
 }

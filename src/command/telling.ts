@@ -9,7 +9,6 @@ import type { Log } from '../console/log.ts'
 import type { Metrics } from '../console/metrics.ts'
 import { seldom } from '../console/seldom.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
-import type { Probe } from '../core/evidence.ts'
 import type { Rules } from '../core/rules.ts'
 import type { KernelHappening } from '../decoy/kernel.ts'
 import type { DecoyHappening } from '../decoy/listener.ts'
@@ -18,6 +17,7 @@ import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { CrewHappening } from './crew.ts'
 import type { FileRoom } from './open-files.ts'
 import type { Door, DoorHappening } from './sockets.ts'
+import type { WatchHappening } from './watching.ts'
 
 export type Tell = ReturnType<typeof teller>
 
@@ -197,10 +197,20 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
       else log.warn(`ready, mode ${rules.mode}, but ${shut} of ${doors.length} listeners could not be opened`)
     },
 
-    /** Told when what the witness finds has changed. */
-    witness: (outcome: Probe['outcome']): void => {
-      if (outcome === 'up') log.info('witness: the real MX is up')
-      else log.warn(`witness: the real MX is ${outcome}; nothing at the backup counts meanwhile`)
+    watch: (it: WatchHappening): void => {
+      if (it.what === 'found') return log.info(`witness: DNS names the real MXs ${it.names.join(', ') || '(none)'}`)
+      if (it.what === 'dns') {
+        metrics.realMxDnsFailures.inc()
+        return log.warn({ error: it.error }, `witness: the MX records of ${it.domain} could not be read`)
+      }
+      const { mx, outcome, because } = it
+      if (mx !== undefined) {
+        const sentence = `witness: ${mx} is ${outcome}: ${because}`
+        return outcome === 'up' ? log.info(sentence) : log.warn(sentence)
+      }
+      if (outcome === 'up') return log.info('witness: the real MX is up')
+      const whole = outcome === 'partial' ? 'some real MXs take no mail' : `the real MX is ${outcome}`
+      log.warn(`witness: ${whole}${because ? ` (${because})` : ''}; the order of visits counts for nothing meanwhile`)
     },
 
     end: (signal: string): void => {

@@ -10,6 +10,7 @@ import { WAIVED_WHYS } from '../core/outage.ts'
 
 const DECOYS = ['primary', 'backup'] as const
 const WORDS = ['allow', 'release', 'observe', 'defer', 'block'] as const
+const MX_STATES = ['up', 'later', 'down', 'unsure'] as const
 const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const
 const BOUNDS = ['minute', 'network', 'standing', 'held'] as const
 const ASKERS = ['policy', 'dnsbl'] as const
@@ -25,7 +26,11 @@ export type Levels = {
     readonly rulings: Record<'rules' | 'operator', Record<(typeof WORDS)[number], number>>
     readonly governor: Record<(typeof BOUNDS)[number], number>
   }
-  readonly realMx: { readonly outcome: string } | null
+  readonly realMx: {
+    readonly outcome: string
+    readonly outage: boolean
+    readonly mxs: readonly { readonly name: string; readonly outcome: string; readonly lookedAt: string }[]
+  } | null
   readonly room: { readonly possible: number; readonly wanted: number }
   readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly kernel: {
@@ -164,6 +169,7 @@ export function createMetrics(version: string) {
     storeTrouble: counter('store_trouble_total', 'Failures of the store, by kind', {
       kind: ['down', 'corrupt', 'flush-failed', 'ignored', 'rewound'],
     }),
+    realMxDnsFailures: counter('real_mx_dns_failures_total', 'MX records of our domains that could not be read', {}),
     reloads: counter('rules_reloads_total', 'Reloads of the rules', { outcome: ['sound', 'unsound'] }),
 
     /** Gauges read what this gives, at each scrape. */
@@ -226,6 +232,31 @@ export function createMetrics(version: string) {
   gauge('real_mx_up', '1 while the witness finds the real MX up, 0 while not, NaN without a witness', (now) =>
     now.realMx ? Number(now.realMx.outcome === 'up') : Number.NaN,
   )
+  gauge('real_mx_outage', '1 while no real MX takes mail, and the backup therefore says 421 to everybody', (now) =>
+    Number(now.realMx?.outage ?? false),
+  )
+  // The names come from the settings, or from DNS about our own domains, and are bounded there; never from a client.
+  new Gauge({
+    name: 'decoymx_real_mx_state',
+    help: '1 for the state in which each real MX was found: up, later (4xx), down or unsure',
+    labelNames: ['mx', 'state'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { name, outcome } of levels?.realMx?.mxs ?? [])
+        for (const state of MX_STATES) this.set({ mx: name, state }, Number(outcome === state))
+    },
+  })
+  new Gauge({
+    name: 'decoymx_real_mx_looked_timestamp_seconds',
+    help: 'When each real MX was last looked at',
+    labelNames: ['mx'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { name, lookedAt } of levels?.realMx?.mxs ?? []) this.set({ mx: name }, Date.parse(lookedAt) / 1000)
+    },
+  })
   gauge(
     'order_frozen',
     '1 while the order of visits counts for nothing, because nobody vouches for the real MX',

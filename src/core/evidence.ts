@@ -257,6 +257,9 @@ export type Word = {
   readonly author: string
 }
 
+/** What stands for a reason where nobody gave one. */
+export const NO_REASON = 'no reason given'
+
 export type Event = Evidence | Probe | Word
 
 /** Where evidence flows: settled once the event is on disk, or given up on. Never rejects. */

@@ -66,6 +66,19 @@ export function outermost(prefixes: readonly Prefix[]): Prefix[] {
     })
 }
 
+/** The client that this address, or the address of this CIDR, belongs to, as a prefix: the /32, or the /64. */
+export function prefixOfAddress(text: string): Prefix | undefined {
+  const client = parseClient(text.split('/', 1)[0] as string)
+  return client && prefixOf(client, client.family === 4 ? 32 : 64)
+}
+
+/** Does one of the two hold the other? */
+export function overlap(a: Prefix, b: Prefix): boolean {
+  if (a.family !== b.family) return false
+  const [wide, narrow] = a.length <= b.length ? [a, b] : [b, a]
+  return narrow.bits >> BigInt(narrow.length - wide.length) === wide.bits
+}
+
 export class Prefixes<Value> {
   readonly #tables: Record<4 | 6, Table<Value>[]> = { 4: [], 6: [] }
   #size = 0

@@ -8,7 +8,7 @@
  * `step` takes the world it is given and hands it on: go on with what it returns. A copy at every step would make a
  * month's journal quadratic.
  */
-import { type Client, clientOfKey, neverListed } from './client.ts'
+import { type Client, clientOfKey } from './client.ts'
 import { clientOf, type Entry, type Instant, type Word } from './evidence.ts'
 import { type Counts, countsSince, type Facts, NO_COUNTS, tally, withSighting } from './facts.ts'
 import { effectOf, type Listing, renew, standOf } from './listing.ts'
@@ -91,7 +91,7 @@ export function standingOf(world: World, client: Client, now: Instant): Omit<Fin
   if (entry && (entry.until ?? Infinity) > now)
     return { ...none, word: 'allow', by: 'rules', until: entry.until, because: entry.because }
 
-  const never = neverListed(client)
+  const never = world.rules.never(client)
   if (never) return { ...none, word: 'clean', because: never }
   const block = operatorsWord(world, client, 'block', now)
   if (block) {

@@ -6,10 +6,12 @@
  * checked before it runs.
  */
 import { z } from 'zod'
+import type { Client } from './client.ts'
 import type { CreditTerms } from './credit.ts'
 import { type Path, type Problem, didYouMean, duration, readDocument, show } from './document.ts'
 import { type Instant, oneLine } from './evidence.ts'
 import { FACT_NAMES, type FactName, HOUR_MS, RETENTION_MS } from './facts.ts'
+import { Never } from './never.ts'
 import { Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
 
 export type Rule = {
@@ -63,9 +65,23 @@ export type Rules = {
   readonly releaseGraceMs: number
   readonly list: readonly Rule[]
   readonly allow: Prefixes<AllowEntry>
+  /** The relays that our own mail comes from. */
+  readonly relays: readonly Prefix[]
+  /** Why this client can never be listed, or undefined: the relays, and what this host knows beyond (`withNever`). */
+  readonly never: (client: Client) => string | undefined
+  /** The protected domains that are written out, for those who ask DNS about them. */
+  readonly domains: readonly string[]
   readonly protects: (domain: string) => boolean
   readonly isTrap: (address: string) => boolean
 }
+
+/** The same rules on a host that knows who else is ours. */
+export function withNever(rules: Rules, never: Never): Rules {
+  never.put(RELAY, rules.relays)
+  return { ...rules, never: (client) => never.find(client) }
+}
+
+const RELAY = 'a relay of ours (relays in the rules)'
 
 /** Bounds of one document; far beyond what a person keeps in one file. */
 const RULES_MAX = 500
@@ -221,6 +237,11 @@ export const rulesSchema = z
       .max(ENTRIES_MAX)
       .default([])
       .describe('Never judged'),
+    relays: z
+      .array(prefix)
+      .max(ENTRIES_MAX)
+      .default([])
+      .describe('Hosts and networks that our own mail comes from: never listed, not even by hand'),
   })
   .superRefine((doc, ctx) => {
     const { observe, defer, block } = doc.thresholds
@@ -301,9 +322,18 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
       line: lineOf(['rules', i]),
     })),
     allow: Prefixes.of(allow),
+    relays: doc.relays,
+    never: neverOf(doc.relays),
+    domains: [...exact],
     protects: (name) => exact.has(normal(name)) || below.some((suffix) => normal(name).endsWith(suffix)),
     isTrap: (address) => traps.has(address.toLowerCase()),
   }
+}
+
+function neverOf(relays: readonly Prefix[]): Rules['never'] {
+  const never = new Never()
+  never.put(RELAY, relays)
+  return (client) => never.find(client)
 }
 
 /** Lower case, without the root's dot. */

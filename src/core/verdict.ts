@@ -6,7 +6,7 @@
  *
  * Pure: the daemon, `why` and `test` call this same function.
  */
-import { type Client, neverListed } from './client.ts'
+import type { Client } from './client.ts'
 import { type Credit, creditOf, LATE_MS } from './credit.ts'
 import type { Instant } from './evidence.ts'
 import { type Bucket, type Counts, type FactName, type Facts, HOUR_MS } from './facts.ts'
@@ -81,7 +81,7 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
 
   const entry = rules.allow.find(client)
   if (entry && (entry.until ?? Infinity) > now) return { ...plain, word: 'allow', allowedBy: entry }
-  const never = neverListed(client)
+  const never = rules.never(client)
   if (never) return { ...plain, never }
   const reached = reachedBy(plain.score, rules.list, facts, rules, belief, now)
   const heaviest = reached[0]

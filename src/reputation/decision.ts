@@ -5,7 +5,7 @@
  * the rulings is. It is taken from memory alone, so that no asker ever waits for a store, a disk or a network, and every
  * doubt ends in `pass`: mail lost by us is worse than spam let in.
  */
-import { type Client, neverListed } from '../core/client.ts'
+import type { Client } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import { effectOf } from '../core/listing.ts'
 import type { Mode, Rules, Standing } from '../core/rules.ts'
@@ -31,7 +31,7 @@ export type Decide = (client: Client) => Decision
 
 export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant): Decide {
   return (client) => {
-    const { mode, modes, allow } = rules()
+    const { mode, modes, allow, never } = rules()
     const none = {
       client,
       mode,
@@ -57,7 +57,7 @@ export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant):
       return { ...none, verdict: 'allow', effect: 'pass', by: 'rules', until: entry.until, because: entry.because }
 
     const ruling = ledger.rulingFor(client)
-    if (!ruling || ruling.word === 'allow' || ruling.word === 'release' || neverListed(client))
+    if (!ruling || ruling.word === 'allow' || ruling.word === 'release' || never(client))
       return { ...none, verdict: 'clean', effect: 'pass', doubt: doubtOf(ledger) }
     const { word, by, until, ticket, because } = ruling
     const doubt = doubtOf(ledger)

@@ -13,7 +13,11 @@ const LEVELS: Levels = {
     rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } },
     governor: { minute: 4, network: 0, standing: 0, held: 0 },
   },
-  realMx: { outcome: 'down' },
+  realMx: {
+    outcome: 'down',
+    outage: true,
+    mxs: [{ name: 'mx1.example.test', outcome: 'later', lookedAt: '2026-11-24T12:00:00.000Z' }],
+  },
   kernel: { state: 'on', suspects: { 4: 2, 6: 1 }, networks: { 4: 1, 6: 0 } },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
   room: { possible: 19_744, wanted: 16_000 },
@@ -72,6 +76,11 @@ describe('metrics', () => {
     expect(text).toContain('decoymx_ledger_age_seconds 1.5')
     expect(text).toContain('decoymx_evidence_waiting 3')
     expect(text).toContain('decoymx_real_mx_up 0')
+    expect(text).toContain('decoymx_real_mx_outage 1')
+    expect(text).toContain('decoymx_real_mx_state{mx="mx1.example.test",state="later"} 1')
+    expect(text).toContain('decoymx_real_mx_state{mx="mx1.example.test",state="up"} 0')
+    expect(text).toContain('decoymx_real_mx_looked_timestamp_seconds{mx="mx1.example.test"} 1795521600')
+    expect(text).toContain('decoymx_order_frozen 1')
     expect(text).toContain('decoymx_rules_sound 1')
   })
 })

@@ -20,6 +20,7 @@ import { type Appliance, runToEnd, startAppliance } from './appliance.ts'
 const PROMISE_MS = 1000
 const ROOT = join(import.meta.dirname, '../..')
 const START = join(ROOT, 'src/start.js')
+const ANY_DECOY = { listen: ['127.0.0.1:0'], proxy: ['127.0.0.1:0'] }
 
 /** A client at a door behind PROXY; `early` is sent with the header, before any greeting. */
 function visit(appliance: Appliance, door: string, ip: string, early = ''): Visitor {
@@ -360,14 +361,70 @@ describe('what goes wrong is said', () => {
     await once(gone, 'close')
     const appliance = await startAppliance({ settings: { 'real-mx': { greet: [`127.0.0.1:${port}`] } } })
     onTestFinished(() => appliance.clear())
-    expect(appliance.said()).toContain('witness: the real MX is down; nothing at the backup counts meanwhile')
+    expect(appliance.said()).toContain('witness: the real MX is down; the order of visits counts for nothing meanwhile')
     expect(await appliance.decoymx('status')).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining('Is real-mx.greet right?'),
+      stdout: expect.stringContaining('Is real-mx in the settings right?'),
     })
     expect(await (await fetch(`http://${spell(appliance.door('HTTP'))}/metrics`)).text()).toContain(
       'decoymx_real_mx_up 0',
     )
+  })
+
+  test.each([0, 1])('while no real MX takes mail the backup says 421 at once (%i workers)', async (workers) => {
+    const replies: Record<string, string> = { EHLO: '250 mx', MAIL: '250 ok', QUIT: '221 bye' }
+    let greeting = '220 mx.example.test ESMTP'
+    const mx = createServer((socket) => {
+      socket.on('error', () => {}).write(`${greeting}\r\n`)
+      socket.on('data', (line) => socket.write(`${replies[line.toString().slice(0, 4)] ?? '500 what'}\r\n`))
+    }).listen(0, '127.0.0.1')
+    await once(mx, 'listening')
+    onTestFinished(() => void mx.close())
+    const { port } = mx.address() as { port: number }
+    const appliance = await startAppliance({
+      settings: {
+        'real-mx': { greet: [`127.0.0.1:${port}`], every: '1s' },
+        decoys: { primary: ANY_DECOY, backup: ANY_DECOY, workers },
+      },
+    })
+    onTestFinished(() => appliance.clear())
+    const greeted = async () => {
+      const sender = visit(appliance, 'backup decoy, PROXY', '198.51.100.10')
+      const said = await sender.reply()
+      sender.socket.destroy()
+      return said
+    }
+    expect(await greeted()).toMatch(/^220 /)
+    greeting = '421 4.3.2 too busy'
+    while (!(await greeted())?.startsWith('421 4.3.2 mx9')) expect(appliance.said()).not.toContain('failed')
+    const metrics = await (await fetch(`http://${spell(appliance.door('HTTP'))}/metrics`)).text()
+    expect(metrics).toContain('decoymx_real_mx_outage 1')
+    expect(metrics).toContain(`decoymx_real_mx_state{mx="127.0.0.1:${port}",state="later"} 1`)
+    expect((await appliance.decoymx('status')).stdout).toContain('no real MX takes mail')
+    // What no mail server does is another matter, and so is what was said to be polite before.
+    greeting = '220 mx.example.test ESMTP'
+    while (!(await greeted())?.startsWith('220 ')) expect(appliance.said()).not.toContain('failed')
+    expect((await appliance.decoymx('why', '198.51.100.10')).stdout).toMatch(/Not counted: .*contact \d+/)
+    await talkFirst(appliance, '203.0.113.9')
+    expect(await askUntil(appliance, '203.0.113.9', /REJECT/)).toMatch(/^action=REJECT/)
+  })
+
+  test('a block of what is never listed wants --force, and says what it spares', async () => {
+    const appliance = await startAppliance({ settings: { 'real-mx': { greet: ['192.0.2.25:25'] } } })
+    onTestFinished(() => appliance.clear())
+    const block = (...words: string[]) => appliance.decoymx('block', '192.0.2.0/24', ...words)
+    expect(await block('--because', 'spam')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('192.0.2.25/32 (a real MX)'),
+    })
+    expect(await block('--force')).toMatchObject({ code: 1, stderr: expect.stringContaining('wants a reason') })
+    expect(await block('--force', '--because', 'a leased range')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('never listed all the same: 192.0.2.25/32 (a real MX)'),
+    })
+    expect(await askPolicy(appliance, '192.0.2.25')).toBe('action=DUNNO')
+    expect(await askPolicy(appliance, '192.0.2.26')).toMatch(/^action=REJECT /)
+    expect((await appliance.decoymx('why', '192.0.2.25')).stdout).toContain('Never listed: it is a real MX.')
   })
 
   test('a damaged database is set aside, said, and filled again from the journal', async () => {

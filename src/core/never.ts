@@ -1,0 +1,42 @@
+/**
+ * Who can never be listed, whatever it does, whoever says so: the one list that judge and every answer ask.
+ *
+ * Some ranges never reach a real MX from outside (`neverListed`). Others are ours: the decoys, the real MXs, the relays and
+ * networks that our own mail comes from. To list one of them would stop our mail, so it is not left to rules, nor to the
+ * operator's care. Each group is known by whoever keeps it up to date, and replaced as a whole.
+ */
+import { type Client, neverListed } from './client.ts'
+import { overlap, type Prefix, Prefixes, prefixOfAddress } from './prefixes.ts'
+
+/** Most entries of one group; a list that long is a mistake. */
+const NEVER_MAX = 20_000
+
+export class Never {
+  readonly #groups = new Map<string, { readonly entries: readonly Prefix[]; readonly prefixes: Prefixes<true> }>()
+
+  /** From now on these, and no others, are never listed because they are `what`, like "a real MX". */
+  put(what: string, entries: readonly Prefix[]): void {
+    const kept = entries.slice(0, NEVER_MAX).map(wholeClient)
+    this.#groups.set(what, { entries: kept, prefixes: Prefixes.of(kept.map((prefix) => [prefix, true])) })
+  }
+
+  /** Why this client is never listed, or undefined. */
+  find(client: Client): string | undefined {
+    const range = neverListed(client)
+    if (range !== undefined) return range
+    for (const [what, { prefixes }] of this.#groups) if (prefixes.find(client)) return what
+    return undefined
+  }
+
+  /** What in this network is never listed, or holds all of it. */
+  within(prefix: Prefix): { readonly cidr: string; readonly what: string }[] {
+    return [...this.#groups].flatMap(([what, { entries }]) =>
+      entries.filter((entry) => overlap(entry, prefix)).map(({ cidr }) => ({ cidr, what })),
+    )
+  }
+}
+
+/** A client is a whole IPv6 /64: what is never listed is at least that. */
+function wholeClient(prefix: Prefix): Prefix {
+  return prefix.family === 6 && prefix.length > 64 ? (prefixOfAddress(prefix.cidr) ?? prefix) : prefix
+}

@@ -1,0 +1,140 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import packet from 'dns-packet'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { type Exchange, Exchanges, EXCHANGES_MAX } from '../../src/watch/exchanges.ts'
+
+type Zone = Readonly<Record<string, readonly string[]>>
+
+/** A name server with this zone: `MX name` to `preference exchange`, `A name` and `AAAA name` to addresses. */
+async function nameServer(zone: () => Zone | 'broken'): Promise<string> {
+  const socket = createSocket('udp4')
+  socket.on('message', (bytes, peer) => {
+    const query = packet.decode(bytes)
+    const [question] = query.questions ?? []
+    if (!question) return
+    const records = zone()
+    const { name, type } = question
+    const known = records === 'broken' ? [] : (records[`${type} ${name.toLowerCase()}`] ?? [])
+    const answers = known.map((text): packet.Answer => {
+      if (type !== 'MX') return { name, type: type as 'A' | 'AAAA', ttl: 0, data: text }
+      const [preference, exchange = '.'] = text.split(' ')
+      return { name, type: 'MX', ttl: 0, data: { preference: Number(preference), exchange } }
+    })
+    const rcode =
+      records === 'broken'
+        ? 2
+        : answers.length > 0 || Object.keys(records).some((key) => key.endsWith(` ${name}`))
+          ? 0
+          : 3
+    socket.send(
+      packet.encode({
+        type: 'response',
+        id: query.id ?? 0,
+        flags: packet.RECURSION_AVAILABLE | rcode,
+        questions: [question],
+        answers,
+      }),
+      peer.port,
+      peer.address,
+    )
+  })
+  socket.bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  onTestFinished(() => void socket.close())
+  return `127.0.0.1:${socket.address().port}`
+}
+
+const OURS = new Set(['mx0.example.test', 'mx9.example.test', '192.0.2.66', '192.0.2.67'])
+
+async function asked(zone: Zone | (() => Zone | 'broken'), domains = ['example.test']) {
+  const told: { list: readonly Exchange[]; ofDecoys: readonly string[] }[] = []
+  const trouble: string[] = []
+  const exchanges = new Exchanges({
+    domains: () => domains,
+    servers: [await nameServer(typeof zone === 'function' ? zone : () => zone)],
+    port: 2525,
+    ours: (host) => OURS.has(host),
+    everyMs: 3_600_000,
+    found: (list, ofDecoys) => told.push({ list, ofDecoys }),
+    trouble: (domain, error) => trouble.push(`${domain}: ${error}`),
+  })
+  onTestFinished(() => exchanges.close())
+  await exchanges.start()
+  return { exchanges, told, trouble }
+}
+
+const at = (name: string, ...hosts: string[]): Exchange => ({
+  name,
+  addresses: hosts.map((host) => ({ host, port: 2525 })),
+})
+
+describe('the real MXs in DNS', () => {
+  test('are what a domain names and is none of our decoys, by name or by address', async () => {
+    const { exchanges, told, trouble } = await asked({
+      'MX example.test': [
+        '5 mx0.example.test',
+        '20 Real1.example.test',
+        '20 real2.example.test',
+        '90 other.example.test',
+      ],
+      'A mx0.example.test': ['192.0.2.66', '198.51.100.66'],
+      'A real1.example.test': ['192.0.2.25'],
+      'A real2.example.test': ['192.0.2.26'],
+      'AAAA real2.example.test': ['2001:db8::26'],
+      'A other.example.test': ['192.0.2.67'],
+    })
+    const found = [at('real1.example.test', '192.0.2.25'), at('real2.example.test', '192.0.2.26', '2001:db8::26')]
+    expect(exchanges.list).toEqual(found)
+    expect(told).toEqual([{ list: found, ofDecoys: ['192.0.2.66', '192.0.2.67', '198.51.100.66'] }])
+    expect(trouble).toEqual([])
+  })
+
+  test('are the domain itself where it has no MX, nobody where a null MX says so, and each once', async () => {
+    const { exchanges } = await asked(
+      {
+        'A plain.test': ['192.0.2.30'],
+        'MX null.test': ['0 .'],
+        'MX one.test': ['10 mx.shared.test'],
+        'MX two.test': ['10 mx.shared.test', '20 gone.shared.test'],
+        'A mx.shared.test': ['192.0.2.31'],
+      },
+      ['plain.test', 'null.test', 'one.test', 'two.test'],
+    )
+    expect(exchanges.list).toEqual([
+      at('gone.shared.test'),
+      at('mx.shared.test', '192.0.2.31'),
+      at('plain.test', '192.0.2.30'),
+    ])
+  })
+
+  test('stay as they were while DNS is broken, and follow it when it says something else', async () => {
+    let zone: Zone | 'broken' = { 'MX example.test': ['20 real.example.test'], 'A real.example.test': ['192.0.2.25'] }
+    const { exchanges, told, trouble } = await asked(() => zone)
+    zone = 'broken'
+    await exchanges.start()
+    expect(exchanges.list).toEqual([at('real.example.test', '192.0.2.25')])
+    expect(trouble).toEqual([expect.stringMatching(/^example\.test: .*SERVFAIL/)])
+    zone = { 'MX example.test': ['20 real.example.test'], 'A real.example.test': ['192.0.2.99'] }
+    await exchanges.start()
+    expect(exchanges.list).toEqual([at('real.example.test', '192.0.2.99')])
+    await exchanges.start()
+    expect(told).toHaveLength(2)
+  })
+
+  test('are watched up to a bound, and more is said', async () => {
+    // Two answers, for one of so many would not fit into a packet.
+    const half = (domain: string) => Array.from({ length: EXCHANGES_MAX / 2 + 1 }, (_, i) => `mx${i}.${domain}`)
+    const domains = ['a.test', 'b.test']
+    const many = domains.flatMap(half)
+    const { exchanges, trouble } = await asked(
+      {
+        ...Object.fromEntries(domains.map((domain) => [`MX ${domain}`, half(domain).map((name) => `20 ${name}`)])),
+        ...Object.fromEntries(many.map((name, i) => [`A ${name}`, [`192.0.2.${100 + i}`]])),
+      },
+      domains,
+    )
+    expect(exchanges.list).toHaveLength(EXCHANGES_MAX)
+    expect(trouble).toEqual([expect.stringContaining(`only ${EXCHANGES_MAX} of ${EXCHANGES_MAX + 2} MXs are watched`)])
+  })
+})
