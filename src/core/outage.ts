@@ -81,6 +81,12 @@ export const QUESTION_GAP_MS = 60_000
 export const GRACE_MS = 15 * 60_000
 export const GRACE_MAX_MS = 6 * 3_600_000
 
+/**
+ * What a client, or its network, does at the backup this long after a "later" of ours is the walk, or the retry, that we
+ * caused: longer than the longest pause between two tries that Postfix makes (4000 s), and renewed by each try.
+ */
+export const DEFERRED_MS = 2 * 3_600_000
+
 export function newGuard(watch: Watch): Guard {
   return { watch, last: undefined, outage: undefined, askedAt: undefined, pending: [], rude: [] }
 }

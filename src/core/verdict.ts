@@ -8,8 +8,9 @@
  */
 import type { Client } from './client.ts'
 import { type Credit, creditOf, LATE_MS } from './credit.ts'
-import type { Instant } from './evidence.ts'
+import type { Instant, Kind } from './evidence.ts'
 import { type Bucket, type Counts, type FactName, type Facts, HOUR_MS } from './facts.ts'
+import { DEFERRED_MS, INEXCUSABLE } from './outage.ts'
 import { type AllowEntry, type Rule, type Rules, type Standing, STANDINGS } from './rules.ts'
 
 export type Reason = {
@@ -143,10 +144,18 @@ function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, belief: Belief): Ex
   if (rule.kind === 'order' && belief.good) return 'credit'
   if (rule.unlessWalkedMs !== undefined && before(facts.own, WALKED, bucket, rule.unlessWalkedMs, LATE_MS))
     return 'primary'
-  if (rule.unlessSeenMs === undefined) return undefined
-  const seen = [facts.own, facts.network].some((counts) => before(counts, SEEN, bucket, rule.unlessSeenMs as number, 0))
-  return seen ? 'real-mx' : undefined
+  const atRealMx = (what: readonly FactName[], withinMs: number) =>
+    [facts.own, facts.network].some((counts) => before(counts, what, bucket, withinMs, 0))
+  if (rule.unlessSeenMs !== undefined && atRealMx(SEEN, rule.unlessSeenMs)) return 'real-mx'
+  // Whatever the rules say: our own "later" must never feed our own evidence.
+  return rule.counts.every(isExcusable) && atRealMx(DEFERRED, DEFERRED_MS) ? 'real-mx' : undefined
 }
+
+function isExcusable(fact: FactName): boolean {
+  return !INEXCUSABLE.has(fact.slice(fact.indexOf('.') + 1) as Kind)
+}
+
+const DEFERRED: readonly FactName[] = ['real.deferred']
 
 /** Does the rule know honest reasons for what it counts? Then a release excuses it; what no mail server does it does not. */
 function mayBeHonest({ kind, unlessSeenMs, unlessWalkedMs }: Rule): boolean {

@@ -17,6 +17,7 @@ import {
   withSighting,
 } from '../../src/core/facts.ts'
 import { type Listing, renew } from '../../src/core/listing.ts'
+import { DEFERRED_MS } from '../../src/core/outage.ts'
 import { readRules, type Rule, type Rules, STANDINGS } from '../../src/core/rules.ts'
 import { judge, type Verdict } from '../../src/core/verdict.ts'
 
@@ -46,6 +47,32 @@ const polite = (at: number): Sighting[] => [
 ]
 const politeEvery = (stepMs: number, times: number): Sighting[] =>
   Array.from({ length: times }, (_, i) => polite(T0 + i * stepMs)).flat()
+
+describe('after a "later" of ours', () => {
+  const bare = shippedWith('', '')
+  const rules: Rules = {
+    ...bare,
+    list: bare.list.map((rule) => ({ ...rule, unlessSeenMs: undefined, unlessWalkedMs: undefined })),
+  }
+  const deferred: Sighting[] = [['real.deferred', T0]]
+
+  test.each([
+    ['the client', { own: deferred, network: deferred }],
+    ['its network', { own: [], network: deferred }],
+  ])('of %s the order counts for nothing, even if no rule says so', (_, { own, network }) => {
+    const later = T0 + DEFERRED_MS / 2
+    const facts = { own: countsOf([...own, ...polite(later)]), network: countsOf([...network, ...polite(later)]) }
+    expect(judge(BOT, facts, rules, later + MINUTE_MS)).toMatchObject({ word: 'clean', score: 0 })
+    const late = T0 + DEFERRED_MS + 2 * HOUR_MS
+    const passed = { own: countsOf([...own, ...polite(late)]), network: countsOf([...network, ...polite(late)]) }
+    expect(judge(BOT, passed, rules, late + MINUTE_MS).score).toBe(6)
+  })
+
+  test('what no mail server does counts all the same', () => {
+    const facts = alone([...deferred, ['backup.early-talk', T0 + 1], ['backup.recipient', T0 + 1]])
+    expect(judge(BOT, facts, rules, T0 + MINUTE_MS).word).toBe('block')
+  })
+})
 
 describe('the rules we ship: polite, at the wrong door', () => {
   test('one visit lists nobody', () => {
