@@ -39,7 +39,7 @@ type Reply = { readonly code: string; readonly lines: readonly string[] }
 
 export function lookAt(
   { host, port }: Address,
-  { full, lookMs = LOOK_MS }: { full: boolean; lookMs?: number },
+  { full, lookMs = LOOK_MS, signal }: { full: boolean; lookMs?: number; signal?: AbortSignal },
 ): Promise<Look> {
   return new Promise((resolve) => {
     const beganAt = performance.now()
@@ -50,8 +50,11 @@ export function lookAt(
 
     const end = (outcome: Look['outcome'], because: string) => {
       clearTimeout(timer)
+      signal?.removeEventListener('abort', giveUp)
       socket.off('data', hear)
-      socket.destroySoon()
+      // What is said last still goes out, where there is anybody to say it to.
+      if (connected) socket.destroySoon()
+      else socket.destroy()
       resolve({ outcome, because: printable(because), looks })
     }
     const broken = (how: string) =>
@@ -62,6 +65,8 @@ export function lookAt(
       if (!connected) end('down', `no connection within ${lookMs} ms`)
       else end('unsure', `no ${step === 'greeting' ? 'greeting' : `reply to ${step}`} within ${lookMs} ms`)
     }, lookMs)
+    const giveUp = () => end('unsure', 'given up')
+    signal?.addEventListener('abort', giveUp)
     const say = (line: string) => {
       askedAt = performance.now()
       socket.write(`${line}\r\n`)

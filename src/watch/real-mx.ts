@@ -62,7 +62,7 @@ export class RealMx {
   #nudged = false
   #nudges = NUDGES_MAX
   #countedAt: Instant
-  #closed = false
+  readonly #ending = new AbortController()
   #found: Found | undefined
 
   constructor(options: RealMxOptions) {
@@ -101,7 +101,7 @@ export class RealMx {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
+    this.#ending.abort()
     clearTimeout(this.#timer)
     await this.#looking
   }
@@ -117,7 +117,7 @@ export class RealMx {
 
   #schedule(): void {
     clearTimeout(this.#timer)
-    if (this.#closed) return
+    if (this.#ending.signal.aborted) return
     const { now, everyMs, random } = this.#options
     const sinceMs = Math.max(0, now() - this.#lookedAt)
     const turnMs = Math.max(0, everyMs * (1 - JITTER + 2 * JITTER * random()) - sinceMs)
@@ -144,6 +144,7 @@ export class RealMx {
     const at = now()
     const all = exchanges()
     const looks = await Promise.all(all.map((exchange) => this.#lookAtOne(exchange, kind)))
+    if (this.#ending.signal.aborted) return
     const found = all.map((exchange, i) => ({ exchange, look: this.#wellMeant(looks[i] as Look, all.length, at) }))
     for (const name of this.#states.keys()) if (!all.some((each) => each.name === name)) this.#states.delete(name)
     for (const { exchange, look } of found) this.#note(exchange.name, look)
@@ -163,9 +164,10 @@ export class RealMx {
     if (addresses.length === 0) return { outcome: 'down', because: 'has no address', looks: undefined }
     const full = kind === 'full' || this.#states.get(name)?.outcome !== 'up'
     const { lookMs } = this.#options
+    const { signal } = this.#ending
     const looks = await Promise.all(
       addresses.map(async (address) => {
-        const look = await lookAt(address, { full, ...(lookMs === undefined ? {} : { lookMs }) })
+        const look = await lookAt(address, { full, signal, ...(lookMs === undefined ? {} : { lookMs }) })
         return { ...look, because: `${spell(address)} ${look.because}` }
       }),
     )

@@ -1,49 +1,6 @@
-import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
-import packet from 'dns-packet'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Exchange, Exchanges, EXCHANGES_MAX } from '../../src/watch/exchanges.ts'
-
-type Zone = Readonly<Record<string, readonly string[]>>
-
-/** A name server with this zone: `MX name` to `preference exchange`, `A name` and `AAAA name` to addresses. */
-async function nameServer(zone: () => Zone | 'broken'): Promise<string> {
-  const socket = createSocket('udp4')
-  socket.on('message', (bytes, peer) => {
-    const query = packet.decode(bytes)
-    const [question] = query.questions ?? []
-    if (!question) return
-    const records = zone()
-    const { name, type } = question
-    const known = records === 'broken' ? [] : (records[`${type} ${name.toLowerCase()}`] ?? [])
-    const answers = known.map((text): packet.Answer => {
-      if (type !== 'MX') return { name, type: type as 'A' | 'AAAA', ttl: 0, data: text }
-      const [preference, exchange = '.'] = text.split(' ')
-      return { name, type: 'MX', ttl: 0, data: { preference: Number(preference), exchange } }
-    })
-    const rcode =
-      records === 'broken'
-        ? 2
-        : answers.length > 0 || Object.keys(records).some((key) => key.endsWith(` ${name}`))
-          ? 0
-          : 3
-    socket.send(
-      packet.encode({
-        type: 'response',
-        id: query.id ?? 0,
-        flags: packet.RECURSION_AVAILABLE | rcode,
-        questions: [question],
-        answers,
-      }),
-      peer.port,
-      peer.address,
-    )
-  })
-  socket.bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  onTestFinished(() => void socket.close())
-  return `127.0.0.1:${socket.address().port}`
-}
+import { nameServer, type Zone } from '../name-server.ts'
 
 const OURS = new Set(['mx0.example.test', 'mx9.example.test', '192.0.2.66', '192.0.2.67'])
 
