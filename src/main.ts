@@ -9,6 +9,7 @@ import { check, printProblems } from './command/check.ts'
 import { audit, LIST_LIMIT, list, say } from './command/decisions.ts'
 import { enforce } from './command/enforce.ts'
 import { settleWaiting, showWaiting } from './command/governor.ts'
+import { doctor } from './command/doctor.ts'
 import { kernel } from './command/kernel.ts'
 import { run } from './command/run.ts'
 import type { Where } from './command/settings.ts'
@@ -264,6 +265,15 @@ program
   .addOption(state())
   .addOption(json())
   .action(does((options: Options) => status(whereOf(options).state, { json: options.json ?? false, screen })))
+
+program
+  .command('doctor')
+  .description('checks of the whole chain, each with a next step; exit 0 ok, 1 warning, 2 critical')
+  .addOption(state())
+  .addOption(settings())
+  .addOption(rules())
+  .addOption(json())
+  .action(does((options: Options) => doctor(whereOf(options), process.env, { json: options.json ?? false, screen })))
 
 program
   .command('kernel')

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { ClientView } from '../../src/answer/api.ts'
+import type { Finding } from '../../src/command/finding.ts'
 import { type Evidence, fromLine } from '../../src/core/evidence.ts'
 import type { KernelState } from '../../src/decoy/kernel.ts'
 import { Internet, noNamespaces, type Place } from '../namespaces.ts'
@@ -79,6 +80,7 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
         ...extra,
       },
     })
+  const files = () => ['--settings', join(folder, 'decoymx.yaml'), '--rules', join(folder, 'rules.yaml')]
   const kernel = async (action = 'status') =>
     JSON.parse((await appliance.decoymx('kernel', action, '--json')).stdout) as KernelState
   const view = async (ip: string) => JSON.parse((await appliance.decoymx('why', ip, '--json')).stdout) as ClientView
@@ -243,6 +245,43 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
     await host!.feed(`add element inet decoymx refused4 { ${crowd.join(', ')} }`, 'nft', '-f', '-')
     expect(await knock(outside!, OTHERS[3]!, PRIMARY[4])).toMatchObject({ outcome: 'ECONNREFUSED' })
     await appliance.heard(/more clients were refused than can be remembered/, mark)
+  })
+
+  test('the doctor proves that it works, and says where it does not', async () => {
+    const doctor = async () => {
+      const { stdout, code } = await appliance.decoymx('doctor', '--json', ...files())
+      const { findings } = JSON.parse(stdout) as { findings: Finding[] }
+      return { code, of: (check: string) => findings.filter((each) => each.check === check), findings }
+    }
+    const well = await doctor()
+    expect(well.of('kernel')).toEqual(
+      [`${PRIMARY[4]}:25`, `[${PRIMARY[6]}]:25`].map((place) => ({
+        check: 'kernel',
+        level: 'ok',
+        seen: expect.stringContaining(`refuses a stranger at ${place}, tells of it after `) as string,
+        next: null,
+      })),
+    )
+    expect(well.of('dnsbl')).toMatchObject([{ level: 'ok' }])
+    expect(well.of('listeners')).toMatchObject([{ level: 'ok' }])
+    // Nobody looks at the real MX here.
+    expect(well.findings.filter(({ level }) => level !== 'ok').map(({ check }) => check)).toContain('witness')
+    expect(well.code).toBe(1)
+    expect(await host!.run('nft', 'list', 'set', 'inet', 'decoymx', 'suspects6')).not.toContain('elements')
+
+    await host!.feed(
+      'table inet breaker {\nchain input {\ntype filter hook input priority filter; tcp dport 25 drop\n}\n}',
+      'nft',
+      '-f',
+      '-',
+    )
+    const ill = await doctor()
+    await host!.run('nft', 'delete', 'table', 'inet', 'breaker')
+    expect(ill.of('kernel').map(({ level, seen }) => [level, seen])).toEqual([
+      ['fail', `a stranger at ${PRIMARY[4]}:25 was not refused: no answer`],
+      ['fail', `a stranger at [${PRIMARY[6]}]:25 was not refused: no answer`],
+    ])
+    expect(ill.code).toBe(2)
   })
 
   test('off removes our table and no other, on puts it there again; status and metrics tell', async () => {

@@ -1,0 +1,38 @@
+/**
+ * What a check of the doctor finds, and what it may look at.
+ */
+import type { Checked } from './check.ts'
+import type { Settings, Where } from './settings.ts'
+import type { StatusView } from './status.ts'
+
+export type Finding = {
+  readonly check: string
+  readonly level: 'ok' | 'warn' | 'fail'
+  readonly seen: string
+  /** What to do about it; null where nothing is to be done. */
+  readonly next: string | null
+}
+
+/** What checks look at: the files as they are now, and the appliance, if one runs. */
+export type Chart = {
+  readonly where: Where
+  readonly read: Checked
+  readonly settings: Settings | undefined
+  readonly view: StatusView | undefined
+  /** Why there is no view. */
+  readonly absent: string | undefined
+}
+
+export type Check = (chart: Chart) => Finding[] | Promise<Finding[]>
+
+export function ok(check: string, seen: string): Finding {
+  return { check, level: 'ok', seen, next: null }
+}
+
+export function warn(check: string, seen: string, next: string): Finding {
+  return { check, level: 'warn', seen, next }
+}
+
+export function fail(check: string, seen: string, next: string): Finding {
+  return { check, level: 'fail', seen, next }
+}

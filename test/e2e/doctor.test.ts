@@ -1,0 +1,95 @@
+/** The doctor, beside an appliance on loopback and beside none: what it sees, what it advises, and its exit code. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Finding } from '../../src/command/finding.ts'
+import { folder } from '../folders.ts'
+import { type Appliance, runToEnd, startAppliance } from './appliance.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const START = join(ROOT, 'src/start.js')
+const SETTLED = ['primary', 'backup'] as const
+
+type Told = { readonly level: string; readonly findings: Finding[] }
+
+describe('beside an appliance', () => {
+  let appliance: Appliance
+  const examine = async (...words: string[]) => {
+    const { stdout, code } = await appliance.decoymx('doctor', '--json', ...words)
+    return { code, ...(JSON.parse(stdout) as Told) }
+  }
+  const own = () => ['--settings', join(appliance.folder, 'decoymx.yaml')]
+
+  beforeAll(async () => {
+    const port = 20_000 + (process.pid % 10_000)
+    const decoys = Object.fromEntries(
+      SETTLED.map((role, i) => [role, { listen: [`127.0.0.1:${port + i}`], proxy: [] }]),
+    )
+    appliance = await startAppliance({ settings: { decoys } })
+  })
+
+  afterAll(() => appliance?.clear())
+
+  test('each link of the chain is tried, and has its sentence', async () => {
+    const { code, level, findings } = await examine(...own())
+    const of = (check: string) => findings.filter((each) => each.check === check)
+    expect(of('settings')).toMatchObject([{ level: 'ok' }])
+    expect(of('appliance')).toMatchObject([
+      { level: 'ok', seen: expect.stringContaining(`pid ${appliance.pid}`) as string },
+    ])
+    expect(of('listeners')).toMatchObject([{ level: 'ok' }])
+    expect(of('primary')).toMatchObject([
+      { level: 'ok', seen: expect.stringMatching(/^a stranger at 127\.0\.0\.1:\d+ is accepted and reset$/) as string },
+    ])
+    expect(of('kernel')).toMatchObject([{ level: 'ok', seen: expect.stringContaining('not asked to') as string }])
+    expect(of('dnsbl')).toMatchObject([
+      {
+        level: 'ok',
+        seen: expect.stringContaining('answers 127.0.0.2 for 127.0.0.2, ENOTFOUND for 127.0.0.1') as string,
+      },
+    ])
+    expect(of('witness')).toMatchObject([{ level: 'warn', next: expect.stringContaining('real-mx.greet') as string }])
+    expect([code, level]).toEqual([1, 'WARNING'])
+  })
+
+  test('settings of another zone, and more connections than files: each is said with what to do', async () => {
+    const file = join(folder(), 'other.yaml')
+    writeFileSync(file, 'dnsbl: { zone: bl.other.example }\ndecoys: { limits: { connections: 1000000 } }\n')
+    const { code, findings } = await examine('--settings', file)
+    expect(findings.filter(({ level }) => level !== 'ok')).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ check: 'dnsbl', level: 'warn', next: expect.stringContaining('zone') as string }),
+        expect.objectContaining({
+          check: 'files',
+          level: 'warn',
+          next: expect.stringContaining('LimitNOFILE=2000200') as string,
+        }),
+      ]),
+    )
+    expect(code).toBe(1)
+  })
+
+  test('a pipe gets one line for each, with tabs', async () => {
+    const { stdout } = await appliance.decoymx('doctor', ...own())
+    const lines = stdout.replace(/\n$/, '').split('\n')
+    expect(lines[0]).toBe('check\tlevel\tseen\tnext')
+    for (const line of lines) expect(line.split('\t')).toHaveLength(4)
+  })
+})
+
+test('without an appliance, and with unsound settings, both are told at once', async () => {
+  const state = folder()
+  writeFileSync(join(state, 'bad.yaml'), 'decoys: { primary: { kernel: true, listen: ["0.0.0.0:25"] } }\n')
+  const words = ['doctor', '--json', '--state', state, '--settings', join(state, 'bad.yaml')]
+  const { stdout, code } = await runToEnd(process.execPath, [START, ...words])
+  const { level, findings } = JSON.parse(stdout) as Told
+  expect([code, level]).toEqual([2, 'CRITICAL'])
+  expect(findings.filter((each) => each.level === 'fail')).toMatchObject([
+    {
+      check: 'settings',
+      seen: expect.stringContaining('would refuse strangers at every address') as string,
+      next: 'decoymx check shows all of them',
+    },
+    { check: 'appliance', seen: expect.stringContaining('no decoymx is running') as string },
+  ])
+})
