@@ -181,7 +181,7 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
     await appliance.decoymx('allow', IN_NETWORK, '--because', 'a test')
     // The kernel lets the network in; the decoy knows better.
     expect(await knock(outside!, IN_NETWORK, PRIMARY[4])).toMatchObject({ outcome: 'ECONNRESET' })
-    await appliance.decoymx('release', IN_NETWORK, '--because', 'a test')
+    await said('release', IN_NETWORK)
     await said('release', '203.0.113.0/24')
     expect(await knock(outside!, IN_NETWORK, PRIMARY[4])).toMatchObject({ outcome: 'ECONNREFUSED' })
   })
