@@ -50,12 +50,12 @@ export function suspectsOf(
     *suspects() {
       for (const { target, word, until } of rulings()) {
         const prefix = parsePrefix(target)
-        if (typeof prefix === 'string' || word === 'allow') continue
+        if (typeof prefix === 'string') continue
         if (isOneClient(prefix)) {
           const one = suspect(prefix)
           if (one) yield one
           // A whole network is the operator's block. Who is allowed within it is let in, and reset by the decoy.
-        } else if (mode() === 'enforce' && freshness() === 'fresh') yield { prefix, until }
+        } else if (word === 'block' && mode() === 'enforce' && freshness() === 'fresh') yield { prefix, until }
       }
     },
   }

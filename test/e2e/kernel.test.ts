@@ -245,6 +245,7 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
     await host!.feed(`add element inet decoymx refused4 { ${crowd.join(', ')} }`, 'nft', '-f', '-')
     expect(await knock(outside!, OTHERS[3]!, PRIMARY[4])).toMatchObject({ outcome: 'ECONNREFUSED' })
     await appliance.heard(/more clients were refused than can be remembered/, mark)
+    await host!.run('nft', 'flush', 'set', 'inet', 'decoymx', 'refused4')
   })
 
   test('the doctor proves that it works, and says where it does not', async () => {
