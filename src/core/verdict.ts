@@ -62,9 +62,8 @@ export type Verdict = {
 export function judge(client: Client, facts: Facts, rules: Rules, now: Instant): Verdict {
   const credit = creditOf(facts, rules.credit, now)
   const belief = { good: credit.good, released: (facts.releasedUntil ?? 0) > now }
-  const reasons = rules.list
-    .map((rule) => tryRule(rule, facts, belief, now))
-    .filter((reason) => reason.count + reason.waived > 0)
+  const trials = rules.list.map((rule) => tryRule(rule, facts, belief, now))
+  const reasons = trials.map((trial) => reasonOf(trial, now)).filter((reason) => reason.count + reason.waived > 0)
   const enforcedReasons = reasons.filter(({ mode }) => mode === 'enforce')
   const plain: Verdict = {
     word: 'clean',
@@ -84,35 +83,42 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
   if (entry && (entry.until ?? Infinity) > now) return { ...plain, word: 'allow', allowedBy: entry }
   const never = rules.never(client)
   if (never) return { ...plain, never }
-  const reached = reachedBy(plain.score, rules.list, facts, rules, belief, now)
+  const reached = reachedBy(plain.score, trials, rules, now)
   const heaviest = reached[0]
   if (!heaviest) return plain
   const alike = enforcedReasons.length === reasons.length
-  const inForce = rules.list.filter(({ mode }) => mode === 'enforce')
-  const enforced = alike ? reached : reachedBy(plain.enforcedScore, inForce, facts, rules, belief, now)
+  const inForce = trials.filter(({ rule }) => rule.mode === 'enforce')
+  const enforced = alike ? reached : reachedBy(plain.enforcedScore, inForce, rules, now)
   return { ...plain, word: heaviest.word, clearsAt: heaviest.clearsAt, reached, enforced }
 }
 
-function reachedBy(
-  score: number,
-  list: readonly Rule[],
-  facts: Facts,
-  { thresholds }: Rules,
-  belief: Belief,
-  now: Instant,
-): Reached[] {
+function reachedBy(score: number, trials: readonly Trial[], { thresholds }: Rules, now: Instant): Reached[] {
   return STANDINGS.filter((word) => score >= thresholds[word]).map((word) => ({
     word,
-    clearsAt: whenBelow(thresholds[word], facts, list, belief, now),
+    clearsAt: whenBelow(thresholds[word], trials, now),
   }))
 }
 
-function tryRule(rule: Rule, facts: Facts, belief: Belief, now: Instant): Reason {
-  const tried = { rule: rule.name, because: rule.because, mode: rule.mode, line: rule.line }
-  if (rule.together.length > 0 && !rule.together.some((fact) => recent(facts.own, fact, rule.windowMs, now).length > 0))
-    return { ...tried, weight: 0, count: 0, waived: 0, excuse: undefined, last: 0 }
+/** What a rule found in the facts: its weight at any later time is made of that, if nothing more is seen. */
+type Trial = {
+  readonly rule: Rule
+  /** Buckets that count, and how many sightings (or hours) each stands for. */
+  readonly marks: readonly { readonly n: number; readonly last: Instant }[]
+  readonly waived: number
+  readonly excuse: Excuse | undefined
+  readonly last: Instant
+  /** When the last of its company (`together`) was seen: with that the rule ends. */
+  readonly companyAt: Instant
+}
 
-  let [weight, count, waived, last] = [0, 0, 0, 0]
+function tryRule(rule: Rule, facts: Facts, belief: Belief, now: Instant): Trial {
+  const company = rule.together.flatMap((fact) => recent(facts.own, fact, rule.windowMs, now))
+  const companyAt = rule.together.length === 0 ? Infinity : Math.max(-Infinity, ...company.map(({ last }) => last))
+  const nothing: Trial = { rule, marks: [], waived: 0, excuse: undefined, last: 0, companyAt }
+  if (companyAt === -Infinity) return nothing
+
+  const marks: { n: number; last: Instant }[] = []
+  let [waived, last] = [0, 0]
   let excuse: Excuse | undefined
   for (const bucket of rule.counts.flatMap((fact) => recent(facts.own, fact, rule.windowMs, now))) {
     const n = rule.each === 'hour' ? 1 : bucket.count
@@ -121,12 +127,24 @@ function tryRule(rule: Rule, facts: Facts, belief: Belief, now: Instant): Reason
     if (found) {
       waived += n
       excuse ??= found
-      continue
-    }
-    count += n
-    weight += n * rule.weight * 0.5 ** (Math.max(0, now - bucket.last) / rule.halfLifeMs)
+    } else marks.push({ n, last: bucket.last })
   }
-  return { ...tried, weight: Math.min(weight, rule.cap), count, waived, excuse, last }
+  return { ...nothing, marks, waived, excuse, last }
+}
+
+function reasonOf(trial: Trial, now: Instant): Reason {
+  const { rule, marks, waived, excuse, last } = trial
+  const { name, because, mode, line } = rule
+  const count = marks.reduce((total, { n }) => total + n, 0)
+  return { rule: name, because, mode, line, weight: weightOf(trial, now), count, waived, excuse, last }
+}
+
+function weightOf({ rule, marks, companyAt }: Trial, at: Instant): number {
+  if (at - companyAt >= rule.windowMs) return 0
+  let weight = 0
+  for (const { n, last } of marks)
+    if (at - last < rule.windowMs) weight += n * rule.weight * 0.5 ** (Math.max(0, at - last) / rule.halfLifeMs)
+  return Math.min(weight, rule.cap)
 }
 
 function recent(counts: Counts, fact: FactName, windowMs: number, now: Instant): readonly Bucket[] {
@@ -176,9 +194,9 @@ function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, with
  * The first minute at which the sum is below `threshold`: believed as it is now it only falls while nothing is seen, so
  * halving finds it. That credit fades, and a release ends, is no reason to hold anybody longer.
  */
-function whenBelow(threshold: number, facts: Facts, list: readonly Rule[], belief: Belief, now: Instant): Instant {
-  const holds = (at: Instant) => sum(list.map((rule) => tryRule(rule, facts, belief, at))) >= threshold
-  let [low, high] = [now, now + Math.max(HOUR_MS, ...list.map((rule) => rule.windowMs))]
+function whenBelow(threshold: number, trials: readonly Trial[], now: Instant): Instant {
+  const holds = (at: Instant) => rounded(trials.reduce((total, trial) => total + weightOf(trial, at), 0)) >= threshold
+  let [low, high] = [now, now + Math.max(HOUR_MS, ...trials.map(({ rule }) => rule.windowMs))]
   while (high - low > 60_000) {
     const middle = Math.floor((low + high) / 2)
     if (holds(middle)) low = middle
@@ -187,7 +205,11 @@ function whenBelow(threshold: number, facts: Facts, list: readonly Rule[], belie
   return high
 }
 
-/** Rounded so that 0.1 + 0.2 meets a threshold of 0.3, and people can add the printed weights up. */
 function sum(reasons: readonly Reason[]): number {
-  return Math.round(reasons.reduce((total, reason) => total + reason.weight, 0) * 100) / 100
+  return rounded(reasons.reduce((total, reason) => total + reason.weight, 0))
+}
+
+/** So that 0.1 + 0.2 meets a threshold of 0.3, and people can add the printed weights up. */
+function rounded(total: number): number {
+  return Math.round(total * 100) / 100
 }
