@@ -49,10 +49,10 @@ const merciless: Rules = {
 
 describe('many made-up weeks', { timeout: 240_000 }, () => {
   test('no honest sender is listed, no message of theirs is delayed; and bots are caught', () => {
-    const lived = weeks(seeds(1, 10))
+    const lived = weeks(seeds(1, 20))
     expect(blamed(lived)).toEqual([])
-    expect(sum(lived, 'honest', 'senders')).toBeGreaterThan(500)
-    expect(sum(lived, 'honest', 'messages')).toBeGreaterThan(10_000)
+    expect(sum(lived, 'honest', 'senders')).toBeGreaterThan(1000)
+    expect(sum(lived, 'honest', 'messages')).toBeGreaterThan(20_000)
     for (const what of ['listed', 'delayed', 'refused'] as const) expect(sum(lived, 'honest', what)).toBe(0)
 
     const percent = (share: number) => `${Math.round(share * 100)} %`
@@ -78,15 +78,27 @@ describe('many made-up weeks', { timeout: 240_000 }, () => {
     expect(sum(lived, 'honest', 'delayed')).toBe(0)
   })
 
-  test.each(['real:20,backup:90', 'primary:5,real:20', 'primary:5,real:20,real:20,real:30,backup:90'])(
-    'nor at %s',
-    (text) => {
-      const options = { layout: layoutOf(text), behaviours: HONEST }
-      const lived = weeks(seeds(200, 2), options)
-      expect(blamed(lived, options)).toEqual([])
-      expect(sum(lived, 'honest', 'delayed')).toBe(0)
-    },
-  )
+  test.each(['primary:5,real:20', 'primary:5,real:20,real:20,real:30,backup:90'])('nor at %s', (text) => {
+    const options = { layout: layoutOf(text), behaviours: HONEST }
+    const lived = weeks(seeds(200, 2), options)
+    expect(blamed(lived, options)).toEqual([])
+    expect(sum(lived, 'honest', 'delayed')).toBe(0)
+  })
+
+  // Nobody can be seen to walk the right way there, so a sender that cannot reach the real MX for half a day looks guilty.
+  test('nor at real:20,backup:90, if the rules that need the primary are on trial; else some are', () => {
+    const options = { layout: layoutOf('real:20,backup:90'), behaviours: HONEST }
+    const bad = [1012, 1014, 1025, 1026]
+    expect(sum(weeks(bad, options), 'honest', 'listed')).toBeGreaterThan(0)
+    const list = rules.list.map((rule) =>
+      rule.unlessWalkedMs === undefined ? rule : { ...rule, mode: 'observe' as const },
+    )
+    const careful = { ...options, rules: { ...rules, list } }
+    const lived = weeks(bad, careful)
+    expect(blamed(lived, careful)).toEqual([])
+    expect(sum(lived, 'honest', 'delayed')).toBe(0)
+    expect(sum(lived, 'honest', 'observed')).toBeGreaterThan(0)
+  })
 
   test('nor where no witness looks at the real MX', () => {
     const options = { watch: 'blind', behaviours: HONEST } as const

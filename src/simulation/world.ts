@@ -141,8 +141,10 @@ function newHouse(rules: Rules, weather: Weather, agenda: Agenda, { hear, watch 
   /** What has come of those that were at the decoys lately? */
   const takeStock = (at: Instant) => {
     for (const client of touched.values()) {
-      const { word, by } = standingOf(world, client, at)
-      if (by !== 'rules' || word === 'clean' || word === 'allow') continue
+      const { word: stands, effect, by } = standingOf(world, client, at)
+      if (by !== 'rules' || stands === 'clean' || stands === 'allow') continue
+      // What only a rule on trial says is shown, and told to nobody.
+      const word = effect === 'pass' ? 'observe' : effect
       const before = listed.get(client.key)
       if (!before || RANK[word] > RANK[before.word]) listed.set(client.key, { client, word, at })
     }
