@@ -47,6 +47,8 @@ export class Journal {
   #seq: number
   #waiting: Waiting[] = []
   #draining: Promise<void> | undefined
+  /** When the last write began, on a clock that nobody sets. */
+  #wroteAt = -Infinity
   #open: { handle: FileHandle; day: string; bytes: number } | undefined
 
   private constructor(folder: string, box: string, lastSeq: number, options: JournalOptions) {
@@ -104,12 +106,14 @@ export class Journal {
   async #drain(): Promise<void> {
     await setImmediate()
     while (this.#waiting.length > 0) {
+      const early = this.#wroteAt + GATHER_MS - performance.now()
+      if (early > 0) await setTimeout(early)
+      this.#wroteAt = performance.now()
       const batch = this.#waiting
       this.#waiting = []
       const written = await this.#write(batch)
       if (written) this.#options.written(batch.map(({ entry }) => entry))
       for (const { done } of batch) done(written)
-      if (this.#waiting.length > 0) await setTimeout(GATHER_MS)
     }
     this.#draining = undefined
   }

@@ -44,6 +44,22 @@ describe('journal', () => {
     await journal.close()
   })
 
+  test('in a flood, what comes within 5 ms is written together', async () => {
+    let writes = 0
+    const written = () => writes++
+    const options = { keepMs: DAY, bytesMax: 1e9, now: () => NOON, tell: () => {} }
+    const journal = await Journal.open(folder(), { ...options, written })
+    const began = performance.now()
+    const appended: Promise<number | undefined>[] = []
+    for (let i = 0; i < 2000; i++) {
+      appended.push(journal.append(contact(NOON + i)))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(await Promise.all(appended)).toEqual(appended.map((_, i) => i + 1))
+    expect(writes).toBeLessThanOrEqual(2 + (performance.now() - began) / 5)
+    await journal.close()
+  })
+
   test('reading goes on after a number, over the days', async () => {
     const path = folder()
     let now = NOON
