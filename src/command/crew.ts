@@ -17,7 +17,8 @@ import type { Reputation } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
 import type { Counts, FromWorker, ToWorker } from './crew-channel.ts'
 import { type DecoyDoor, decoyDoors, type Decoys } from './decoys.ts'
-import { type Address, type Settings, parseAddress, spellAddress } from './settings.ts'
+import { type Address, parseAddress, spellAddress } from './places.ts'
+import { type Settings } from './settings.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 
 export type CrewHappening =

@@ -15,7 +15,8 @@ import type { Report } from '../decoy/shares.ts'
 import type { Decide } from '../reputation/decision.ts'
 import { readCertificate } from './certificate.ts'
 import { connectionsPossible } from './open-files.ts'
-import { type Address, type Settings, spellAddress } from './settings.ts'
+import { type Address, spellAddress } from './places.ts'
+import { type Settings } from './settings.ts'
 import { type Door, type DoorHappening, openDoor, tcp } from './sockets.ts'
 
 const DECOY_ROLES = ['primary', 'backup'] as const

@@ -15,7 +15,8 @@ import { type Called, dropTable, NftFailed } from '../decoy/nftables.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
 import type { Complain } from './decisions.ts'
-import { isWildcard, type Settings } from './settings.ts'
+import { isWildcard } from './places.ts'
+import { type Settings } from './settings.ts'
 import type { StatusView } from './status.ts'
 
 /** Where the decoys are called. A door that hears every address of the host is the decoy's at its prefixes only. */

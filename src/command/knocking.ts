@@ -12,7 +12,7 @@ import type { ClientView } from '../answer/api.ts'
 import { changeGuests, NftFailed, readTable } from '../decoy/nftables.ts'
 import { ask } from './appliance.ts'
 import { type Chart, fail, type Finding, ok, warn } from './finding.ts'
-import { parseAddress } from './settings.ts'
+import { parseAddress } from './places.ts'
 import type { StatusView } from './status.ts'
 
 /** A connection to this host itself is answered in microseconds, or not at all. */

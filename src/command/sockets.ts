@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:dgram'
 import type { Server } from 'node:net'
-import { type Address, spellAddress } from './settings.ts'
+import { type Address, spellAddress } from './places.ts'
 
 export type DoorHappening =
   | { readonly what: 'open'; readonly door: string; readonly address: string }

@@ -9,7 +9,8 @@ import type { Never } from '../core/never.ts'
 import { type Prefix, prefixOfAddress } from '../core/prefixes.ts'
 import { type Exchange, Exchanges } from '../watch/exchanges.ts'
 import { RealMx } from '../watch/real-mx.ts'
-import { type Address, type Settings, spellAddress } from './settings.ts'
+import { type Address, spellAddress } from './places.ts'
+import { type Settings } from './settings.ts'
 
 export type WatchingOptions = {
   readonly settings: Settings

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { ask } from '../../src/command/appliance.ts'
-import { type Address, parseAddress } from '../../src/command/settings.ts'
+import { type Address, parseAddress } from '../../src/command/places.ts'
 import type { StatusView } from '../../src/command/status.ts'
 
 export type Appliance = {
