@@ -180,10 +180,11 @@ describe('the feedback trap: our own deferral sends honest mail to the backup', 
     expect(sum(lived, 'honest', 'refused')).toBe(0)
   })
 
-  test('without it the deferral feeds itself, and ends in a block', () => {
+  test('and rules that forget the excuse do not feed on it either: after a "later" of ours no order counts', () => {
     const lived = weeks([1], { ...options, rules: hasty({}) })
-    expect(lived.mishaps.map(({ listed }) => listed.word)).toContain('block')
-    expect(sum(lived, 'honest', 'refused')).toBeGreaterThan(0)
+    expect(sum(lived, 'honest', 'delayed')).toBeGreaterThan(0)
+    expect(lived.mishaps.map(({ listed }) => listed.word)).not.toContain('block')
+    expect(sum(lived, 'honest', 'refused')).toBe(0)
   })
 })
 
