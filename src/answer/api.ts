@@ -13,6 +13,7 @@ import type { Credit } from '../core/credit.ts'
 import type { Problem } from '../core/document.ts'
 import { EVERYTHING, type Instant, KIND_NAMES, type Role, type Word } from '../core/evidence.ts'
 import { type Counts, FACT_NAMES, type FactName, total, WAIVED_FACTS } from '../core/facts.ts'
+import type { Membership } from '../core/pools.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Excuse } from '../core/verdict.ts'
@@ -55,7 +56,8 @@ export type ClientView = {
     readonly never: string | null
     /** What it has earned by going on from the primary to the real MX; null when the facts are not known. */
     readonly credit: (Omit<Credit, 'last'> & { readonly last: string | null }) | null
-    readonly pool: null
+    /** The pool of senders that it belongs to: what counts against it then weighs `factor` of what it would. */
+    readonly pool: { readonly name: string; readonly found: Membership['found']; readonly at: string } | null
   }
   readonly reasons: readonly {
     readonly rule: string
@@ -63,6 +65,8 @@ export type ClientView = {
     readonly count: number
     readonly waived: number
     readonly excuse: Excuse | null
+    /** Below 1 where it weighs only a part of what it would: it is of a pool. */
+    readonly factor: number
     readonly last: string
     readonly because: string
     readonly mode: string
@@ -230,7 +234,9 @@ function viewOf(
           : null,
       never: verdict?.never ?? null,
       credit: verdict ? viewOfCredit(verdict.credit) : null,
-      pool: null,
+      pool: verdict?.member
+        ? { name: verdict.member.pool, found: verdict.member.found, at: iso(verdict.member.at) as string }
+        : null,
     },
     reasons: (verdict?.reasons ?? []).map((reason) => ({
       ...reason,

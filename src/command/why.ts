@@ -84,6 +84,7 @@ function page(view: ClientView, screen: Screen, now: number): string[] {
     `  ${standing(view)}`,
     '',
     ...arithmetic(view, screen, now),
+    ...belongs(view, now),
     ...earned(view, now),
     ...visits(view),
     ...uncounted(view, now),
@@ -117,6 +118,7 @@ function arithmetic(view: ClientView, { colours }: Screen, now: number): string[
       const weight = `+${reason.weight.toFixed(1)}`.padStart(8)
       const seen = [
         `counted ${reason.count}`,
+        ...(reason.factor < 1 ? [`weighs ${percent(reason.factor)}`] : []),
         ...(reason.mode === 'observe' ? ['in mode observe'] : []),
         ...(reason.waived > 0 ? [`waived ${reason.waived} (${EXCUSES[reason.excuse ?? 'real-mx']})`] : []),
       ]
@@ -144,7 +146,20 @@ const EXCUSES = {
   credit: 'its credit is good',
   'real-mx': 'seen at the real MX before',
   primary: 'tried the primary before',
+  pool: 'of a pool that sends from many addresses',
+  identity: 'DNS has not yet said whose it is',
 } as const
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`
+}
+
+/** The pool that it belongs to, and how that is known. */
+function belongs({ standing: { pool } }: ClientView, now: number): string[] {
+  if (!pool) return []
+  const how = pool.found === 'spf' ? 'its SPF record names this network' : 'its reverse name leads there and back'
+  return [`  Pool: ${pool.name} (${how}, as of ${when(pool.at, now)})`]
+}
 
 /** What it has earned: said as soon as there is any. */
 function earned({ standing: { credit } }: ClientView, now: number): string[] {

@@ -8,6 +8,7 @@
  */
 import { clientOf, type Instant, type Kind, KINDS, type Role, ROLES } from './evidence.ts'
 import { type Numbered, WAIVED_WHYS, type Waived } from './outage.ts'
+import type { Member } from './pools.ts'
 
 /**
  * `backup.early-talk`, `real.passed`, ...: the role, a dot, the kind. Rules name facts by this. What the guard waived stands
@@ -38,6 +39,8 @@ export type Facts = {
   readonly network: Counts
   /** An operator has released it: until then it is believed about what may have honest reasons. */
   readonly releasedUntil?: Instant | undefined
+  /** The pool of senders that it belongs to, as far as DNS has said. */
+  readonly member?: Member
 }
 
 export const NO_COUNTS: Counts = new Map()

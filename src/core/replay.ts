@@ -14,11 +14,14 @@ import { type Counts, countsSince, type Facts, NO_COUNTS, tally, withSighting } 
 import { effectOf, type Listing, renew, standOf } from './listing.ts'
 import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } from './outage.ts'
 import { covers, parsePrefix, type Prefix } from './prefixes.ts'
+import type { Member } from './pools.ts'
 import type { Rules, Standing } from './rules.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 export type World = {
   readonly rules: Rules
+  /** Who is of a pool of senders: DNS is not asked again, so it is as whoever tells the recording says. */
+  readonly memberOf: MemberOf
   readonly guard: Guard
   /** What is known by `Client.key`; the one that was touched last comes last. */
   readonly clients: Map<string, Kept>
@@ -32,6 +35,9 @@ export type World = {
   readonly waived: Readonly<Partial<Record<Waived['why'], number>>>
 }
 
+export type MemberOf = (client: Client) => Member
+const NOBODY: MemberOf = () => undefined
+
 type Kept = { readonly counts: Counts; readonly forgottenAt: Instant }
 type Ruling = { readonly prefix: Prefix; readonly word: Word }
 
@@ -39,9 +45,10 @@ type Ruling = { readonly prefix: Prefix; readonly word: Word }
 export const CLIENTS_MAX = 1_000_000
 
 /** A world in which nothing has been seen. Watch: who vouches for the real MX? */
-export function newWorld(rules: Rules, watch: Watch): World {
+export function newWorld(rules: Rules, watch: Watch, memberOf = NOBODY): World {
   return {
     rules,
+    memberOf,
     guard: newGuard(watch),
     clients: new Map(),
     networks: new Map(),
@@ -111,6 +118,7 @@ export function factsOf(world: World, client: Client): Facts {
     own: counts,
     network: world.networks.get(client.network) ?? NO_COUNTS,
     releasedUntil: releasedUntil(world, client),
+    member: world.memberOf(client),
   }
 }
 

@@ -12,6 +12,7 @@ import { type Path, type Problem, didYouMean, duration, readDocument, show } fro
 import { type Instant, oneLine } from './evidence.ts'
 import { FACT_NAMES, type FactName, HOUR_MS, RETENTION_MS } from './facts.ts'
 import { Never } from './never.ts'
+import { type Pools, poolsOf, poolsSchema } from './pools.ts'
 import { Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
 
 export type Rule = {
@@ -64,6 +65,7 @@ export type Rules = {
   /** How long a client is believed about what may have honest reasons after an operator has released it. */
   readonly releaseGraceMs: number
   readonly list: readonly Rule[]
+  readonly pools: Pools
   readonly allow: Prefixes<AllowEntry>
   /** The relays that our own mail comes from. */
   readonly relays: readonly Prefix[]
@@ -232,6 +234,7 @@ export const rulesSchema = z
       .prefault({})
       .describe('A client that an operator has released'),
     rules: z.array(ruleSchema).max(RULES_MAX),
+    pools: poolsSchema,
     allow: z
       .array(z.strictObject({ client: prefix, because, until: end.optional() }))
       .max(ENTRIES_MAX)
@@ -321,6 +324,7 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
       because: rule.because,
       line: lineOf(['rules', i]),
     })),
+    pools: poolsOf(doc.pools),
     allow: Prefixes.of(allow),
     relays: doc.relays,
     never: neverOf(doc.relays),

@@ -11,8 +11,9 @@ import { type Client, parseClient } from './client.ts'
 import { didYouMean, duration, type Path, type Problem, readDocument, show } from './document.ts'
 import { type Event, type Evidence, type Instant, type Kind, KIND_NAMES, KINDS, OUTCOMES } from './evidence.ts'
 import { type Role, ROLES, type Word } from './evidence.ts'
-import { parsePrefix } from './prefixes.ts'
+import { parsePrefix, type Prefix, Prefixes } from './prefixes.ts'
 import type { Watch } from './outage.ts'
+import { type Membership, POOL_NAME } from './pools.ts'
 import { newWorld, step, verdictOf, type World } from './replay.ts'
 import type { Rules } from './rules.ts'
 import type { Reason } from './verdict.ts'
@@ -22,6 +23,8 @@ export type Story = {
   readonly title: string
   readonly because: string
   readonly watch: Watch
+  /** Who is of which pool of senders. */
+  readonly pools: Prefixes<Membership>
   /** What happens and what is expected, in order of time. */
   readonly moments: readonly Moment[]
 }
@@ -54,15 +57,18 @@ const EVENTS_MAX = 100_000
 export function readStory(file: string, source: string): StoryReading {
   const read = readDocument(file, source, storySchema)
   if (!read.ok) return read
-  const { story: title, because, witness, steps } = read.value
+  const { story: title, because, witness, pools, steps } = read.value
   const moments = steps.flatMap((each, i) => momentsOf(each, i, read.lineOf(['steps', i, 'expect'])))
   const watch = witness ? 'blind' : steps.some((each) => each['real-mx']) ? 'witness' : 'trusted'
-  return { ok: true, story: { file, title, because, watch, moments: moments.toSorted((a, b) => a.at - b.at) } }
+  return {
+    ok: true,
+    story: { file, title, because, watch, pools: networksOf(pools), moments: moments.toSorted((a, b) => a.at - b.at) },
+  }
 }
 
 export function runStory(story: Story, rules: Rules): Outcome[] {
   const outcomes: Outcome[] = []
-  let world = newWorld(rules, story.watch)
+  let world = newWorld(rules, story.watch, (client) => story.pools.find(client))
   let seq = 0
   for (const moment of story.moments) {
     if ('event' in moment) world = step(world, { seq: ++seq, event: moment.event })
@@ -166,6 +172,10 @@ export const storySchema = z
     story: sentence.describe('What happens, in one line'),
     because: sentence.describe('Why the rules must say so'),
     witness: z.enum(['none']).optional().describe('Nobody looks at the real MX; at best its questions vouch for it'),
+    pools: z
+      .record(z.string().regex(POOL_NAME), some(target))
+      .default({})
+      .describe('The networks of pools of senders, by name, as SPF would tell them'),
     steps: z.array(stepSchema).min(1).max(STEPS_MAX),
   })
   .superRefine(({ witness, steps }, ctx) => {
@@ -178,6 +188,14 @@ export const storySchema = z
   })
 
 type Step = z.output<typeof stepSchema>
+
+function networksOf(pools: z.output<typeof storySchema>['pools']): Prefixes<Membership> {
+  return Prefixes.of(
+    Object.entries(pools).flatMap(([pool, networks]) =>
+      networks.map((cidr) => [parsePrefix(cidr) as Prefix, { pool, found: 'spf', at: STARTS_AT }] as const),
+    ),
+  )
+}
 
 function rolesOf(name: Kind): readonly Role[] {
   return KINDS[name].roles

@@ -11,6 +11,7 @@ import { type Credit, creditOf, LATE_MS } from './credit.ts'
 import type { Instant, Kind } from './evidence.ts'
 import { type Bucket, type Counts, type FactName, type Facts, HOUR_MS } from './facts.ts'
 import { DEFERRED_MS, INEXCUSABLE } from './outage.ts'
+import type { Member, Membership } from './pools.ts'
 import { type AllowEntry, type Rule, type Rules, type Standing, STANDINGS } from './rules.ts'
 
 export type Reason = {
@@ -21,8 +22,10 @@ export type Reason = {
   readonly count: number
   /** Sightings (or hours) that would have counted without an excuse. */
   readonly waived: number
-  /** Why they did not: an operator has released it lately, its good credit, or it (or a neighbour) was at the real MX before, or it at the primary. */
+  /** Why they did not: an operator has released it lately, its good credit, it (or a neighbour) was at the real MX before, or it at the primary; it is of a pool, or may be. */
   readonly excuse: Excuse | undefined
+  /** Its weight is this part of what it would be: below 1 for a member of a pool. */
+  readonly factor: number
   readonly last: Instant
   readonly because: string
   /** A rule in mode observe is shown, and does not count towards what is enforced. */
@@ -34,10 +37,10 @@ export type Reason = {
 /** A threshold that the sum reaches, and when it falls below it if nothing more is seen. */
 export type Reached = { readonly word: Standing; readonly clearsAt: Instant }
 
-export type Excuse = 'release' | 'credit' | 'real-mx' | 'primary'
+export type Excuse = 'release' | 'credit' | 'real-mx' | 'primary' | 'pool' | 'identity'
 
 /** In which way a client is believed now, whatever its rules' excuses. */
-type Belief = { readonly good: boolean; readonly released: boolean }
+type Belief = { readonly good: boolean; readonly released: boolean; readonly member: Member }
 
 export type Verdict = {
   readonly word: 'clean' | 'allow' | Standing
@@ -54,6 +57,8 @@ export type Verdict = {
   /** Every word that all rules together reach, the heaviest first; and those that the enforced ones reach alone. */
   readonly reached: readonly Reached[]
   readonly enforced: readonly Reached[]
+  /** The pool that it belongs to. */
+  readonly member: Membership | undefined
   readonly allowedBy: AllowEntry | undefined
   /** Why it can never be listed, if so. */
   readonly never: string | undefined
@@ -61,8 +66,10 @@ export type Verdict = {
 
 export function judge(client: Client, facts: Facts, rules: Rules, now: Instant): Verdict {
   const credit = creditOf(facts, rules.credit, now)
-  const belief = { good: credit.good, released: (facts.releasedUntil ?? 0) > now }
-  const trials = rules.list.map((rule) => tryRule(rule, facts, belief, now))
+  const { member } = facts
+  const belief = { good: credit.good, released: (facts.releasedUntil ?? 0) > now, member }
+  const factor = isMember(member) ? rules.pools.factor : 1
+  const trials = rules.list.map((rule) => tryRule(rule, facts, belief, factor, now))
   const reasons = trials.map((trial) => reasonOf(trial, now)).filter((reason) => reason.count + reason.waived > 0)
   const enforcedReasons = reasons.filter(({ mode }) => mode === 'enforce')
   const plain: Verdict = {
@@ -75,6 +82,7 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
     clearsAt: undefined,
     reached: [],
     enforced: [],
+    member: isMember(member) ? member : undefined,
     allowedBy: undefined,
     never: undefined,
   }
@@ -102,6 +110,7 @@ function reachedBy(score: number, trials: readonly Trial[], { thresholds }: Rule
 /** What a rule found in the facts: its weight at any later time is made of that, if nothing more is seen. */
 type Trial = {
   readonly rule: Rule
+  readonly factor: number
   /** Buckets that count, and how many sightings (or hours) each stands for. */
   readonly marks: readonly { readonly n: number; readonly last: Instant }[]
   readonly waived: number
@@ -111,10 +120,10 @@ type Trial = {
   readonly companyAt: Instant
 }
 
-function tryRule(rule: Rule, facts: Facts, belief: Belief, now: Instant): Trial {
+function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: Instant): Trial {
   const company = rule.together.flatMap((fact) => recent(facts.own, fact, rule.windowMs, now))
   const companyAt = rule.together.length === 0 ? Infinity : Math.max(-Infinity, ...company.map(({ last }) => last))
-  const nothing: Trial = { rule, marks: [], waived: 0, excuse: undefined, last: 0, companyAt }
+  const nothing: Trial = { rule, factor, marks: [], waived: 0, excuse: undefined, last: 0, companyAt }
   if (companyAt === -Infinity) return nothing
 
   const marks: { n: number; last: Instant }[] = []
@@ -133,18 +142,18 @@ function tryRule(rule: Rule, facts: Facts, belief: Belief, now: Instant): Trial 
 }
 
 function reasonOf(trial: Trial, now: Instant): Reason {
-  const { rule, marks, waived, excuse, last } = trial
+  const { rule, factor, marks, waived, excuse, last } = trial
   const { name, because, mode, line } = rule
   const count = marks.reduce((total, { n }) => total + n, 0)
-  return { rule: name, because, mode, line, weight: weightOf(trial, now), count, waived, excuse, last }
+  return { rule: name, because, mode, line, weight: weightOf(trial, now), count, waived, excuse, factor, last }
 }
 
-function weightOf({ rule, marks, companyAt }: Trial, at: Instant): number {
+function weightOf({ rule, factor, marks, companyAt }: Trial, at: Instant): number {
   if (at - companyAt >= rule.windowMs) return 0
   let weight = 0
   for (const { n, last } of marks)
     if (at - last < rule.windowMs) weight += n * rule.weight * 0.5 ** (Math.max(0, at - last) / rule.halfLifeMs)
-  return Math.min(weight, rule.cap)
+  return Math.min(weight, rule.cap) * factor
 }
 
 function recent(counts: Counts, fact: FactName, windowMs: number, now: Instant): readonly Bucket[] {
@@ -160,6 +169,8 @@ function recent(counts: Counts, fact: FactName, windowMs: number, now: Instant):
 function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, belief: Belief): Excuse | undefined {
   if (belief.released && mayBeHonest(rule)) return 'release'
   if (rule.kind === 'order' && belief.good) return 'credit'
+  // Its next try comes from another address: of one address the order tells nothing. Nor while nobody knows whose it is.
+  if (rule.kind === 'order' && belief.member) return isMember(belief.member) ? 'pool' : 'identity'
   if (rule.unlessWalkedMs !== undefined && before(facts.own, WALKED, bucket, rule.unlessWalkedMs, LATE_MS))
     return 'primary'
   const atRealMx = (what: readonly FactName[], withinMs: number) =>
@@ -167,6 +178,10 @@ function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, belief: Belief): Ex
   if (rule.unlessSeenMs !== undefined && atRealMx(SEEN, rule.unlessSeenMs)) return 'real-mx'
   // Whatever the rules say: our own "later" must never feed our own evidence.
   return rule.counts.every(isExcusable) && atRealMx(DEFERRED, DEFERRED_MS) ? 'real-mx' : undefined
+}
+
+function isMember(member: Member): member is Membership {
+  return typeof member === 'object'
 }
 
 function isExcusable(fact: FactName): boolean {
