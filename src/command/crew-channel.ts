@@ -5,6 +5,7 @@
  * gathered and sent once a turn of the loop, or once a beat.
  */
 import type { Event } from '../core/evidence.ts'
+import type { Group } from '../core/never.ts'
 import type { Told } from '../decoy/gathering.ts'
 import type { DecoyCounts } from '../decoy/listener.ts'
 import type { Look } from '../decoy/script.ts'
@@ -20,12 +21,16 @@ export type Begin = {
   readonly workers: number
   readonly maxAgeMs: number
   readonly rules: RulesText
+  readonly outage: boolean
+  readonly look: Look | undefined
 }
 
 export type ToWorker =
   | Begin
   | { readonly what: 'news'; readonly news: News }
   | { readonly what: 'rules'; readonly rules: RulesText }
+  /** Who can never be listed, all of them. */
+  | { readonly what: 'never'; readonly groups: readonly Group[] }
   /** What the other workers have, whether the real MX is away, and how it looks; ten times a second. */
   | { readonly what: 'beat'; readonly shares: Shares; readonly outage: boolean; readonly look: Look | undefined }
   /** The events of this batch are on disk, or given up on. */

@@ -9,6 +9,7 @@
 import { type ChildProcess, fork, type StdioOptions } from 'node:child_process'
 import { join } from 'node:path'
 import type { Witness } from '../core/evidence.ts'
+import type { Never } from '../core/never.ts'
 import type { DecoyCounts, Via } from '../decoy/listener.ts'
 import type { Told } from '../decoy/gathering.ts'
 import type { Look } from '../decoy/script.ts'
@@ -29,6 +30,7 @@ export type CrewOptions = {
   readonly settings: Settings['decoys']
   readonly maxAgeMs: number
   readonly rules: () => RulesText
+  readonly never: Never
   readonly reputation: Pick<Reputation, 'announce'>
   readonly witness: Witness
   readonly tell: (told: Told) => void
@@ -74,6 +76,9 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
     reconsider: () => {},
     rulesChanged: () => {
       for (const worker of crew) worker.send({ what: 'rules', rules: options.rules() })
+    },
+    neverChanged: () => {
+      for (const worker of crew) worker.send({ what: 'never', groups: options.never.groups })
     },
     pids: () => crew.flatMap(({ pid }) => pid ?? []),
     async close() {
@@ -147,7 +152,7 @@ class Worker {
   }
 
   start(): void {
-    const { settings, maxAgeMs, rules, reputation, crew } = this.#options
+    const { settings, maxAgeMs, rules, never, reputation, crew } = this.#options
     const child = fork(join(import.meta.dirname, 'worker.ts'), [], {
       execArgv: FLAGS,
       serialization: 'advanced',
@@ -161,7 +166,10 @@ class Worker {
       workers: this.#workers,
       maxAgeMs,
       rules: rules(),
+      outage: this.#options.outage?.() ?? false,
+      look: this.#options.looksLike?.(),
     })
+    this.send({ what: 'never', groups: never.groups })
     const silence = reputation.announce((news) => this.send({ what: 'news', news }))
     child.on('message', (message: FromWorker) => this.#hear(message))
     child.on('error', () => {})

@@ -50,6 +50,8 @@ export type Decoys = {
   readonly reconsider: () => void
   /** The rules are others, and so may be what stands. */
   readonly rulesChanged: () => void
+  /** Who can never be listed has changed. */
+  readonly neverChanged: () => void
   readonly close: () => Promise<void>
 }
 
@@ -104,6 +106,7 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
     },
     reconsider,
     rulesChanged: reconsider,
+    neverChanged: reconsider,
     async close() {
       clearInterval(beat)
       for (const door of doors) door.giveUp()

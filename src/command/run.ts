@@ -86,14 +86,14 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const metrics = createMetrics(version)
   const tell: Tell = teller(log, metrics, now)
 
-  const never = new Never()
+  let decoys: Decoys | undefined
+  const never = new Never(() => decoys?.neverChanged())
   never.put('a decoy of ours', decoyPrefixes(settings))
   let { text } = read
   let rules = withNever(read.rules, never)
   let loadedAt = now()
   let reloadProblems: readonly Problem[] = []
   const doors: Door[] = []
-  let decoys: Decoys | undefined
   let crew: Crew | undefined
   let kernel: Kernel | undefined
   tell.rules(rules, [])
@@ -230,12 +230,14 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     const { workers } = settings.decoys
     if (room.possible < room.wanted) tell.crowded(room)
     const outage = () => realMx?.outage ?? false
-    const common = { settings: settings.decoys, witness, outage, door: tell.door, pressed: tell.pressed }
+    const looksLike = () => realMx?.looks
+    const common = { settings: settings.decoys, witness, outage, looksLike, door: tell.door, pressed: tell.pressed }
     if (workers > 0) {
       crew = await startCrew(workers, {
         ...common,
         maxAgeMs: settings.store['max-age'],
         rules: () => text,
+        never,
         reputation,
         tell: ({ it, times }) => tell.decoy(it, times),
         crew: tell.crew,

@@ -8,6 +8,7 @@ import type { Probe, Witness } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'
 import { type Prefix, prefixOfAddress } from '../core/prefixes.ts'
 import { type Exchange, Exchanges } from '../watch/exchanges.ts'
+import type { Looks } from '../watch/greeting.ts'
 import { RealMx } from '../watch/real-mx.ts'
 import { type Address, spellAddress } from './places.ts'
 import { type Settings } from './settings.ts'
@@ -102,6 +103,11 @@ export class RealMxWatch {
   /** Whether no real MX takes mail now. */
   get outage(): boolean {
     return this.#realMx.outage
+  }
+
+  /** How a real MX speaks, for a tarpit that shall look like it. */
+  get looks(): Pick<Looks, 'banner' | 'ehlo'> | undefined {
+    return this.#realMx.looks
   }
 
   /** Asks DNS, then looks once; settles when that is done, or goes on beside everything else after START_MS. */

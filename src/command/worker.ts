@@ -6,9 +6,10 @@
  * tells its workers when to end.
  */
 import type { Event, Witness } from '../core/evidence.ts'
-import { readRules, type Rules } from '../core/rules.ts'
+import { Never } from '../core/never.ts'
+import { parsePrefix, type Prefix } from '../core/prefixes.ts'
+import { readRules, type Rules, withNever } from '../core/rules.ts'
 import { Gathering } from '../decoy/gathering.ts'
-import type { Look } from '../decoy/script.ts'
 import { openCopy } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
 import type { Begin, FromWorker, Shares, ToWorker } from './crew-channel.ts'
@@ -31,21 +32,24 @@ process.once('message', (message: ToWorker) => {
 })
 
 async function work(begin: Begin): Promise<void> {
-  let rules = rulesOf(begin.rules)
+  const never = new Never(() => reconsider())
+  let reconsider = () => {}
+  let rules = withNever(rulesOf(begin.rules), never)
   const gathering = new Gathering()
   const evidence = evidenceTo((batch, events) => say({ what: 'events', batch, events }))
   let take: Parameters<Parameters<typeof openCopy>[1]>[0] = () => {}
-  let reconsider = () => {}
   let end = async () => {}
   let hear: (news: Shares) => void = () => {}
-  let [outage, pressed, quiet, opened] = [false, 0, 0, 0]
-  let look: Look | undefined
+  let [pressed, quiet, opened] = [0, 0, 0]
+  let { outage, look } = begin
   process.on('message', (message: ToWorker) => {
     if (message.what === 'news') take(message.news)
     else if (message.what === 'written') evidence.written(message.batch)
     else if (message.what === 'rules') {
-      rules = rulesOf(message.rules)
+      rules = withNever(rulesOf(message.rules), never)
       reconsider()
+    } else if (message.what === 'never') {
+      for (const { what, cidrs } of message.groups) never.put(what, cidrs.map(parsePrefix).filter(isPrefix))
     } else if (message.what === 'beat') {
       outage = message.outage
       // The same look stays the same object: a new one is a text to be cut anew.
@@ -103,6 +107,10 @@ async function work(begin: Begin): Promise<void> {
 function say(message: FromWorker): void {
   // An error here means that the channel is closed: then `disconnect` ends us.
   process.send?.(message, undefined, undefined, () => {})
+}
+
+function isPrefix(prefix: Prefix | string): prefix is Prefix {
+  return typeof prefix !== 'string'
 }
 
 /** They were sound where they were read first. */

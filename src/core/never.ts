@@ -11,13 +11,25 @@ import { overlap, type Prefix, Prefixes, prefixOfAddress } from './prefixes.ts'
 /** Most entries of one group; a list that long is a mistake. */
 const NEVER_MAX = 20_000
 
+/** Plain data: networks, and what they are. */
+export type Group = { readonly what: string; readonly cidrs: readonly string[] }
+
 export class Never {
   readonly #groups = new Map<string, { readonly entries: readonly Prefix[]; readonly prefixes: Prefixes<true> }>()
+  readonly #changed: () => void
+
+  /** `changed` is called when a group is not what it was. */
+  constructor(changed = () => {}) {
+    this.#changed = changed
+  }
 
   /** From now on these, and no others, are never listed because they are `what`, like "a real MX". */
   put(what: string, entries: readonly Prefix[]): void {
     const kept = entries.slice(0, NEVER_MAX).map(wholeClient)
+    const before = this.#groups.get(what)?.entries ?? []
+    if (kept.length === before.length && kept.every(({ cidr }, i) => cidr === before[i]?.cidr)) return
     this.#groups.set(what, { entries: kept, prefixes: Prefixes.of(kept.map((prefix) => [prefix, true])) })
+    this.#changed()
   }
 
   /** Why this client is never listed, or undefined. */
@@ -26,6 +38,11 @@ export class Never {
     if (range !== undefined) return range
     for (const [what, { prefixes }] of this.#groups) if (prefixes.find(client)) return what
     return undefined
+  }
+
+  /** Every group, for a copy in another process. */
+  get groups(): readonly Group[] {
+    return [...this.#groups].map(([what, { entries }]) => ({ what, cidrs: entries.map(({ cidr }) => cidr) }))
   }
 
   /** What in this network is never listed, or holds all of it. */

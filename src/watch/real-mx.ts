@@ -64,6 +64,7 @@ export class RealMx {
   #countedAt: Instant
   readonly #ending = new AbortController()
   #found: Found | undefined
+  #looks: Looks | undefined
 
   constructor(options: RealMxOptions) {
     this.#options = options
@@ -87,7 +88,7 @@ export class RealMx {
 
   /** How a real MX spoke when it was last seen, for a decoy that shall look like it. */
   get looks(): Looks | undefined {
-    return this.states.find((state) => state.looks)?.looks
+    return this.#looks
   }
 
   start(): Promise<void> {
@@ -148,6 +149,7 @@ export class RealMx {
     const found = all.map((exchange, i) => ({ exchange, look: this.#wellMeant(looks[i] as Look, all.length, at) }))
     for (const name of this.#states.keys()) if (!all.some((each) => each.name === name)) this.#states.delete(name)
     for (const { exchange, look } of found) this.#note(exchange.name, look)
+    this.#looks = this.states.find(({ looks }) => looks)?.looks
 
     const outcome = together(found.map(({ look }) => look.outcome))
     const since = this.#found?.outcome === outcome ? this.#found.since : now()

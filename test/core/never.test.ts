@@ -77,6 +77,21 @@ test('whatever is seen of them, and whatever the operator says, they are not lis
 })
 
 describe('what is never listed', () => {
+  test('is told when it changes, and can be copied', () => {
+    let changes = 0
+    const first = new Never(() => changes++)
+    first.put('a real MX', [prefix('192.0.2.25'), prefix('2001:db8::25/128')])
+    first.put('a real MX', [prefix('192.0.2.25'), prefix('2001:db8::25/128')])
+    expect(changes).toBe(1)
+    expect(first.groups).toEqual([{ what: 'a real MX', cidrs: ['192.0.2.25/32', '2001:db8::/64'] }])
+    first.put('a real MX', [prefix('192.0.2.26')])
+    expect(changes).toBe(2)
+    const copy = new Never()
+    for (const { what, cidrs } of first.groups) copy.put(what, cidrs.map(prefix))
+    expect(copy.find(client('192.0.2.26'))).toBe('a real MX')
+    expect(copy.find(client('192.0.2.25'))).toBeUndefined()
+  })
+
   test('is told with its reason; neighbours are judged as ever', () => {
     expect(never.find(client('192.0.2.66'))).toBe('a decoy of ours')
     expect(never.find(client('2001:db8::9'))).toBe('a decoy of ours')
