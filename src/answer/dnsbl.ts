@@ -4,26 +4,16 @@
  * `answer` is one packet in, one packet out; sockets are put around it below. Only the effect of a decision is told, so
  * in mode observe and in any doubt a client is not listed. Strangers are refused, and nothing of theirs beyond the
  * question is read. Answers stay small, so that we are no use as an amplifier.
- *
- * dns-packet reads and writes the records. The question is walked here and echoed byte by byte, because labels are
- * bytes and would not survive being text: `2.0.0.127` may be one label.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, type Server, type Socket } from 'node:net'
-import {
-  type Answer,
-  AUTHORITATIVE_ANSWER,
-  decode,
-  DNSSEC_OK,
-  encode,
-  type OptAnswer,
-  TRUNCATED_RESPONSE,
-} from 'dns-packet'
-import { type Client, parseClient, parseReversed } from '../core/client.ts'
+import { type Client, parseClient } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
 import { reasonLine } from './policy.ts'
+import { HEADER_BYTES, placeIn, readEdns, readQuestion, type Place, type Question, TYPE, wireName } from './question.ts'
+import { type Rcode, type Rec, type Reply, writeReply } from './reply.ts'
 
 export type Over = 'udp' | 'tcp'
 type Listing = 'observe' | 'defer' | 'block'
@@ -33,7 +23,7 @@ export type DnsblHappening =
       readonly what: 'answered'
       readonly over: Over
       readonly type: 'A' | 'TXT' | 'other'
-      readonly rcode: keyof typeof RCODE
+      readonly rcode: Rcode
       /** What the answer says; a test entry is listed without a decision. */
       readonly listed: Listing | undefined
       readonly decision: Decision | undefined
@@ -76,102 +66,93 @@ export type DnsblOptions = {
 
 /** Largest query taken; an honest one is below 400 bytes. */
 const QUERY_BYTES_MAX = 4096
-/** Largest UDP answer: what passes without fragments nearly everywhere, and what everyone takes without EDNS. */
-const UDP_BYTES_MAX = 1232
-const PLAIN_UDP_BYTES_MAX = 512
-/** Records after the question: EDNS, a signature, and room for what may come. */
-const ADDITIONALS_MAX = 4
-
-const HEADER_BYTES = 12
-const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5, BADVERS: 16 } as const
-const TYPE = { A: 1, NS: 2, SOA: 6, TXT: 16, IXFR: 251, AXFR: 252, ANY: 255 } as const
+const RESPONSE = 0x80
+const OPCODE = 0x78
 const CLASS_IN = 1
+const FOUR_DIGITS_BYTES = 8
 
-const CODES: Record<Listing, string> = { block: '127.0.0.2', defer: '127.0.0.3', observe: '127.0.0.4' }
+const CODES: Record<Listing, Buffer> = {
+  block: Buffer.from([127, 0, 0, 2]),
+  defer: Buffer.from([127, 0, 0, 3]),
+  observe: Buffer.from([127, 0, 0, 4]),
+}
 
 /** RFC 5782, section 5: entries by which users of a DNSBL see that it lists, and that it does not list everything. */
-const TEST_LISTED = ['2.0.0.127', `2.0.0.0.0.0.f.7.f.f.f.f${'.0'.repeat(20)}`]
-const TEST_ABSENT = ['1.0.0.127', `1.0.0.0.0.0.f.7.f.f.f.f${'.0'.repeat(20)}`]
+const TEST_LISTED = '127.0.0.2'
+const TEST_ABSENT = '127.0.0.1'
 
 export class Dnsbl {
   readonly #options: DnsblOptions
   readonly #limits: DnsblLimits
-  readonly #zone: readonly string[]
+  readonly #zone: Buffer
+  readonly #soa: Buffer
+  readonly #ns: Buffer
+  readonly #negativeTtlSeconds: number
   readonly #servers = new Set<Server>()
   readonly #sockets = new Set<Socket>()
   readonly #udp = new Set<UdpSocket>()
 
   constructor(options: DnsblOptions) {
-    const zone = options.zone.toLowerCase().replace(/\.$/, '')
-    for (const name of [zone, options.contact, options.nameServer ?? zone]) refuseUnwritable(name)
-    this.#options = { ...options, zone }
+    const { zone, contact, nameServer = zone, ttlSeconds, negativeTtlSeconds } = options
+    for (const name of [zone, contact, nameServer]) refuseUnwritable(name)
+    this.#options = options
     this.#limits = { ...DNSBL_LIMITS, ...options.limits }
-    this.#zone = zone.split('.')
+    this.#zone = wireName(zone)
+    this.#ns = wireName(nameServer)
+    this.#soa = soaData(this.#ns, wireName(contact), negativeTtlSeconds)
+    this.#negativeTtlSeconds = Math.min(negativeTtlSeconds, ttlSeconds)
   }
 
   /** The answer to one packet. Undefined: it is no query, and silence keeps two servers from endless talk. */
   answer(query: Buffer, asker: Client, over: Over): Buffer | undefined {
     const { tell } = this.#options
-    if (query.length < 4 || (query.readUInt16BE(2) & FLAG_RESPONSE) !== 0) {
+    if (query.length < 4 || ((query[2] as number) & RESPONSE) !== 0) {
       tell({ what: 'ignored', over })
       return undefined
     }
-    const { rcode, question, node, ...reply } = this.#reply(query, asker)
+    const reply = this.#reply(query, asker)
+    const { rcode, question, found } = reply
     const type = question?.type === TYPE.A ? 'A' : question?.type === TYPE.TXT ? 'TXT' : 'other'
-    tell({ what: 'answered', over, type, rcode, listed: node?.listed?.word, decision: node?.decision })
-    const bytesMax = over === 'tcp' ? 65_535 : udpLimit(reply.edns)
-    return encodeReply(query, { rcode, question, ...reply }, bytesMax)
+    tell({ what: 'answered', over, type, rcode, listed: found?.listed?.word, decision: found?.decision })
+    return writeReply(query, reply, over)
   }
 
-  #reply(query: Buffer, asker: Client): Reply {
+  #reply(query: Buffer, asker: Client): Reply & { readonly found?: Found } {
     if (query.length < HEADER_BYTES || query.length > QUERY_BYTES_MAX) return { rcode: 'FORMERR' }
-    if ((query.readUInt16BE(2) & FLAGS_OPCODE) !== 0) return { rcode: 'NOTIMP' }
+    if (((query[2] as number) & OPCODE) !== 0) return { rcode: 'NOTIMP' }
     const question = readQuestion(query)
     if (!question) return { rcode: 'FORMERR' }
-    const { askers, ttlSeconds, negativeTtlSeconds, tell } = this.#options
+    const { askers, tell } = this.#options
     if (!askers.find(asker)) return { rcode: 'REFUSED', question }
-    const edns = readEdns(query)
+    const edns = readEdns(query, question.end)
     if (edns === 'malformed') return { rcode: 'FORMERR' }
-    if (edns && edns.ednsVersion !== 0) return { rcode: 'BADVERS', question, edns }
-    const labels = this.#labelsBeforeZone(question)
-    if (!labels || question.class !== CLASS_IN || question.type === TYPE.AXFR || question.type === TYPE.IXFR)
+    if (edns && edns.version !== 0) return { rcode: 'BADVERS', question, edns }
+    const place = placeIn(this.#zone, query, question)
+    if (!place || question.class !== CLASS_IN || question.type === TYPE.AXFR || question.type === TYPE.IXFR)
       return { rcode: 'REFUSED', question, edns }
     try {
-      const node = this.#lookUp(labels)
-      const answers = this.#records(node, question)
-      const authorities = answers.length > 0 ? [] : [this.#soa(Math.min(negativeTtlSeconds, ttlSeconds))]
-      const rcode = node.is === 'absent' ? 'NXDOMAIN' : 'NOERROR'
-      return { rcode, question, edns, node, authoritative: true, answers, authorities }
+      const found = this.#lookUp(place, question)
+      const record = this.#recordOf(found, question) ?? this.#denial(question)
+      const rcode = found.is === 'absent' ? 'NXDOMAIN' : 'NOERROR'
+      return { rcode, question, edns, found, authoritative: true, record }
     } catch (error) {
       tell({ what: 'failed', error: String(error) })
       return { rcode: 'SERVFAIL', question, edns }
     }
   }
 
-  /** In lower case; undefined outside the zone. */
-  #labelsBeforeZone({ labels }: Question): string[] | undefined {
-    const lower = labels.map((label) => label.toLowerCase())
-    const before = lower.length - this.#zone.length
-    const inside = before >= 0 && this.#zone.every((label, i) => lower[before + i] === label)
-    return inside ? lower.slice(0, before) : undefined
-  }
-
-  #lookUp(labels: readonly string[]): Node {
-    if (labels.length === 0) return { is: 'apex' }
-    const name = labels.join('.')
+  #lookUp(place: Place, { nameEnd }: Question): Found {
+    if (place === 'apex') return APEX
+    if (place === 'above') return EMPTY
+    if (place === 'nobody') return ABSENT
     const { decide, ttlSeconds } = this.#options
-    if (TEST_LISTED.includes(name)) return { is: 'listed', listed: { word: 'block', text: TEST_TEXT, ttlSeconds } }
-    if (TEST_ABSENT.includes(name)) return { is: 'absent' }
-    const octets = labels.every((label) => /^(0|[1-9]\d{0,2})$/.test(label) && Number(label) <= 255)
-    const nibbles = labels.every((label) => /^[0-9a-f]$/.test(label))
-    const whole = (octets && labels.length === 4) || (nibbles && labels.length === 32)
-    const client = whole ? parseReversed(labels) : undefined
-    const decision = client && decide(client)
-    const listed = decision && this.#listing(decision)
-    if (listed) return { is: 'listed', listed, decision }
-    // Names with names below them exist (RFC 8020): were `8.b.d.0` denied, a resolver would deny all of 2001:db8::/32.
-    const hasBelow = (octets && labels.length < 4) || (nibbles && labels.length < 32)
-    return { is: hasBelow ? 'empty' : 'absent', decision }
+    if (place.ip === TEST_LISTED) return { is: 'listed', listed: { word: 'block', text: TEST_TEXT, ttlSeconds } }
+    if (place.ip === TEST_ABSENT) return ABSENT
+    const decision = decide(place)
+    const listed = this.#listing(decision)
+    // Four digits are an IPv4 address and a network of IPv6 in one.
+    const isAbove = nameEnd - this.#zone.length === HEADER_BYTES + FOUR_DIGITS_BYTES
+    return { is: listed ? 'listed' : isAbove ? 'empty' : 'absent', listed, decision }
   }
 
   #listing(decision: Decision): Listed | undefined {
@@ -182,27 +163,33 @@ export class Dnsbl {
     return { word: effect, text: reasonLine(decision), ttlSeconds: Math.max(0, Math.min(ttlSeconds, leftSeconds)) }
   }
 
-  /** The records of this type at a name that exists. ANY gets one of them (RFC 8482). */
-  #records({ is, listed }: Node, { type, labels }: Question): Answer[] {
-    const { zone, ttlSeconds } = this.#options
+  /** The record of this type at a name that exists. ANY gets one of them (RFC 8482). */
+  #recordOf({ is, listed }: Found, { type }: Question): Rec | undefined {
+    const { ttlSeconds } = this.#options
     const any = type === TYPE.ANY
-    if (is === 'apex' && (type === TYPE.SOA || any)) return [this.#soa(ttlSeconds)]
-    if (is === 'apex' && type === TYPE.NS) return [{ name: zone, type: 'NS', ttl: ttlSeconds, data: this.#nameServer }]
-    if (!listed) return []
-    const record = { name: labels.join('.'), ttl: listed.ttlSeconds }
-    if (type === TYPE.A || any) return [{ ...record, type: 'A', data: CODES[listed.word] }]
-    return type === TYPE.TXT ? [{ ...record, type: 'TXT', data: listed.text }] : []
+    const own = { section: 'answer', nameAt: HEADER_BYTES } as const
+    if (is === 'apex' && (type === TYPE.SOA || any)) return { ...own, type: 'SOA', ttlSeconds, data: this.#soaNow() }
+    if (is === 'apex' && type === TYPE.NS) return { ...own, type: 'NS', ttlSeconds, data: this.#ns }
+    if (!listed) return undefined
+    if (type === TYPE.A || any) return { ...own, type: 'A', ttlSeconds: listed.ttlSeconds, data: CODES[listed.word] }
+    if (type !== TYPE.TXT) return undefined
+    return { ...own, type: 'TXT', ttlSeconds: listed.ttlSeconds, data: textData(listed.text) }
   }
 
-  #soa(ttl: number): Answer {
-    const { zone, contact, negativeTtlSeconds, now } = this.#options
-    const serial = Math.floor(now() / 1000) >>> 0
-    const times = { serial, refresh: 3600, retry: 600, expire: 86_400, minimum: negativeTtlSeconds }
-    return { name: zone, type: 'SOA', ttl, data: { mname: this.#nameServer, rname: contact, ...times } }
+  #denial({ nameEnd }: Question): Rec {
+    return {
+      section: 'authority',
+      type: 'SOA',
+      nameAt: nameEnd - this.#zone.length,
+      ttlSeconds: this.#negativeTtlSeconds,
+      data: this.#soaNow(),
+    }
   }
 
-  get #nameServer(): string {
-    return this.#options.nameServer ?? this.#options.zone
+  /** The serial is the time: the list changes all the time, and nobody transfers it. */
+  #soaNow(): Buffer {
+    this.#soa.writeUInt32BE(Math.floor(this.#options.now() / 1000) >>> 0, this.#soa.length - 20)
+    return this.#soa
   }
 
   /** A socket for the caller to bind. */
@@ -295,7 +282,6 @@ export class Dnsbl {
 /** RFC 1035, 2.3.4: 255 bytes in all. A zone leaves room before it for the 32 nibbles of an IPv6 name. */
 const OWN_NAME_MAX = 189
 
-/** dns-packet would write a name that is none without a word. */
 function refuseUnwritable(name: string): void {
   const labels = name.replace(/\.$/, '').split('.')
   if (name.length > OWN_NAME_MAX || !labels.every((label) => /^[\x21-\x7e]{1,63}$/.test(label)))
@@ -307,97 +293,29 @@ const TEST_TEXT = 'test entry of this list (RFC 5782)'
 type Listed = { readonly word: Listing; readonly text: string; readonly ttlSeconds: number }
 
 /** What stands at a name of the zone. Empty: nothing itself, but names below it may. */
-type Node = {
+type Found = {
   readonly is: 'apex' | 'listed' | 'empty' | 'absent'
-  readonly listed?: Listed
+  readonly listed?: Listed | undefined
   readonly decision?: Decision | undefined
 }
 
-type Reply = {
-  readonly rcode: keyof typeof RCODE
-  readonly question?: Question | undefined
-  readonly edns?: OptAnswer | undefined
-  readonly node?: Node
-  readonly authoritative?: boolean
-  readonly answers?: Answer[]
-  readonly authorities?: Answer[]
+const APEX: Found = { is: 'apex' }
+const EMPTY: Found = { is: 'empty' }
+const ABSENT: Found = { is: 'absent' }
+
+/** RFC 1035, 3.3.13: names, then serial, refresh, retry, expire and minimum. */
+function soaData(nameServer: Buffer, contact: Buffer, minimum: number): Buffer {
+  const times = Buffer.alloc(20)
+  for (const [i, seconds] of [0, 3600, 600, 86_400, minimum].entries()) times.writeUInt32BE(seconds, 4 * i)
+  return Buffer.concat([nameServer, contact, times])
 }
 
-type Question = {
-  /** As it came, to be echoed. */
-  readonly bytes: Buffer
-  /** One character for each byte. */
-  readonly labels: readonly string[]
-  readonly type: number
-  readonly class: number
-}
-
-/** RFC 1035, 4.1.1; of the flags, a reply repeats opcode, RD and CD. */
-const FLAG_RESPONSE = 0x8000
-const FLAGS_OPCODE = 0x7800
-const FLAGS_REPEATED = FLAGS_OPCODE | 0x0100 | 0x0010
-const LABEL_BYTES_MAX = 63
-const NAME_BYTES_MAX = 255
-
-/** The one question of a query with nothing but additional records behind it; undefined when there is anything else. */
-function readQuestion(query: Buffer): Question | undefined {
-  const additionals = query.readUInt16BE(10)
-  if (query.readUInt16BE(4) !== 1 || query.readUInt32BE(6) !== 0 || additionals > ADDITIONALS_MAX) return undefined
-  const labels: string[] = []
-  let at = HEADER_BYTES
-  for (;;) {
-    const length = query[at++]
-    // Nothing stands before the first name, so a compressed one points nowhere.
-    if (length === undefined || length > LABEL_BYTES_MAX) return undefined
-    if (length === 0) break
-    labels.push(query.toString('latin1', at, at + length))
-    at += length
-    if (at - HEADER_BYTES >= NAME_BYTES_MAX) return undefined
-  }
-  if (at + 4 > query.length) return undefined
-  const bytes = query.subarray(HEADER_BYTES, at + 4)
-  return { bytes, labels, type: query.readUInt16BE(at), class: query.readUInt16BE(at + 2) }
-}
-
-function readEdns(query: Buffer): OptAnswer | undefined | 'malformed' {
-  try {
-    const { additionals = [] } = decode(query)
-    const [opt, ...more] = additionals.filter((record) => record.type === 'OPT')
-    return more.length > 0 || (opt && opt.name !== '.') ? 'malformed' : opt
-  } catch {
-    return 'malformed'
-  }
-}
-
-function udpLimit(edns: OptAnswer | undefined): number {
-  return edns ? Math.max(PLAIN_UDP_BYTES_MAX, Math.min(edns.udpPayloadSize, UDP_BYTES_MAX)) : PLAIN_UDP_BYTES_MAX
-}
-
-function encodeReply(query: Buffer, reply: Reply, bytesMax: number, cut = false): Buffer {
-  const { question, edns, answers = [], authorities = [] } = reply
-  const rcode = RCODE[reply.rcode]
-  const flags =
-    (query.readUInt16BE(2) & FLAGS_REPEATED) |
-    (reply.authoritative ? AUTHORITATIVE_ANSWER : 0) |
-    (cut ? TRUNCATED_RESPONSE : 0) |
-    (rcode & 15)
-  const opt: OptAnswer = {
-    type: 'OPT',
-    name: '.',
-    udpPayloadSize: UDP_BYTES_MAX,
-    extendedRcode: rcode >> 4,
-    ednsVersion: 0,
-    flags: (edns?.flags ?? 0) & DNSSEC_OK,
-    flag_do: edns?.flag_do ?? false,
-    options: [],
-  }
-  const sections = { ...(cut ? {} : { answers, authorities }), additionals: edns ? [opt] : [] }
-  const records = encode({ type: 'response', id: query.readUInt16BE(0), flags, ...sections })
-  if (!question) return records
-  // dns-packet compresses no names, so nothing in the records minds being moved.
-  const whole = Buffer.concat([records.subarray(0, HEADER_BYTES), question.bytes, records.subarray(HEADER_BYTES)])
-  whole.writeUInt16BE(1, 4)
-  return whole.length > bytesMax ? encodeReply(query, reply, bytesMax, true) : whole
+/** One string: what a reason may be is at most 255 bytes of ASCII. */
+function textData(text: string): Buffer {
+  const data = Buffer.allocUnsafe(1 + text.length)
+  data[0] = text.length
+  data.write(text, 1, 'latin1')
+  return data
 }
 
 function framed(message: Buffer): Buffer {

@@ -89,16 +89,18 @@ export function clientOfKey(key: string): Client | undefined {
   return parseClient(key.split('/', 1)[0] as string)
 }
 
-/** The client of a DNSBL name: its labels before the zone, in the order they stand in the name (RFC 5782, 2.1 and 2.4). */
-export function parseReversed(labels: readonly string[]): Client | undefined {
-  if (labels.length === 4)
-    return labels.every((label) => /^\d+$/.test(label)) ? parseClient(labels.toReversed().join('.')) : undefined
-  if (labels.length !== 32 || !labels.every((label) => /^[0-9a-f]$/i.test(label))) return undefined
-  const digits = labels.toReversed().join('')
-  return parseClient((digits.match(/.{4}/g) as string[]).join(':'))
+/** The client of an IPv4 address that is a number of 32 bits. */
+export function clientOfNumber(whole: number): Client {
+  return ofDotted(dottedOf(whole))
 }
 
-/** The labels under which a DNSBL knows this client: the reverse of `parseReversed`. */
+/** The client of an IPv6 address of 16 bytes, or of the IPv4 address that it maps. */
+export function clientOfBytes(bytes: readonly number[]): Client {
+  const mapped = bytes[10] === 255 && bytes[11] === 255 && bytes.every((byte, i) => byte === 0 || i >= 10)
+  return ofBytes(mapped ? bytes.slice(12) : bytes)
+}
+
+/** The labels under which a DNSBL knows this client, in the order they stand in the name (RFC 5782, 2.1 and 2.4). */
 export function reversedLabels(client: Client): string[] {
   if (client.family === 4) return client.ip.split('.').toReversed()
   const bytes = ipaddr.IPv6.parse(client.ip).toByteArray()

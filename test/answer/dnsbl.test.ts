@@ -92,6 +92,10 @@ async function start(given: Partial<DnsblOptions> = {}, host = '127.0.0.1') {
   }
 }
 
+const LONG_NAME = `${'long-name.'.repeat(18)}test`
+/** With these, the SOA record of a denial alone is larger than what is taken without EDNS. */
+const WIDE = { zone: LONG_NAME, nameServer: LONG_NAME, contact: LONG_NAME }
+
 type Asked = { port: number; host: string }
 
 const run = promisify(execFile)
@@ -449,16 +453,22 @@ describe('queries that are none, or not one', () => {
   })
 
   test('what does not fit is cut, and said so; over TCP it is whole', () => {
-    const zone = `${'long-name.'.repeat(18)}test`
-    const wide = { zone, decide: (client: Client): Decision => ({ ...decide(client), because: 'x'.repeat(500) }) }
-    const { dnsbl } = make(wide)
-    const text = (...additionals: Answer[]) => query(`1.2.0.192.${zone}`, 'TXT', additionals)
-    const cut = { flag_tc: true, answers: [], authorities: [], questions: [{ type: 'TXT' }] }
-    const whole = { flag_tc: false, answers: [{ type: 'TXT' }] }
-    expect(asked(dnsbl, text())).toMatchObject(cut)
-    expect(asked(dnsbl, text(), 'tcp')).toMatchObject(whole)
-    expect(asked(dnsbl, text(edns({ udpPayloadSize: 1232 })))).toMatchObject(whole)
-    expect(asked(dnsbl, text(edns({ udpPayloadSize: 1 })))).toMatchObject({ ...cut, additionals: [{ type: 'OPT' }] })
+    const { dnsbl } = make(WIDE)
+    const denied = (...additionals: Answer[]) => query(`99.2.0.192.${WIDE.zone}`, 'TXT', additionals)
+    const cut = { rcode: 'NXDOMAIN', flag_tc: true, authorities: [], questions: [{ type: 'TXT' }] }
+    const whole = { rcode: 'NXDOMAIN', flag_tc: false, authorities: [{ type: 'SOA' }] }
+    expect(asked(dnsbl, denied())).toMatchObject(cut)
+    expect(asked(dnsbl, denied(), 'tcp')).toMatchObject(whole)
+    expect(asked(dnsbl, denied(edns({ udpPayloadSize: 1232 })))).toMatchObject(whole)
+    expect(asked(dnsbl, denied(edns({ udpPayloadSize: 1 })))).toMatchObject({ ...cut, additionals: [{ type: 'OPT' }] })
+  })
+
+  test('the longest name and the longest reason fit into what everyone takes', () => {
+    const zone = `${'long-name.'.repeat(18)}test.test`
+    const wordy: Decide = (client) => ({ ...decide(client), because: 'x'.repeat(500) })
+    const { dnsbl } = make({ zone, decide: wordy })
+    const asking = query(`${reversedLabels(clientAt('2001:db8:0:1::5')).join('.')}.${zone}`, 'TXT')
+    expect(asked(dnsbl, asking)).toMatchObject({ flag_tc: false, answers: [{ type: 'TXT' }] })
   })
 
   const bits = fc.record({ at: fc.nat(), byte: fc.nat({ max: 255 }) })
@@ -533,9 +543,8 @@ describe('UDP', () => {
   })
 
   test.skipIf(NO_DIG)('dig follows a cut answer to TCP', async () => {
-    const zone = `${'long-name.'.repeat(18)}test`
-    const served = await start({ zone, decide: (client) => ({ ...decide(client), because: 'x'.repeat(500) }) })
-    expect((await dig(served, '+noedns', `1.2.0.192.${zone}`, 'TXT')).answer).toHaveLength(1)
+    const served = await start(WIDE)
+    expect((await dig(served, '+noedns', `99.2.0.192.${WIDE.zone}`)).authority).toHaveLength(1)
     expect(served.told.map((happening) => 'over' in happening && happening.over)).toEqual(['udp', 'tcp'])
   })
 
