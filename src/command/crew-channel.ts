@@ -31,7 +31,7 @@ export type ToWorker =
   | { readonly what: 'rules'; readonly rules: RulesText }
   /** Who can never be listed, all of them. */
   | { readonly what: 'never'; readonly groups: readonly Group[] }
-  /** What the other workers have, whether the real MX is away, and how it looks; ten times a second. */
+  /** What the other workers have, whether the real MX is away, and how it looks; when that is news. */
   | { readonly what: 'beat'; readonly shares: Shares; readonly outage: boolean; readonly look: Look | undefined }
   /** The events of this batch are on disk, or given up on. */
   | { readonly what: 'written'; readonly batch: number }

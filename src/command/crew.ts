@@ -16,7 +16,7 @@ import type { Look } from '../decoy/script.ts'
 import { Census, type Report } from '../decoy/shares.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import type { RulesText } from './check.ts'
-import type { Counts, FromWorker, ToWorker } from './crew-channel.ts'
+import type { Counts, FromWorker, Shares, ToWorker } from './crew-channel.ts'
 import { type DecoyDoor, decoyDoors, type Decoys } from './decoys.ts'
 import { type Address, parseAddress, spellAddress } from './places.ts'
 import { type Settings } from './settings.ts'
@@ -48,8 +48,10 @@ export type Crew = Decoys & { readonly pids: () => number[] }
 /** Longest wait for a worker to open its doors, at the start, and to end. */
 const READY_MS = 20_000
 const END_MS = 3500
-/** How often the workers hear what the others have. */
-const BEAT_MS = 100
+/** The workers hear what the others have so long after the first news of it. */
+const SHARE_MS = 100
+/** How often it is looked whether the real MX is away, and how it looks. */
+const BEAT_MS = 1000
 /** From the end of a worker to the next one's start: doubled each time, and short again after a life so long. */
 const AGAIN_MS = { first: 250, most: 10_000, long: 60_000 } as const
 /**
@@ -63,12 +65,22 @@ const FLAGS = ['--max-semi-space-size=1', '--expose-gc']
 export async function startCrew(workers: number, options: CrewOptions): Promise<Crew> {
   const doors = new SharedDoors(options.settings, options.door)
   const census = { primary: new Census(), backup: new Census() }
-  const crew = Array.from({ length: workers }, (_, number) => new Worker(number + 1, workers, options, doors, census))
+  let sharing: NodeJS.Timeout | undefined
+  const share = () => {
+    clearTimeout(sharing)
+    sharing = undefined
+    shareOut(crew, options.outage?.() ?? false, options.looksLike?.())
+  }
+  const shareSoon = () => void (sharing ??= setTimeout(share, SHARE_MS))
+  const crew = Array.from(
+    { length: workers },
+    (_, number) => new Worker(number + 1, workers, options, doors, census, shareSoon),
+  )
   // The first finds the ports where any will do; the others take the same.
   await crew[0]?.ready
   for (const worker of crew.slice(1)) worker.start()
   await Promise.all(crew.map(({ ready }) => ready))
-  const beat = setInterval(() => shareOut(crew, options.outage?.() ?? false, options.looksLike?.()), BEAT_MS)
+  const beat = setInterval(share, BEAT_MS)
   return {
     doors: doors.all,
     counts: () => ({ primary: sum(crew, 'primary'), backup: sum(crew, 'backup') }),
@@ -83,6 +95,7 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
     pids: () => crew.flatMap(({ pid }) => pid ?? []),
     async close() {
       clearInterval(beat)
+      clearTimeout(sharing)
       await Promise.all(crew.map((worker) => worker.end()))
     },
   }
@@ -97,12 +110,12 @@ function shareOut(crew: readonly Worker[], outage: boolean, look: Look | undefin
   const primary = census?.primary.news(numbers, newcomers)
   const backup = census?.backup.news(numbers, newcomers)
   for (const worker of here) {
-    const shares = { primary: primary?.get(worker.number) ?? NONE, backup: backup?.get(worker.number) ?? NONE }
     worker.isNew = false
-    const heard = JSON.stringify([shares, outage, look])
-    if (heard === worker.heard) continue
-    worker.heard = heard
-    worker.send({ what: 'beat', shares, outage, look })
+    worker.hear(
+      { primary: primary?.get(worker.number) ?? NONE, backup: backup?.get(worker.number) ?? NONE },
+      outage,
+      look,
+    )
   }
 }
 
@@ -113,12 +126,13 @@ class Worker {
   readonly number: number
   /** It has not yet heard what the others have. */
   isNew = true
-  /** What it was last told; the same is not told again. */
-  heard = ''
   readonly census: Record<'primary' | 'backup', Census>
   readonly #workers: number
   readonly #options: CrewOptions
   readonly #doors: SharedDoors
+  readonly #news: () => void
+  /** What it was last told; the same is not told again. */
+  #told: { shares: Shares; outage: boolean; look: Look | undefined } | undefined
   #child: ChildProcess | undefined
   #timer: NodeJS.Timeout | undefined
   #pauseMs: number = AGAIN_MS.first
@@ -133,7 +147,9 @@ class Worker {
     options: CrewOptions,
     doors: SharedDoors,
     census: Record<'primary' | 'backup', Census>,
+    news: () => void,
   ) {
+    this.#news = news
     this.number = number
     this.#workers = workers
     this.census = census
@@ -178,7 +194,7 @@ class Worker {
       this.counts = undefined
       this.#child = undefined
       this.isNew = true
-      this.heard = ''
+      this.#told = undefined
       for (const census of [this.census.primary, this.census.backup]) census.gone(this.number)
       this.#doors.gone(this.number)
       if (this.#ending) return this.#ended()
@@ -194,6 +210,16 @@ class Worker {
   send(message: ToWorker): void {
     // A worker that is gone hears nothing more; its successor gets everything anew.
     if (this.pid !== undefined) this.#child?.send(message, () => {})
+  }
+
+  /** What the others have, if that is news. */
+  hear(shares: Shares, outage: boolean, look: Look | undefined): void {
+    const told = this.#told
+    const same = (role: 'primary' | 'backup') =>
+      shares[role].keys.length === 0 && shares[role].connections === told?.shares[role].connections
+    if (same('primary') && same('backup') && told?.outage === outage && told.look === look) return
+    this.#told = { shares, outage, look }
+    this.send({ what: 'beat', shares, outage, look })
   }
 
   /** In order, if it can; else at once. */
@@ -223,6 +249,8 @@ class Worker {
         this.counts = message.counts
         this.census.primary.hear(this.number, message.shares.primary)
         this.census.backup.hear(this.number, message.shares.backup)
+        // A crew of one shares with nobody.
+        if (this.#workers > 1) this.#news()
         if (message.lost > 0) lost(message.lost)
         if (message.pressed > 0) pressed(message.pressed)
         return message.told.forEach(tell)

@@ -58,7 +58,8 @@ export type Decoys = {
 /** To and from the other processes that share them. */
 export type Shared = {
   readonly reports: () => Record<DecoyRole, Report>
-  readonly hear: (news: Record<DecoyRole, Report | undefined>) => void
+  /** True while there may be too many of something: to be called again soon. */
+  readonly hear: (news: Record<DecoyRole, Report | undefined>) => boolean
 }
 
 /** Settles when each door has been tried once. */
@@ -101,9 +102,7 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
     doors,
     counts: () => ({ primary: decoys.primary.counts(), backup: decoys.backup.counts() }),
     reports: () => ({ primary: decoys.primary.report(), backup: decoys.backup.report() }),
-    hear(news) {
-      for (const role of DECOY_ROLES) decoys[role].hear(news[role])
-    },
+    hear: (news) => DECOY_ROLES.map((role) => decoys[role].hear(news[role])).includes(true),
     reconsider,
     rulesChanged: reconsider,
     neverChanged: reconsider,

@@ -17,9 +17,9 @@ import { openDecoys } from './decoys.ts'
 
 /** Events on their way to the disk; beyond it they are refused and counted, so that a dead disk costs no memory. */
 const WAITING_MAX = 20_000
-/** How often the parent hears what happened and how many are here. */
+/** The parent hears what happened, and how many are here, so long after the first of it; and all in all once a second. */
 const REPORT_MS = 100
-const QUIET_REPORTS = 10
+const BEAT_MS = 1000
 /** So many connections later, and nothing happening, it is worth a pause of some ten milliseconds to collect garbage. */
 const TIDY_AFTER = 2000
 /** Nothing has changed: it is only looked again whether there are too many of something. */
@@ -39,8 +39,10 @@ async function work(begin: Begin): Promise<void> {
   const evidence = evidenceTo((batch, events) => say({ what: 'events', batch, events }))
   let take: Parameters<Parameters<typeof openCopy>[1]>[0] = () => {}
   let end = async () => {}
-  let hear: (news: Shares) => void = () => {}
-  let [pressed, quiet, opened] = [0, 0, 0]
+  let hear = (_news: Shares | typeof SAME) => false
+  let [pressed, opened, openedBefore] = [0, 0, 0]
+  let reporting: NodeJS.Timeout | undefined
+  const reportSoon = () => void (reporting ??= setTimeout(report, REPORT_MS))
   let { outage, look } = begin
   process.on('message', (message: ToWorker) => {
     if (message.what === 'news') take(message.news)
@@ -54,7 +56,7 @@ async function work(begin: Begin): Promise<void> {
       outage = message.outage
       // The same look stays the same object: a new one is a text to be cut anew.
       if (JSON.stringify(message.look) !== JSON.stringify(look)) look = message.look
-      hear(message.shares)
+      if (hear(message.shares)) reportSoon()
     } else if (message.what === 'end') void end()
   })
 
@@ -67,7 +69,11 @@ async function work(begin: Begin): Promise<void> {
     rules: () => rules,
     decide: copy.decide,
     witness: evidence.witness,
-    tell: (it) => gathering.tell(it),
+    tell: (it) => {
+      gathering.tell(it)
+      if (it.what === 'opened') opened++
+      reportSoon()
+    },
     door: (it) => say({ what: 'door', it }),
     workers: begin.workers,
     outage: () => outage,
@@ -76,22 +82,24 @@ async function work(begin: Begin): Promise<void> {
     now: Date.now,
   })
   ;({ reconsider, hear } = decoys)
-  const report = () => {
+  function report() {
+    clearTimeout(reporting)
+    reporting = undefined
+    // What is too many may go only some time after it was found to be.
+    if (hear(SAME)) reportSoon()
     const [counts, shares, told, lost] = [decoys.counts(), decoys.reports(), gathering.take(), evidence.takeLost()]
     say({ what: 'report', counts, shares, told, lost, pressed })
-    opened = told.reduce((sum, { it, times }) => sum + (it.what === 'opened' ? times : 0), opened)
-    pressed = quiet = 0
+    pressed = 0
   }
   setInterval(() => {
-    // Where nothing happens there is nothing to report, but once a second that we live.
-    if (gathering.isEmpty && ++quiet < QUIET_REPORTS) return decoys.hear(SAME)
-    tidyUp(gathering.isEmpty)
+    if (opened === openedBefore) tidyUp()
+    openedBefore = opened
     report()
-  }, REPORT_MS)
+  }, BEAT_MS)
 
   /** What a flood leaves behind is collected once it is over: V8 would wait until there is more of it. */
-  function tidyUp(isQuiet: boolean): void {
-    if (!isQuiet || opened < TIDY_AFTER) return
+  function tidyUp(): void {
+    if (opened < TIDY_AFTER) return
     opened = 0
     gc?.()
   }

@@ -193,8 +193,8 @@ export class Decoy {
   report(): Report {
     return this.#room.report()
   }
-  hear(news: Report | undefined): void {
-    this.#room.hear(news, monotonic())
+  hear(news: Report | undefined): boolean {
+    return this.#room.hear(news, monotonic())
   }
 
   /** Takes nobody in any more and resets everyone; settled when all are gone. */

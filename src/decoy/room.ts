@@ -68,9 +68,9 @@ export class Room {
 
   /**
    * What the other workers have, or that it is what it was; our part of what is too many goes. `now` is of a clock that
-   * never jumps.
+   * never jumps. True while there may still be too many: to be called again soon.
    */
-  hear(news: Report | undefined, now: number): void {
+  hear(news: Report | undefined, now: number): boolean {
     const { crowd } = this
     const here = (key: Key) => crowd.ofClient(key) || crowd.ofNetwork(String(key))
     if (news) this.#share.hear(news, here)
@@ -81,6 +81,7 @@ export class Room {
       this.#tarpit?.shedOf(key, this.#share.excess(key, count, cap, now))
     }
     for (let go = this.#share.excessInAll(this.size, this.#caps.connections, now); go > 0 && this.shed();) go--
+    return this.#share.excessive.length > 0 || this.size + this.#share.connections > this.#caps.connections
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * One view of the caps among several processes: each worker's share, and what the others have.
  *
- * A worker counts by itself; ten times a second it reports the clients and networks of which it has many, and hears how
+ * A worker counts by itself; up to ten times a second it reports the clients and networks of which it has many, and hears how
  * many the others have of these. A cap holds when any worker has its share of it: what is below half a share everywhere
  * cannot add up to a cap, and costs nothing. Once one of them reports a key, all do.
  *

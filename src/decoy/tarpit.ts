@@ -34,8 +34,13 @@ export type TarpitOptions = {
   readonly keeps: (who: Who) => boolean
 }
 
-/** How finely the wheel divides time: a drip or an end comes at most this late. */
-export const TICK_MS = 50
+/**
+ * How finely the wheel divides time, by the pause between drips: a drip or an end comes at most this late. The coarser, the
+ * more drips at each turn, and the cheaper each.
+ */
+export function tickMsFor(dripMs: number): number {
+  return Math.min(Math.max(Math.floor(dripMs / 10), 10), 250)
+}
 /**
  * Bytes of a held client that are read and thrown away. Who pours more is not waiting for us; a paused socket would
  * keep them.
@@ -65,7 +70,7 @@ export class Tarpit {
 
   constructor(options: TarpitOptions) {
     this.#options = options
-    this.#wheel = newWheel(options.now())
+    this.#wheel = newWheel(options.now(), tickMsFor(options.dripMs))
     this.#look = { banner: `${options.name} ESMTP, one moment please`, ehlo: [] }
     this.#script = scriptOf(options.name, options.form ?? 'greeting', this.#look)
   }
@@ -76,8 +81,8 @@ export class Tarpit {
     if (!socket) return
     const now = this.#options.now()
     // A wheel that stood still has no turns to catch up with.
-    if (!this.#timer) this.#wheel.turned = tickOf(now)
-    this.#timer ??= setInterval(() => this.#turn(), TICK_MS).unref()
+    if (!this.#timer) this.#wheel.turned = tickOf(this.#wheel, now)
+    this.#timer ??= setInterval(() => this.#turn(), this.#wheel.tickMs).unref()
     visit.endsAt = now + lifeMs
     visit.epoch = this.#epoch
     this.#options.crowd.hold(visit)
@@ -166,18 +171,18 @@ export class Tarpit {
   }
 }
 
-/** Things to be done at their times, in slots of TICK_MS. */
-export type Wheel<Thing> = { turned: number; readonly slots: Map<number, Thing[]> }
+/** Things to be done at their times, in slots of one tick each. */
+export type Wheel<Thing> = { readonly tickMs: number; turned: number; readonly slots: Map<number, Thing[]> }
 
-export function newWheel<Thing>(now: number): Wheel<Thing> {
-  return { turned: tickOf(now), slots: new Map() }
+export function newWheel<Thing>(now: number, tickMs: number): Wheel<Thing> {
+  return { tickMs, turned: Math.floor(now / tickMs), slots: new Map() }
 }
 
 /**
  * Puts a thing where it comes up at `at` or within a tick after it, and never in a slot that has been turned already.
  */
 export function put<Thing>(wheel: Wheel<Thing>, thing: Thing, at: number): void {
-  const tick = Math.max(Math.ceil(at / TICK_MS), wheel.turned + 1)
+  const tick = Math.max(Math.ceil(at / wheel.tickMs), wheel.turned + 1)
   const slot = wheel.slots.get(tick)
   if (slot) slot.push(thing)
   else wheel.slots.set(tick, [thing])
@@ -185,19 +190,21 @@ export function put<Thing>(wheel: Wheel<Thing>, thing: Thing, at: number): void 
 
 /** Turns the wheel to `now`, and takes out all that is due, earliest first. */
 export function due<Thing>(wheel: Wheel<Thing>, now: number): Thing[] {
-  const things: Thing[] = []
-  while (wheel.turned < tickOf(now)) {
+  let things: Thing[] | undefined
+  for (const last = tickOf(wheel, now); wheel.turned < last;) {
     wheel.turned++
     const slot = wheel.slots.get(wheel.turned)
     if (!slot) continue
     wheel.slots.delete(wheel.turned)
-    for (const thing of slot) things.push(thing)
+    // As a rule there is one slot, and it is handed over as it is.
+    if (things) for (const thing of slot) things.push(thing)
+    else things = slot
   }
-  return things
+  return things ?? []
 }
 
-function tickOf(now: number): number {
-  return Math.floor(now / TICK_MS)
+function tickOf({ tickMs }: Wheel<unknown>, now: number): number {
+  return Math.floor(now / tickMs)
 }
 
 /** One function for all sockets, so that a held one costs no closure. */
