@@ -8,6 +8,7 @@ import { NotRunning } from './command/appliance.ts'
 import { check, printProblems } from './command/check.ts'
 import { audit, LIST_LIMIT, list, say } from './command/decisions.ts'
 import { enforce } from './command/enforce.ts'
+import { exportList } from './command/export.ts'
 import { settleWaiting, showWaiting } from './command/governor.ts'
 import { doctor } from './command/doctor.ts'
 import { kernel } from './command/kernel.ts'
@@ -17,6 +18,7 @@ import { DAYS_MAX, simulate, WEEKS_MAX } from './command/simulate.ts'
 import { status } from './command/status.ts'
 import { runTests } from './command/test.ts'
 import { why } from './command/why.ts'
+import { FORMATS, type Format } from './answer/exports.ts'
 import { EVERYTHING, NO_REASON } from './core/evidence.ts'
 import { screenOf } from './console/terminal.ts'
 import { DEFAULT_LAYOUT } from './core/mx.ts'
@@ -257,6 +259,24 @@ program
       if (!action) return showWaiting(folder, { json, screen, complain })
       return settleWaiting(folder, action, target, { because, author, json, screen, complain })
     }),
+  )
+
+program
+  .command('export')
+  .description('who is refused now, for a program that cannot ask us; exit 1 when nothing was written')
+  .addArgument(new Argument('<format>', 'how it is written').choices(FORMATS))
+  .addOption(state())
+  .addOption(new Option('--out <file>', 'into this file, all of it or nothing; without it to the standard output'))
+  .addOption(new Option('--force', 'also over a file that is not ours, or when the list has grown or shrunk a lot'))
+  .action(
+    does((format: Format, options: Options & { readonly out?: string }) =>
+      exportList(whereOf(options).state, format, {
+        out: options.out,
+        force: options.force ?? false,
+        screen: errors,
+        complain,
+      }),
+    ),
   )
 
 program

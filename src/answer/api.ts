@@ -18,11 +18,14 @@ import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Excuse } from '../core/verdict.ts'
 import type { Explanation, Reputation, ReputationState, Ruling, Waiting, Why } from '../reputation/reputation.ts'
+import { CONTENT_TYPES, type ExportBasis, exportBetween, FORMATS } from './exports.ts'
 import { heedWord, type WordsOptions } from './words.ts'
 
 export type ApiOptions = WordsOptions & {
-  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting' | 'words'>
+  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting' | 'words' | 'freshness'>
   readonly rulesFile: () => string
+  /** What stands, for exports. */
+  readonly exportBasis: () => ExportBasis
   readonly status: () => object
   /** Sentences that say why we are not ready; none when we are. */
   readonly unready: () => string[]
@@ -182,6 +185,24 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
       decisions: [...rulings.map(viewOfRuling), ...entries.map((entry) => viewOfEntry(entry, options.rulesFile()))],
     })
   })
+  app.get('/api/v1/exports/:format', async (c) => {
+    const format = FORMATS.find((each) => each === c.req.param('format'))
+    if (!format)
+      return c.json(
+        { error: 'there is no such format of an export', hint: `expected one of ${FORMATS.join(', ')}` },
+        404,
+      )
+    const freshness = options.reputation.freshness()
+    if (freshness !== 'fresh')
+      return c.json({ error: `the copy of the decisions is ${freshness}: nothing is exported from it` }, 503)
+    const { head, text } = await exportBetween(format, options.exportBasis())
+    // Weak: two of one digest may differ in the time that they name.
+    const etag = `W/"${head.generation}-${head.rules}-${head.digest}"`
+    const headers = { etag, 'cache-control': 'no-cache' }
+    const known = (c.req.header('if-none-match') ?? '').split(',').map((each) => each.trim())
+    if (known.includes(etag) || known.includes('*')) return c.body(null, 304, headers)
+    return c.body(text, 200, { ...headers, 'content-type': CONTENT_TYPES[format] })
+  })
   app.get('/api/v1/governor', (c) => c.json({ waiting: options.reputation.waiting().map(viewOfWaiting) }))
   if (rights === 'viewer') return app
 
@@ -313,6 +334,7 @@ GET /api/v1/clients/IP    what is known of a client, and why
 GET /api/v1/decisions     the decisions that stand; ?within=CIDR
 GET /api/v1/words         what operators have said, and when; ?within=CIDR
 GET /api/v1/tickets/CODE  the decision that a refused sender quotes
+GET /api/v1/exports/F     who is refused; F is one of ${FORMATS.join(', ')}
 GET /api/v1/governor      the listings that wait for a person
 GET /api/v1/status        how the appliance is
 GET /metrics              for Prometheus

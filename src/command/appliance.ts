@@ -14,7 +14,18 @@ const DEADLINE_MS = 10_000
 /** A million decisions fit; more is not read. */
 const REPLY_BYTES_MAX = 512 * 1024 * 1024
 
-export function ask(folder: string, method: 'GET' | 'POST', path: string, body?: object): Promise<Reply> {
+export async function ask(folder: string, method: 'GET' | 'POST', path: string, body?: object): Promise<Reply> {
+  const { status, text } = await askForText(folder, method, path, body)
+  return { status, body: JSON.parse(text) }
+}
+
+/** The same, for what is no JSON. */
+export function askForText(
+  folder: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: object,
+): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? undefined : JSON.stringify(body)
     const headers =
@@ -30,13 +41,7 @@ export function ask(folder: string, method: 'GET' | 'POST', path: string, body?:
           else chunks.push(chunk)
         })
         response.on('error', reject)
-        response.on('end', () => {
-          try {
-            resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString()) })
-          } catch (error) {
-            reject(error as Error)
-          }
-        })
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }))
       },
     )
     asked.on('timeout', () => asked.destroy(new Error(`the appliance did not answer within ${DEADLINE_MS / 1000} s`)))

@@ -4,6 +4,7 @@
  * The rooms know nothing of each other. Here they meet by two functions: evidence flows in through `witness`, decisions
  * flow out through `decide`. Doors open only when the facts are loaded, and close before anything else does.
  */
+import { createHash } from 'node:crypto'
 import { chmodSync, rmSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
@@ -213,6 +214,15 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const apiOptions: ApiOptions = {
     reputation,
     rulesFile: () => rules.file,
+    exportBasis: () => ({
+      rulings: reputation.rulings(),
+      decide,
+      rules,
+      never: never.networks(),
+      generation: reputation.generation(),
+      rulesHash: createHash('sha256').update(text.source).digest('hex').slice(0, 12),
+      now: now(),
+    }),
     pool: () => undefined,
     allowed: () => [...rules.allow.values()],
     never,

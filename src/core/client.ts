@@ -119,6 +119,12 @@ export function neverListed(client: Client): string | undefined {
   return NEVER[ipaddr.parse(client.ip).range()]
 }
 
+/** The networks that `neverListed` speaks of: for whoever must cut them out of a wider one. */
+export const NEVER_NETWORKS = [
+  ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.168.0.0/16'],
+  ...['224.0.0.0/4', '255.255.255.255/32', '::/64', 'fc00::/7', 'fe80::/10', 'ff00::/8'],
+] as const
+
 /** 0/8, 10/8, 100.64/10, 127/8, 169.254/16, 172.16/12, 192.168/16, and all from 224 on. */
 const NEVER_BEGINS = /^(?:0|10|100|127|169|172|192|22[4-9]|2[3-5]\d)\./
 

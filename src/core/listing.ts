@@ -57,7 +57,11 @@ export function endOf({ stands }: Pick<Listing, 'stands'>): Instant {
 }
 
 /** The heaviest word that is to be told to askers: enforced by its rules, and by the mode of the word itself. */
-export function effectOf({ enforced }: Pick<Listing, 'enforced'>, { modes }: Rules, now: Instant): 'pass' | Standing {
+export function effectOf(
+  { enforced }: Pick<Listing, 'enforced'>,
+  { modes }: Pick<Rules, 'modes'>,
+  now: Instant,
+): 'pass' | Standing {
   return enforced.find(({ word, until }) => until > now && modes[word] === 'enforce')?.word ?? 'pass'
 }
 

@@ -5,8 +5,8 @@
  * networks that our own mail comes from. To list one of them would stop our mail, so it is not left to rules, nor to the
  * operator's care. Each group is known by whoever keeps it up to date, and replaced as a whole.
  */
-import { type Client, neverListed } from './client.ts'
-import { overlap, type Prefix, Prefixes, prefixOfAddress } from './prefixes.ts'
+import { type Client, NEVER_NETWORKS, neverListed } from './client.ts'
+import { overlap, parsePrefix, type Prefix, Prefixes, prefixOfAddress } from './prefixes.ts'
 
 /** Most entries of one group; a list that long is a mistake. */
 const NEVER_MAX = 20_000
@@ -43,6 +43,12 @@ export class Never {
   /** Every group, for a copy in another process. */
   get groups(): readonly Group[] {
     return [...this.#groups].map(([what, { entries }]) => ({ what, cidrs: entries.map(({ cidr }) => cidr) }))
+  }
+
+  /** All that is never listed, as networks. */
+  networks(): Prefix[] {
+    const ranges = NEVER_NETWORKS.map((cidr) => parsePrefix(cidr) as Prefix)
+    return [...ranges, ...[...this.#groups.values()].flatMap(({ entries }) => entries)]
   }
 
   /** What in this network is never listed, or holds all of it. */

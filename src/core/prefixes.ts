@@ -40,7 +40,7 @@ export function prefixOf(client: Client, length: number): Prefix {
   const width = widthOf(client.family)
   const bits = numberOf(client) >> BigInt(width - length)
   return {
-    cidr: `${spell(bits << BigInt(width - length), client.family)}/${length}`,
+    cidr: `${addressOf(bits << BigInt(width - length), client.family)}/${length}`,
     family: client.family,
     length,
     bits,
@@ -150,7 +150,8 @@ function numberOf(client: Client): bigint {
   return whole
 }
 
-function spell(whole: bigint, family: 4 | 6): string {
+/** The address of this number. */
+export function addressOf(whole: bigint, family: 4 | 6): string {
   const bytes = Array.from({ length: family === 4 ? 4 : 16 }, (_, i, width = family === 4 ? 4 : 16) =>
     Number((whole >> BigInt(8 * (width - 1 - i))) & 255n),
   )

@@ -82,6 +82,11 @@ export class Ledger {
     return this.#freshAt === undefined ? Infinity : this.#options.now() - this.#freshAt
   }
 
+  /** Of which generation this copy is; 0 while that is not known. */
+  get generation(): number {
+    return Math.max(0, this.#generation)
+  }
+
   /** The operator's allow that covers this client, before all else. */
   allowFor(client: Client): Ruling | undefined {
     return standing(this.#allows.find(client), this.#options.now())

@@ -97,6 +97,8 @@ export type Reputation = {
   readonly state: () => ReputationState
   /** Of the state what readiness asks for, without counting the rulings. */
   readonly freshness: () => Ledger['state']
+  /** Of which generation of the store our copy is; 0 while that is not known. */
+  readonly generation: () => number
   /** Writes what waits, delivers what it can, and closes. */
   readonly close: () => Promise<void>
 }
@@ -204,6 +206,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       return words.toReversed()
     },
     freshness: () => ledger.state,
+    generation: () => ledger.generation,
     state: () => ({
       store: store.kind,
       ledger: ledger.state,

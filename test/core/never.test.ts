@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseClient, type Client } from '../../src/core/client.ts'
+import { type Client, dottedOf, numberOfDotted, parseClient } from '../../src/core/client.ts'
 import type { Event } from '../../src/core/evidence.ts'
 import { BUCKETS_MAX, type Counts, FACT_NAMES, type Facts, HOUR_MS } from '../../src/core/facts.ts'
 import { Never } from '../../src/core/never.ts'
-import { parsePrefix, type Prefix } from '../../src/core/prefixes.ts'
+import { parsePrefix, type Prefix, Prefixes } from '../../src/core/prefixes.ts'
 import { newWorld, step, verdictOf } from '../../src/core/replay.ts'
 import { readRules, withNever } from '../../src/core/rules.ts'
 import { judge } from '../../src/core/verdict.ts'
@@ -132,4 +132,34 @@ describe('what is never listed', () => {
     const bad = readRules('r.yaml', `${source}relays: [203.0.113.9/24]\n`)
     expect(bad.ok ? '' : bad.problems[0]?.message).toContain('host bits set')
   })
+})
+
+test('the ranges as networks hold exactly whom the ranges hold, as far as clients go', () => {
+  const ranges = Prefixes.of(new Never().networks().map((each) => [each, true] as const))
+  const same = (ip: string): void => {
+    expect(`${ip} ${ranges.find(client(ip)) ?? false}`).toBe(`${ip} ${new Never().find(client(ip)) !== undefined}`)
+  }
+  for (const each of new Never().networks()) {
+    const [first = ''] = each.cidr.split('/')
+    same(first)
+    if (each.family === 4) {
+      const whole = numberOfDotted(first)
+      for (const near of [whole - 1, whole + 2 ** (32 - each.length) - 1, whole + 2 ** (32 - each.length)])
+        if (near >= 0 && near < 2 ** 32) same(dottedOf(near))
+    }
+  }
+  for (const ip of [
+    'fbff::1',
+    'fdff:ffff::1',
+    'fe00::1',
+    'fe7f::1',
+    'febf:ffff::1',
+    'fec0::1',
+    'feff::1',
+    '::1',
+    '0:0:0:1::1',
+  ])
+    same(ip)
+  fc.assert(fc.property(fc.ipV4(), same))
+  fc.assert(fc.property(fc.ipV6(), (ip) => void (client(ip).key === '::/64' || same(ip))))
 })
