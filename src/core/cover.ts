@@ -82,8 +82,10 @@ function* zipped<Value>(a: readonly Layer<Value>[], b: readonly Layer<Value>[]):
   const both: Layer<Value>[] = []
   for (let [i, j] = [0, 0]; i < a.length || j < b.length;) {
     const [one, other] = [a[i], b[j]]
-    if (one && (!other || byPlace(one, other) <= 0)) (both.push(one), i++)
-    else (both.push(other as Layer<Value>), j++)
+    const fromA = one !== undefined && (!other || byPlace(one, other) <= 0)
+    both.push((fromA ? one : other) as Layer<Value>)
+    if (fromA) i++
+    else j++
     if (both.length % BREATH === 0) yield
   }
   return both
