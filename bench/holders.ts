@@ -12,7 +12,7 @@ import { NOTHING, type Outcome } from './outcome.ts'
 
 /** Opens connections, from the offender of this number on, until so many are held. */
 export type HoldJob = Calling & { readonly what: 'hold'; readonly from: number; readonly upTo: number }
-/** How many of those who are held hear something within this time? */
+/** How many of those who are held hear something within this time, and how many pieces are it in all (`answers`)? */
 export type ListenJob = { readonly what: 'listen'; readonly forMs: number }
 /** So many at a time connect, wait for the first byte, and reset; `crowd` clients in turn. */
 export type KnockJob = Calling & {
@@ -30,6 +30,9 @@ const OPENING = 64
 
 const held = new Set<Socket>()
 let opened = 0
+/** Pieces that those who are held have heard: each is one drip. */
+let pieces = 0
+const hear = () => void pieces++
 
 export async function hold({ port, proxied, from, upTo }: HoldJob): Promise<Outcome> {
   const start = performance.now()
@@ -38,7 +41,7 @@ export async function hold({ port, proxied, from, upTo }: HoldJob): Promise<Outc
       const socket = call(from + opened++, port, proxied)
       held.add(socket)
       // What it is told is read, or the kernel would have to keep it.
-      socket.resume()
+      socket.on('data', hear)
       socket.on('close', () => held.delete(socket))
       await Promise.race([once(socket, 'connect'), once(socket, 'close')])
     }
@@ -49,9 +52,10 @@ export async function hold({ port, proxied, from, upTo }: HoldJob): Promise<Outc
 
 export async function listen({ forMs }: ListenJob): Promise<Outcome> {
   const before = [...held].map((socket) => [socket, socket.bytesRead] as const)
+  const piecesBefore = pieces
   await new Promise((resolve) => setTimeout(resolve, forMs))
   const deaf = before.filter(([socket, bytes]) => socket.bytesRead === bytes || socket.destroyed)
-  return { ...NOTHING, held: held.size, lost: deaf.length, ms: forMs }
+  return { ...NOTHING, answers: pieces - piecesBefore, held: held.size, lost: deaf.length, ms: forMs }
 }
 
 export async function knock({ port, proxied, connections, crowd, forMs }: KnockJob): Promise<Outcome> {

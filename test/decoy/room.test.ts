@@ -80,6 +80,19 @@ describe('with other workers', () => {
     expect(come('203.0.113.1')).toBeUndefined()
     expect(room.crowd.held).toBe(1)
   })
+
+  test('it is to be looked again soon as long as there are too many, here and elsewhere', () => {
+    const { room, come } = roomFor(boundless(), CAPS, 2)
+    for (let i = 0; i < 8; i++) come(`192.0.2.${i}`, true)
+    const elsewhere = (n: number) => ({ connections: n, keys: [['192.0.2.0/24', n]] as const })
+    expect(room.hear(elsewhere(2), 1000)).toBe(false)
+    expect(room.hear(elsewhere(8), 1100)).toBe(true)
+    expect(room.crowd.held).toBe(5)
+    // The others have let their part go as well.
+    expect(room.hear(elsewhere(5), 1200)).toBe(false)
+    // In all there are too many: ours is one of the four that have to go.
+    expect(room.hear({ connections: 19, keys: [] }, 2000)).toBe(true)
+  })
 })
 
 describe('a process', () => {
