@@ -6,8 +6,14 @@ import { onTestFinished } from 'vitest'
 
 export type Zone = Readonly<Record<string, readonly string[]>>
 
-/** A name server with this zone: `MX name` to `preference exchange`, `A name` and `AAAA name` to addresses. */
-export async function nameServer(zone: () => Zone | 'broken'): Promise<string> {
+/**
+ * A name server with this zone: `MX name` to `preference exchange`, `A name` and `AAAA name` to addresses, `TXT name` to texts,
+ * `PTR name` to names. What is `silent` gets no answer at all.
+ */
+export async function nameServer(
+  zone: () => Zone | 'broken',
+  silent: (question: string) => boolean = () => false,
+): Promise<string> {
   const socket = createSocket('udp4')
   socket.on('message', (bytes, peer) => {
     const query = packet.decode(bytes)
@@ -15,8 +21,11 @@ export async function nameServer(zone: () => Zone | 'broken'): Promise<string> {
     if (!question) return
     const records = zone()
     const { name, type } = question
+    if (silent(`${type} ${name.toLowerCase()}`)) return
     const known = records === 'broken' ? [] : (records[`${type} ${name.toLowerCase()}`] ?? [])
     const answers = known.map((text): packet.Answer => {
+      // A text longer than 255 bytes goes in parts.
+      if (type === 'TXT') return { name, type, ttl: 0, data: text.match(/[^]{1,255}/g) ?? [''] }
       if (type !== 'MX') return { name, type: type as 'A' | 'AAAA', ttl: 0, data: text }
       const [preference, exchange = '.'] = text.split(' ')
       return { name, type: 'MX', ttl: 0, data: { preference: Number(preference), exchange } }

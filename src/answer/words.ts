@@ -101,6 +101,11 @@ function targetsOf({ word, target, because, force }: Said, { pool, never }: Word
   const waits = word === 'enlist' || word === 'discard'
   if (waits && target === EVERYTHING) return []
   const prefixes = pool(target)
+  if (prefixes?.length === 0)
+    return {
+      error: `no network of the pool "${target}" is known`,
+      hint: 'its SPF record has not been read, or names none: decoymx doctor tells; or name the networks',
+    }
   if (prefixes) return prefixes
   const prefix = parsePrefix(target)
   if (typeof prefix === 'string')

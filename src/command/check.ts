@@ -2,14 +2,21 @@
  * `check`: are settings and rules sound? Every problem at once, as `file:line:col: message (hint)`; exit 0 or 1.
  */
 import { readFileSync } from 'node:fs'
-import { relative } from 'node:path'
+import { join, relative } from 'node:path'
 import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
+import { readWellKnown, type WellKnown, type WellKnownReading } from '../core/pools.ts'
 import { type Rules, readRules } from '../core/rules.ts'
 import { readSettings, type Settings, type Where } from './settings.ts'
 
 export type Checked =
-  | { readonly ok: true; readonly settings: Settings; readonly rules: Rules; readonly text: RulesText }
+  | {
+      readonly ok: true
+      readonly settings: Settings
+      readonly rules: Rules
+      readonly text: RulesText
+      readonly wellKnown: WellKnown
+    }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
 /** A rules file as it was read: what is made of it can be made again elsewhere. */
@@ -42,12 +49,32 @@ export function mistakesTogether(rules: Rules, { decoys }: Settings): Problem[] 
 export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
   const settings = readSettings(where.settings, env)
   const rules = readRulesFile(where.rules)
-  if (settings.ok && rules.ok) {
+  const known = readWellKnownFile()
+  if (settings.ok && rules.ok && known.ok) {
     const problems = mistakesTogether(rules.rules, settings.settings)
     if (problems.length > 0) return { ok: false, problems }
-    return { ok: true, settings: settings.settings, rules: rules.rules, text: rules.text }
+    return {
+      ok: true,
+      settings: settings.settings,
+      rules: rules.rules,
+      text: rules.text,
+      wellKnown: known.wellKnown,
+    }
   }
-  return { ok: false, problems: [...(settings.ok ? [] : settings.problems), ...(rules.ok ? [] : rules.problems)] }
+  return { ok: false, problems: [settings, rules, known].flatMap((read) => (read.ok ? [] : read.problems)) }
+}
+
+/** The list of big senders that ships, beside the code. */
+export function readWellKnownFile(
+  path = join(import.meta.dirname, '../../deploy/well-known-senders.yaml'),
+): WellKnownReading {
+  const file = nearest(path)
+  try {
+    return readWellKnown(file, readFileSync(path, 'utf8'))
+  } catch (error) {
+    const message = `cannot be read: ${(error as Error).message}`
+    return { ok: false, problems: [{ file, line: 1, column: 1, message }] }
+  }
 }
 
 export function readRulesFile(path: string): RulesReading {

@@ -16,6 +16,7 @@ import { ask } from './appliance.ts'
 import { readAll } from './check.ts'
 import { type Chart, type Check, fail, type Finding, ok, warn } from './finding.ts'
 import { strangersAtKernel, strangersAtPrimary } from './knocking.ts'
+import { examinePools } from './pool-check.ts'
 import type { Where } from './settings.ts'
 import type { StatusView } from './status.ts'
 
@@ -28,6 +29,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   listeners: doors,
   files: openFiles,
   witness,
+  pools: ({ view }) => (view ? examinePools(view.pools, Date.now()) : []),
   primary: strangersAtPrimary,
   kernel: strangersAtKernel,
   dnsbl,

@@ -17,7 +17,7 @@ import { createLog } from '../console/log.ts'
 import { createMetrics } from '../console/metrics.ts'
 import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
-import type { Client } from '../core/client.ts'
+import { type Client, clientOfKey } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
 import { Never } from '../core/never.ts'
@@ -29,6 +29,7 @@ import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
+import { Pooling } from './pooling.ts'
 import type { Settings, Where } from './settings.ts'
 import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
@@ -98,6 +99,20 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   let crew: Crew | undefined
   let kernel: Kernel | undefined
   tell.rules(rules, [])
+  const poolsFailed = (error: Error) => tell.trouble('pools', error)
+  const pooling = new Pooling({
+    settings: settings.pools,
+    folder: where.state,
+    rules: () => rules,
+    wellKnown: read.wellKnown,
+    never,
+    listed: () => reputation.rulings().flatMap(({ by, target }) => (by === 'rules' ? (clientOfKey(target) ?? []) : [])),
+    now,
+    tell: (it) => {
+      tell.pools(it)
+      if (it.what === 'identified') void reputation.identified(it.client).catch(poolsFailed)
+    },
+  })
 
   // Evidence that waits may be found in the journal before there is a witness to nudge.
   let realMx: RealMxWatch | undefined
@@ -114,6 +129,8 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       goodShare: settings.governor['good-share'],
     },
     rules: () => rules,
+    memberOf: (client) => pooling.memberOf(client),
+    identify: (client) => pooling.identify(client),
     now,
     tell: (happening) => {
       tell.reputation(happening)
@@ -140,6 +157,8 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const defersOnce = (client: Client, instance: string): boolean => {
     if (!rules.unlisting || rules.modes.defer !== 'enforce' || !unlisting) return false
     const blind = doors.some(({ name, bound }) => name.startsWith('primary') && bound === undefined)
+    // It may come again from another network, and would be told "later" again.
+    if (typeof pooling.memberOf(client) === 'object') return false
     return !blind && unlisting.defers(client, instance, now())
   }
   if (parts.has('decoys'))
@@ -152,6 +171,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       tell: tell.watch,
     })
   await realMx?.start()
+  void pooling.start().catch(poolsFailed)
 
   const reload = async (): Promise<readonly Problem[]> => {
     const read = readRulesFile(where.rules)
@@ -166,6 +186,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     tell.rules(rules, [])
     beginUnlisting()
     decoys?.rulesChanged()
+    void pooling.rulesChanged().catch(poolsFailed)
     tell.rejudged(await reputation.rejudge())
     return []
   }
@@ -198,6 +219,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     witness: realMx?.sentence() ?? NO_WITNESS,
     kernel: kernel?.state() ?? null,
     realMx: realMx?.view() ?? null,
+    pools: pooling.view(),
   })
   const unready = (): string[] => [
     ...doors
@@ -223,7 +245,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       rulesHash: createHash('sha256').update(text.source).digest('hex').slice(0, 12),
       now: now(),
     }),
-    pool: () => undefined,
+    pool: (name) => pooling.networksOf(name),
     allowed: () => [...rules.allow.values()],
     never,
     status,
@@ -319,7 +341,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       process.off('SIGHUP', onHangUp)
       for (const door of doors) door.giveUp()
       // One room that cannot end must not keep the others, nor the facts, from ending in order.
-      for (const steps of [closers, [async () => realMx?.close()], [() => reputation.close()]]) {
+      for (const steps of [closers, [async () => realMx?.close(), () => pooling.close()], [() => reputation.close()]]) {
         const ends = await Promise.allSettled(steps.map((close) => close()))
         for (const end of ends) if (end.status === 'rejected') tell.trouble('ending', end.reason as Error)
       }

@@ -7,6 +7,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
 import { KIND_NAMES, KINDS } from '../core/evidence.ts'
+import { wellKnownSchema } from '../core/pools.ts'
 import { rulesSchema } from '../core/rules.ts'
 import { storySchema } from '../core/story.ts'
 import { settingsSchema } from './settings.ts'
@@ -16,6 +17,7 @@ export function schemas(): Record<string, object> {
   return {
     'deploy/schema/decoymx.schema.json': jsonOf(settingsSchema),
     'deploy/schema/rules.schema.json': jsonOf(rulesSchema),
+    'deploy/schema/well-known-senders.schema.json': jsonOf(wellKnownSchema),
     'deploy/schema/story.schema.json': jsonOf(storySchema),
   }
 }

@@ -45,6 +45,7 @@ const listen = (...defaults: string[]) => z.array(address).max(LISTEN_MAX).prefa
 const prefixes = (...defaults: string[]) => z.array(prefix).max(1000).prefault(defaults)
 const span = (text: string) => duration().prefault(text)
 
+const EVERY_POOLS_MAX_MS = 7 * 86_400_000
 /** So that two looks, and a slow one between them, stay within what the guard calls near (PROBE_GAP_MS). */
 const EVERY_MAX_MS = 2 * 60_000
 
@@ -239,6 +240,23 @@ export const settingsSchema = z
           .refine((ms) => ms >= 1000 && ms <= EVERY_MAX_MS, { error: 'expected a span from 1s to 2m' })
           .prefault('30s')
           .describe('Between two looks, give or take a fifth; two looks more than 5m apart vouch for nothing'),
+      })
+      .prefault({}),
+    pools: z
+      .strictObject({
+        dns: z
+          .boolean()
+          .default(false)
+          .describe('Ask DNS whose a client is: SPF records of big senders and of our own domains, and reverse names'),
+        resolver: z
+          .array(address)
+          .max(8)
+          .default([])
+          .describe('Name servers for that, as 192.0.2.53:53; none: those of the system'),
+        every: duration()
+          .refine((ms) => ms >= 60_000 && ms <= EVERY_POOLS_MAX_MS, { error: 'expected a span from 1m to 7d' })
+          .prefault('6h')
+          .describe('Between two readings of the SPF records, give or take a fifth'),
       })
       .prefault({}),
     log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -6,6 +6,7 @@ import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
+import type { PoolsView } from './pooling.ts'
 import type { RealMxView } from './watching.ts'
 import { BOUNDS } from './governor.ts'
 
@@ -38,6 +39,8 @@ export type StatusView = {
   readonly kernel: KernelState | null
   /** What the witness found, and since when; null without one. */
   readonly realMx: RealMxView | null
+  /** The pools of big senders, and how their networks are known. */
+  readonly pools: PoolsView
 }
 
 export async function status(folder: string, { json, screen }: { json: boolean; screen: Screen }): Promise<number> {

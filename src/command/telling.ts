@@ -15,6 +15,7 @@ import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { CrewHappening } from './crew.ts'
+import type { PoolHappening } from './pooling.ts'
 import type { FileRoom } from './open-files.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 import type { WatchHappening } from './watching.ts'
@@ -195,6 +196,19 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
       const shut = doors.filter(({ bound }) => bound === undefined).length
       if (shut === 0) log.info(`ready, mode ${rules.mode}`)
       else log.warn(`ready, mode ${rules.mode}, but ${shut} of ${doors.length} listeners could not be opened`)
+    },
+
+    pools: (it: PoolHappening): void => {
+      switch (it.what) {
+        case 'identified':
+          metrics.identities.inc({ outcome: it.outcome })
+          return log.debug({ client: it.client.ip, outcome: it.outcome }, 'pools: DNS was asked whose a client is')
+        case 'changed':
+          return log.info({ networks: it.networks, own: it.own }, 'pools: the networks of big senders are known anew')
+        case 'trouble':
+          metrics.spfFailures.inc()
+          return log.warn({ because: it.because }, `pools: the SPF record of ${it.domain}`)
+      }
     },
 
     watch: (it: WatchHappening): void => {

@@ -99,6 +99,14 @@ export function createMetrics(version: string) {
     governed: counter('listings_held_back_total', 'New listings that the governor held back, by the bound they met', {
       why: BOUNDS,
     }),
+    identities: counter(
+      'identities_total',
+      'Clients about to be listed, or listed, by whether DNS says that a pool is theirs',
+      {
+        outcome: ['member', 'stranger', 'failed'],
+      },
+    ),
+    spfFailures: counter('spf_failures_total', 'SPF records that could not be read, or say what was passed over', {}),
     answers: counter('answers_total', 'Answers to the real MX; pass also covers every doubt', {
       asker: ASKERS,
       answer: ANSWERS,

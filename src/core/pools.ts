@@ -37,12 +37,14 @@ export type Membership = {
 /** `unknown`: DNS has not been asked yet, or has not answered; until then the order of its visits counts for nothing. */
 export type Member = Membership | 'unknown' | undefined
 
-/** The list that ships. */
+/** The list that ships, and when the entry that was longest not looked at was. */
 export type WellKnown = { readonly reviewedAt: Instant; readonly pools: readonly Pool[] }
 
 /** Bounds of one list. */
 const POOLS_MAX = 200
 const DOMAINS_MAX = 20
+/** A list that nobody has looked at for so long wants to be. */
+export const REVIEW_MS = 180 * 86_400_000
 
 export const POOL_NAME = /^[a-z][a-z0-9-]{1,39}$/
 /** A name that is made of hexadecimal digits alone could be part of an address. */
@@ -55,39 +57,39 @@ const domain = z
   })
   .transform((name) => name.toLowerCase())
 
-const poolSchema = z
-  .strictObject({
-    name: z
-      .string()
-      .regex(POOL_NAME, { error: 'expected a short name in lower case with dashes, like big-mail' })
-      .refine((name) => !ADDRESS_LIKE.test(name), { error: 'could be part of an address: choose a longer name' }),
-    spf: z.array(domain).max(DOMAINS_MAX).default([]).describe('Its networks are those that these SPF records name'),
-    names: z
-      .array(domain)
-      .max(DOMAINS_MAX)
-      .default([])
-      .describe('Its servers have reverse names below these domains, which lead back to them'),
-    because: z
-      .string()
-      .max(1000)
-      .transform(oneLine)
-      .pipe(z.string().min(1).max(300))
-      .describe('Why it is known: for whoever asks'),
-  })
-  .refine(({ spf, names }) => spf.length + names.length > 0, {
-    error: 'how is it known? expected spf or names beside the name',
-  })
+const poolFields = z.strictObject({
+  name: z
+    .string()
+    .regex(POOL_NAME, { error: 'expected a short name in lower case with dashes, like big-mail' })
+    .refine((name) => !ADDRESS_LIKE.test(name), { error: 'could be part of an address: choose a longer name' }),
+  spf: z.array(domain).max(DOMAINS_MAX).default([]).describe('Its networks are those that these SPF records name'),
+  names: z
+    .array(domain)
+    .max(DOMAINS_MAX)
+    .default([])
+    .describe('Its servers have reverse names below these domains, which lead back to them'),
+  because: z
+    .string()
+    .max(1000)
+    .transform(oneLine)
+    .pipe(z.string().min(1).max(300))
+    .describe('Why it is known: for whoever asks'),
+})
 
-const list = z
-  .array(poolSchema)
-  .max(POOLS_MAX)
-  .default([])
-  .superRefine((all, ctx) => {
-    all.forEach(({ name }, i) => {
-      if (all.findIndex((each) => each.name === name) < i)
-        ctx.addIssue({ code: 'custom', path: [i, 'name'], message: `a pool named ${name} stands above already` })
+/** Names differ, and each pool can be known by something. */
+function listOf<Item extends typeof poolFields>(item: Item) {
+  return z
+    .array(item)
+    .max(POOLS_MAX)
+    .superRefine((all, ctx) => {
+      const mistake = (path: (string | number)[], message: string) => ctx.addIssue({ code: 'custom', path, message })
+      for (const [i, { name, spf, names }] of all.entries()) {
+        if (spf.length + names.length === 0) mistake([i], 'how is it known? expected spf or names beside the name')
+        if (all.findIndex((each) => each.name === name) < i)
+          mistake([i, 'name'], `a pool named ${name} stands above already`)
+      }
     })
-  })
+}
 
 export const poolsSchema = z
   .strictObject({
@@ -98,15 +100,18 @@ export const poolsSchema = z
       .default(0.2)
       .describe('What a violation by a member weighs, as a part of what it weighs otherwise; the order never counts'),
     'well-known': z.boolean().default(true).describe('The senders of well-known-senders.yaml are pools, too'),
-    list: list.describe('Others; of two with the same name the one here counts'),
+    list: listOf(poolFields).default([]).describe('Others; of two with the same name the one here counts'),
   })
   .prefault({})
   .describe('Big senders, which are known by more than an address')
 
-const wellKnownSchema = z.strictObject({
-  reviewed: z.iso.date().describe('When somebody last looked whether this is still so'),
-  senders: list,
-})
+export const wellKnownSchema = z
+  .strictObject({
+    senders: listOf(
+      poolFields.extend({ reviewed: z.iso.date().describe('When somebody last looked whether this is still so') }),
+    ).min(1),
+  })
+  .describe('Senders that everybody gets mail from')
 
 export function poolsOf(doc: z.output<typeof poolsSchema>): Pools {
   return { factor: doc.factor, wellKnown: doc['well-known'], list: doc.list }
@@ -118,7 +123,10 @@ export type WellKnownReading =
 export function readWellKnown(file: string, source: string): WellKnownReading {
   const read = readDocument(file, source, wellKnownSchema)
   if (!read.ok) return read
-  return { ok: true, wellKnown: { reviewedAt: Date.parse(read.value.reviewed), pools: read.value.senders } }
+  const { senders } = read.value
+  const reviewedAt = Math.min(...senders.map(({ reviewed }) => Date.parse(reviewed)))
+  const pools = senders.map(({ name, spf, names, because }) => ({ name, spf, names, because }))
+  return { ok: true, wellKnown: { reviewedAt, pools } }
 }
 
 /** The operator's own, and those of the shipped list that they do not replace. */

@@ -22,7 +22,7 @@ import type { Rules } from '../core/rules.ts'
 import type { Governor, Why } from './governor.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
-import { type Rejudged, Rulings } from './rulings.ts'
+import { type Rejudged, Rulings, type RulingsOptions } from './rulings.ts'
 import { Rewound, type Store } from './store.ts'
 
 export type IntakeHappening =
@@ -35,7 +35,7 @@ export type IntakeHappening =
   | { readonly what: 'blocked'; readonly error: string }
   | { readonly what: 'flowing' }
 
-export type IntakeOptions = {
+export type IntakeOptions = Pick<RulingsOptions, 'memberOf' | 'identify'> & {
   readonly journal: Journal
   readonly store: Store
   readonly ledger: Ledger
@@ -135,6 +135,11 @@ export class Intake {
   /** After the rules have changed: every listing is judged again. */
   rejudge(): Promise<Rejudged> {
     return this.#rulings.rejudge()
+  }
+
+  /** It is known now whose this client is: what stands about it is judged again. */
+  identified(client: Client): Promise<void> {
+    return this.#rulings.identified(client)
   }
 
   async close(): Promise<void> {

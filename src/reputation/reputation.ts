@@ -7,8 +7,9 @@ import type { Client } from '../core/client.ts'
 import type { Entry, Event, Evidence, Instant, Role, Witness, Word } from '../core/evidence.ts'
 import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
 import type { Freeze, Watch } from '../core/outage.ts'
+import type { Member } from '../core/pools.ts'
 import type { Rules } from '../core/rules.ts'
-import { judge, type Verdict } from '../core/verdict.ts'
+import type { Verdict } from '../core/verdict.ts'
 import { Announcer, type News } from './copy.ts'
 import { type Decide, type Decision, decider } from './decision.ts'
 import { openEmbedded } from './embedded.ts'
@@ -17,7 +18,7 @@ import { Intake, type IntakeHappening } from './intake.ts'
 import { entriesIn, Journal, type JournalHappening } from './journal.ts'
 import { Ledger, type LedgerHappening, type Ticketed } from './ledger.ts'
 import { openRedis } from './redis.ts'
-import { type Rejudged, released } from './rulings.ts'
+import { judgeKnown, type Rejudged, released } from './rulings.ts'
 import type { Ruling, Store, StoreHappening } from './store.ts'
 
 export type { Waiting, Why } from './governor.ts'
@@ -43,6 +44,10 @@ export type ReputationOptions = {
   /** How many may be listed anew, before a person is asked. */
   readonly governor: Bounds
   readonly rules: () => Rules
+  /** The pool of senders that a client belongs to, from memory. */
+  readonly memberOf: (client: Client) => Member
+  /** Nobody knows yet whose this client is, and it would be listed: to be asked, and told by `identified`. */
+  readonly identify: (client: Client) => void
   readonly now: () => Instant
   readonly tell: (happening: ReputationHappening) => void
 }
@@ -90,6 +95,8 @@ export type Reputation = {
   readonly ofTicket: (ticket: string) => Ticketed | undefined
   /** After the rules have changed: every standing listing is judged again. */
   readonly rejudge: () => Promise<Rejudged>
+  /** It is known now whose this client is, or that nobody knows: what stands about it is judged again. */
+  readonly identified: (client: Client) => Promise<void>
   /** What operators have said on this box, as long as the journal keeps it, the newest first. */
   readonly words: () => Promise<Word[]>
   /** The listings that the governor of this process holds back. */
@@ -147,6 +154,8 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     ledger,
     governor,
     rules,
+    memberOf: options.memberOf,
+    identify: options.identify,
     watch: options.watch,
     now,
     tell: (it) => tell({ from: 'intake', it }),
@@ -171,7 +180,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     async explain(client) {
       const found = await within(EXPLAIN_MS, factsOf(store, client))
       const facts = found && released(found, ledger, client)
-      const verdict = facts ? judge(client, facts, rules(), now()) : undefined
+      const verdict = facts && judgeKnown(client, facts, rules(), now(), options.memberOf).verdict
       const { own, network } = facts ?? NO_FACTS
       const contacts = contactsOf(own)
       const pending = intake.pendingOf(client)
@@ -198,6 +207,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     },
     ofTicket: (ticket) => ledger.ofTicket(ticket),
     rejudge: () => intake.rejudge(),
+    identified: (client) => intake.identified(client),
     waiting: () => stillWaiting(governor, now()),
     async words() {
       const words: Word[] = []

@@ -8,6 +8,7 @@ import { creditOf } from '../core/credit.ts'
 import { EVERYTHING, type Instant, type Word } from '../core/evidence.ts'
 import { countsSince, type Facts, lastAtDecoys, RETENTION_MS } from '../core/facts.ts'
 import { endOf, isHeavier, type Listing, renew, type Stand, standOf } from '../core/listing.ts'
+import type { Member } from '../core/pools.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import { judge, type Reason, type Verdict } from '../core/verdict.ts'
@@ -29,6 +30,10 @@ export type RulingsOptions = {
   readonly ledger: Ledger
   readonly governor: Governor
   readonly rules: () => Rules
+  /** The pool of senders that a client belongs to, from memory. */
+  readonly memberOf: (client: Client) => Member
+  /** Nobody knows yet whose this client is, and it would be listed: to be asked, and told by `identified`. */
+  readonly identify: (client: Client) => void
   readonly now: () => Instant
   /** The governor holds a listing back, as one of so many. */
   readonly governed: (client: Client, why: Why, waiting: number) => void
@@ -83,7 +88,7 @@ export class Rulings {
    */
   async judge(client: Client, facts: Facts, seenAt: Instant): Promise<void> {
     const { governor, ledger, rules, now } = this.#options
-    const verdict = judge(client, released(facts, ledger, client), rules(), now())
+    const verdict = this.#judge(client, released(facts, ledger, client), now())
     const good = isGood(facts, verdict.credit)
     if (good) noteGood(governor, client, now())
     await this.#rule(
@@ -95,26 +100,33 @@ export class Rulings {
     )
   }
 
+  /** It is known now whose this client is, or that nobody knows. */
+  async identified(client: Client): Promise<void> {
+    const { ledger, now } = this.#options
+    const { verdict, made, good } = await this.#again(client)
+    const next = this.#asOfNow(verdict, made, ledger.ofRules(client.key))
+    await this.#rule(client, verdict, next, good, now())
+  }
+
   /**
    * After the rules have changed: what would they have said of every client that is listed, or waits to be, when it was
    * last seen? Here, and only here, a lesser verdict shortens a listing. What they newly say passes the governor.
    */
   async rejudge(): Promise<Rejudged> {
-    const { rules, ledger, governor, now } = this.#options
+    const { ledger, governor, now } = this.#options
     const outcome = { kept: 0, changed: 0, released: 0 }
     for (const ruling of ledger.all()) {
       const client = ruling.by === 'rules' ? clientOfKey(ruling.target) : undefined
       if (!client) continue
       const { verdict, made, good } = await this.#again(client)
-      const next = made && stillStanding(made, ruling, now())
+      const next = this.#asOfNow(verdict, made, ruling)
       outcome[!next ? 'released' : next.stands[0]?.word === ruling.word ? 'kept' : 'changed']++
       await this.#rule(client, verdict, next, good, now())
     }
     for (const { client } of stillWaiting(governor, now())) {
       if (ledger.ofRules(client.key)) continue
       const { verdict, made, good } = await this.#again(client)
-      const next = made && endOf(made) > now() ? renew(undefined, verdict, rules(), now()) : undefined
-      await this.#rule(client, verdict, next, good, now())
+      await this.#rule(client, verdict, this.#asOfNow(verdict, made, undefined), good, now())
     }
     return { ...outcome, waiting: governor.waiting.size }
   }
@@ -125,9 +137,23 @@ export class Rulings {
     const [own, network] = await Promise.all([store.counts(client.key), store.counts(client.network)])
     const facts = released({ own, network }, this.#options.ledger, client)
     const seenAt = lastAtDecoys(facts.own)
-    const verdict = judge(client, facts, rules(), seenAt)
+    const verdict = this.#judge(client, facts, seenAt)
     const made = renew(undefined, verdict, rules(), seenAt)
     return { verdict, made, good: isGood(facts, verdict.credit) }
+  }
+
+  /** What stands now of what the rules said when the client was last seen. */
+  #asOfNow(verdict: Verdict, made: Listing | undefined, before: Ruling | undefined): Listing | undefined {
+    const { rules, now } = this.#options
+    if (made && before) return stillStanding(made, before, now())
+    return made && endOf(made) > now() ? renew(undefined, verdict, rules(), now()) : undefined
+  }
+
+  #judge(client: Client, facts: Facts, at: Instant): Verdict {
+    const { rules, memberOf, identify } = this.#options
+    const { verdict, unsure } = judgeKnown(client, facts, rules(), at, memberOf)
+    if (unsure) identify(client)
+    return verdict
   }
 
   /** The operator's word. Repeating one changes nothing. */
@@ -250,6 +276,24 @@ export class Rulings {
       score,
     })
   }
+}
+
+/**
+ * What the rules say of a client, with what is known of its pool. Unsure: it would be listed, and nobody knows whose it is;
+ * the order of its visits then counts for nothing meanwhile.
+ */
+export function judgeKnown(
+  client: Client,
+  facts: Facts,
+  rules: Rules,
+  now: Instant,
+  memberOf: RulingsOptions['memberOf'],
+): { readonly verdict: Verdict; readonly unsure: boolean } {
+  const member = memberOf(client)
+  if (member !== 'unknown') return { verdict: judge(client, { ...facts, member }, rules, now), unsure: false }
+  const verdict = judge(client, facts, rules, now)
+  if (verdict.reached.length === 0) return { verdict, unsure: false }
+  return { verdict: judge(client, { ...facts, member }, rules, now), unsure: true }
 }
 
 /** The facts as an operator's release leaves them. */

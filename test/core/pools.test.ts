@@ -101,9 +101,10 @@ describe('pools in the rules', () => {
   test('replace those of the list that ships, which they may also leave out', () => {
     const known = readWellKnown(
       'known.yaml',
-      'reviewed: 2026-11-24\nsenders:\n- {name: one, spf: [one.test], because: x}\n- {name: two, spf: [two.test], because: x}\n',
+      'senders:\n- {name: one, spf: [one.test], because: x, reviewed: 2026-11-24}\n- {name: two, spf: [two.test], because: x, reviewed: 2026-10-01}\n',
     )
     if (!known.ok) throw new Error('unsound')
+    expect(new Date(known.wellKnown.reviewedAt).toISOString().slice(0, 10)).toBe('2026-10-01')
     const own = { name: 'one', spf: [], names: ['one.test'], because: 'ours' }
     const pools = { factor: 0.2, wellKnown: true, list: [own] }
     expect(allPools(pools, known.wellKnown).map(({ name, because }) => `${name} ${because}`)).toEqual([

@@ -2,11 +2,12 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { parseClient } from '../../src/core/client.ts'
+import { type Client, parseClient } from '../../src/core/client.ts'
 import { type Event, EVERYTHING, type Kind, type Role, type Word } from '../../src/core/evidence.ts'
 import { type Counts, HOUR_MS, total } from '../../src/core/facts.ts'
 import type { Watch } from '../../src/core/outage.ts'
 import { factsOf, newWorld, step } from '../../src/core/replay.ts'
+import type { Member } from '../../src/core/pools.ts'
 import type { Rules } from '../../src/core/rules.ts'
 import { openEmbedded } from '../../src/reputation/embedded.ts'
 import { type Bounds, type Governor, newGovernor } from '../../src/reputation/governor.ts'
@@ -41,6 +42,8 @@ async function box(
     watch?: Watch
     wrap?: (store: Store) => Store
     now?: () => number
+    memberOf?: (client: Client) => Member
+    identify?: (client: Client) => void
   } = {},
 ): Promise<Box> {
   const now = options.now ?? (() => NOON)
@@ -62,6 +65,8 @@ async function box(
     governor,
     rules: options.rules ?? (() => RULES),
     watch: options.watch ?? 'trusted',
+    memberOf: options.memberOf ?? (() => undefined),
+    identify: options.identify ?? (() => {}),
     now,
     tell: (happening) => told.push(happening),
   })
@@ -425,5 +430,59 @@ describe('intake', () => {
       await here.record(word('enlist', EVERYTHING))
       expect([blocked(here), here.governor.waiting.size]).toEqual([37, 0])
     })
+  })
+})
+
+describe('whose a client is', () => {
+  const bot = parseClient(BOT) as Client
+  const HOURS = 40
+  /** Polite, at the wrong door, again and again. */
+  const polite = Array.from({ length: HOURS }, (_, i) => NOON - (HOURS - i) * HOUR_MS).flatMap((at) => [
+    seen('contact', at),
+    seen('recipient', at),
+  ])
+  const rude = [seen('contact'), seen('early-talk'), seen('recipient')]
+  const MEMBER: Member = { pool: 'big-mail', found: 'fcrdns', at: NOON }
+
+  async function unknown(...events: Event[]) {
+    const asked: string[] = []
+    let member: Member = 'unknown'
+    const made = await box(folder(), { memberOf: () => member, identify: ({ ip }) => asked.push(ip) })
+    await made.record(...events)
+    return {
+      ...made,
+      asked,
+      answer: (said: Member) => {
+        member = said
+        return made.intake.identified(bot)
+      },
+    }
+  }
+
+  test('is asked when the order of its visits would list it, and it is listed once nobody knows', async () => {
+    const { ledger, asked, answer } = await unknown(...polite)
+    expect(new Set(asked)).toEqual(new Set([BOT]))
+    expect(ledger.ofRules(BOT)).toBeUndefined()
+    await answer(undefined)
+    expect(ledger.ofRules(BOT)).toMatchObject({ word: 'block', by: 'rules' })
+  })
+
+  test('is asked and found out: a member of a pool is not listed by the order of its visits', async () => {
+    const { ledger, answer, record } = await unknown(...polite)
+    await answer(MEMBER)
+    await record(seen('contact'), seen('recipient'))
+    expect(ledger.ofRules(BOT)).toBeUndefined()
+  })
+
+  test('does not delay what no mail server does, and what that weighs is put right when it is a member', async () => {
+    const { ledger, answer } = await unknown(...rude)
+    expect(ledger.ofRules(BOT)).toMatchObject({ word: 'block' })
+    await answer(MEMBER)
+    expect(ledger.ofRules(BOT)).toMatchObject({ word: 'observe' })
+  })
+
+  test('is not asked of those against whom nothing is to be said', async () => {
+    const { asked } = await unknown(seen('contact'), seen('recipient'), seen('contact', NOON, BOT, 'primary'))
+    expect(asked).toEqual([])
   })
 })
