@@ -8,6 +8,8 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import { KIND_NAMES, KINDS, type Role, ROLES } from '../core/evidence.ts'
 import { WAIVED_WHYS } from '../core/outage.ts'
 
+/** How often it is looked whether the event loop lags: each look wakes the appliance, and by default it is 100 a second. */
+const LOOP_LOOK_MS = 100
 const DECOYS = ['primary', 'backup'] as const
 const WORDS = ['allow', 'release', 'observe', 'defer', 'block'] as const
 const MX_STATES = ['up', 'later', 'down', 'unsure'] as const
@@ -46,7 +48,7 @@ export type Metrics = ReturnType<typeof createMetrics>
 export function createMetrics(version: string) {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_LOOK_MS })
   let follow: (() => Levels) | undefined
   /** Read once for a scrape: it may walk a million decisions. */
   let levels: Levels | undefined
