@@ -8,35 +8,31 @@
  *
  * Each request also tells that the client came to the real MX. That is told after the answer is on its way.
  */
-import { createServer, type Server, type Socket } from 'node:net'
-import { LRUCache } from 'lru-cache'
+import type { Server } from 'node:net'
 import { type Client, neverListed, parseClient } from '../core/client.ts'
-import { type Instant, type Kind, printable, type Witness } from '../core/evidence.ts'
+import { type Instant, printable, type Witness } from '../core/evidence.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
+import { Connections, type ConnectionLimits, type Ended, type Heard } from './connections.ts'
+import { Visits } from './visits.ts'
 
 export type PolicyHappening =
   | { readonly what: 'answered'; readonly action: PolicyAction; readonly decision: Decision }
   /** No address that we can read, so no doubt that DUNNO is right. */
   | { readonly what: 'unreadable'; readonly address: string }
-  | { readonly what: 'closed'; readonly reason: Trouble | 'cut-short' | 'full' | 'idle' | 'unread' }
+  | { readonly what: 'closed'; readonly reason: Ended<Trouble> }
   /** A bug of ours; the asker was told DUNNO, or hung up on. */
   | { readonly what: 'failed'; readonly error: string }
 
 type PolicyAction = 'DUNNO' | 'DEFER_IF_PERMIT' | 'REJECT'
 
-export type PolicyLimits = {
-  /** Open at once. Postfix keeps one for each of its smtpd processes, 100 by default. */
-  readonly connections: number
-  /** Without a whole request in this time, hang up. Longer than Postfix keeps an idle connection (300 s). */
-  readonly idleMs: number
-  /** Answers that the asker does not read are held this long; they are never more than one chunk of requests brings. */
-  readonly unreadMs: number
+export type PolicyLimits = ConnectionLimits & {
   readonly lineBytes: number
   readonly requestBytes: number
   /** Clients remembered as told of. */
   readonly notes: number
 }
 
+/** Postfix keeps a connection for each of its smtpd processes, 100 by default, and an idle one for 300 s. */
 export const POLICY_LIMITS: PolicyLimits = {
   connections: 2000,
   idleMs: 600_000,
@@ -45,9 +41,6 @@ export const POLICY_LIMITS: PolicyLimits = {
   requestBytes: 65_536,
   notes: 100_000,
 }
-
-/** A client that comes again and again is told of once in this time: each telling is a line on disk. */
-const NOTE_EVERY_MS = 600_000
 
 export type PolicyOptions = {
   readonly decide: Decide
@@ -62,77 +55,36 @@ export type PolicyOptions = {
 export class PolicyService {
   readonly #options: PolicyOptions
   readonly #limits: PolicyLimits
-  readonly #noted: LRUCache<string, Instant>
-  readonly #servers = new Set<Server>()
-  readonly #sockets = new Set<Socket>()
+  readonly #visits: Visits
+  readonly #connections: Connections<Trouble>
 
   constructor(options: PolicyOptions) {
+    const { witness, now, tell } = options
     this.#options = options
     this.#limits = { ...POLICY_LIMITS, ...options.limits }
-    this.#noted = new LRUCache({ max: this.#limits.notes })
+    const failed = (error: unknown) => tell({ what: 'failed', error: String(error) })
+    this.#visits = new Visits({ witness, now, failed, most: this.#limits.notes })
+    const closed = (reason: Ended<Trouble>) => tell({ what: 'closed', reason })
+    this.#connections = new Connections(this.#limits, () => ({ hear: this.#listener() }), closed)
   }
 
-  /** A server for the caller to listen with. Half-open, because some askers shut their side once they have asked. */
+  /** A server for the caller to listen with. */
   server(): Server {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#serve(socket))
-    this.#servers.add(server)
-    return server.once('close', () => this.#servers.delete(server))
+    return this.#connections.server()
   }
 
-  async close(): Promise<void> {
-    const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)))
-    for (const socket of this.#sockets) socket.destroy()
-    await Promise.all(closed)
+  close(): Promise<void> {
+    return this.#connections.close()
   }
 
-  #serve(socket: Socket): void {
-    const { tell } = this.#options
-    const { connections, idleMs, unreadMs } = this.#limits
-    socket.on('error', () => undefined) // the asker went away; 'close' follows
-    if (this.#sockets.size >= connections) {
-      tell({ what: 'closed', reason: 'full' })
-      socket.destroy()
-      return
-    }
-    this.#sockets.add(socket)
+  #listener(): (chunk: Buffer) => Heard<Trouble> {
     const read = requestReader(this.#limits)
-    const idle = setTimeout(() => giveUp('idle'), idleMs)
-    let unread: NodeJS.Timeout | undefined
-    let cutShort = false
-
-    const giveUp = (reason: 'idle' | 'unread') => {
-      tell({ what: 'closed', reason })
-      socket.destroy()
-    }
-    const take = (chunk: Buffer) => {
+    return (chunk) => {
       const { requests, rest, trouble } = read(chunk)
       const answers = requests.map((request) => this.#answer(request))
-      if (answers.length > 0) idle.refresh()
-      if (answers.length > 0 && !socket.write(answers.map(({ line }) => `action=${line}\n\n`).join(''), 'latin1')) {
-        socket.pause()
-        unread = setTimeout(() => giveUp('unread'), unreadMs)
-      }
-      if (trouble) {
-        tell({ what: 'closed', reason: trouble })
-        socket.off('data', take).destroySoon()
-      }
-      cutShort = rest > 0
-      for (const answer of answers) this.#afterwards(answer)
+      const replies = answers.map(({ line }) => `action=${line}\n\n`).join('')
+      return { replies, rest, trouble, afterwards: () => answers.forEach((answer) => this.#afterwards(answer)) }
     }
-    socket.on('data', take)
-    socket.on('drain', () => {
-      clearTimeout(unread)
-      socket.resume()
-    })
-    socket.on('end', () => {
-      if (cutShort && !socket.writableEnded) tell({ what: 'closed', reason: 'cut-short' })
-      socket.end()
-    })
-    socket.on('close', () => {
-      clearTimeout(idle)
-      clearTimeout(unread)
-      this.#sockets.delete(socket)
-    })
   }
 
   #answer(request: PolicyRequest): Answer {
@@ -159,22 +111,7 @@ export class PolicyService {
     if (error !== undefined) return tell({ what: 'failed', error })
     if (!decision) return tell({ what: 'unreadable', address: printable(request.clientAddress) })
     tell({ what: 'answered', action: line.split(' ', 1)[0] as PolicyAction, decision })
-    this.#note(decision, request)
-  }
-
-  #note({ client, verdict }: Decision, request: PolicyRequest): void {
-    const { witness, now, tell } = this.#options
-    const kind = KIND_OF[verdict] ?? 'passed'
-    const at = now()
-    const last = this.#noted.get(`${kind} ${client.key}`)
-    if (last !== undefined && Math.abs(at - last) < NOTE_EVERY_MS) return
-    this.#noted.set(`${kind} ${client.key}`, at)
-    const failed = (error: unknown) => tell({ what: 'failed', error: String(error) })
-    try {
-      witness({ type: 'evidence', at, client: client.ip, role: 'real', kind, where: whereOf(request) }).catch(failed)
-    } catch (error) {
-      failed(error)
-    }
+    this.#visits.note(decision, whereOf(request))
   }
 }
 
@@ -186,9 +123,6 @@ type Answer = {
 }
 
 const NEW_HERE = 'not known here yet: please come again in a few minutes, as a mail server does'
-
-/** Told by the word that stands, whatever the mode, so that a replay of an observing box tells the same. */
-const KIND_OF: Partial<Record<Decision['verdict'], Kind>> = { block: 'refused', defer: 'deferred' }
 
 /** What stands after `action=`. */
 export function policyLine(decision: Decision): string {

@@ -7,10 +7,13 @@
 import { isIP } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 import { covers, type Prefix } from '../core/prefixes.ts'
+import { SOCKET_PATH_MAX } from './state.ts'
 
 export type Address = {
   readonly host: string
   readonly port: number
+  /** Of a Unix socket; host and port say nothing then. */
+  readonly path?: string
   /** Sockets that the init system has opened there for us (activation.ts), by their descriptors. */
   readonly fds?: { readonly tcp?: number; readonly udp?: number }
 }
@@ -23,7 +26,15 @@ export function parseAddress(text: string): Address | undefined {
   return { host, port }
 }
 
-export function spellAddress({ host, port }: Address): string {
+/** A Unix socket: `unix:/run/decoymx/policy.sock`. */
+export function parseUnixAddress(text: string): Address | undefined {
+  const path = /^unix:(\/.*[^/])$/.exec(text.trim())?.[1]
+  if (path === undefined || path.includes('\0') || Buffer.byteLength(path) > SOCKET_PATH_MAX) return undefined
+  return { host: 'unix', port: 0, path }
+}
+
+export function spellAddress({ host, port, path }: Address): string {
+  if (path !== undefined) return `unix:${path}`
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
@@ -34,6 +45,8 @@ type Listening = { readonly listen: readonly Address[] }
 type Places = {
   readonly decoys: Decoys
   readonly policy: Listening
+  readonly 'tcp-table': Listening
+  readonly readsocket: Listening
   readonly dnsbl: Listening
   readonly http: Listening
   readonly 'real-mx': { readonly greet: readonly Address[] }
@@ -49,6 +62,8 @@ export function placeMistakes(doc: Places): Mistake[] {
     [['decoys', 'backup', 'listen'], backup.listen],
     [['decoys', 'backup', 'proxy'], backup.proxy],
     [['policy', 'listen'], doc.policy.listen],
+    [['tcp-table', 'listen'], doc['tcp-table'].listen],
+    [['readsocket', 'listen'], doc.readsocket.listen],
     [['dnsbl', 'listen'], doc.dnsbl.listen],
     [['http', 'listen'], doc.http.listen],
   ] as const
@@ -59,7 +74,7 @@ export function placeMistakes(doc: Places): Mistake[] {
       const other = owner.get(place)
       const shared = other === 'decoys.primary.listen' && path.join('.') === 'decoys.backup.listen'
       const toldApart = shared && primary.prefixes.length > 0 && backup.prefixes.length > 0
-      if (other !== undefined && each.port !== 0 && !toldApart) {
+      if (other !== undefined && (each.port !== 0 || each.path !== undefined) && !toldApart) {
         const how = shared ? '; two decoys at one address are told apart by prefixes of their own' : ''
         mistakes.push({ path: [...path, i], message: `${place} is taken by ${other} already${how}` })
       }

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { api, type ApiOptions } from '../answer/api.ts'
 import { Dnsbl } from '../answer/dnsbl.ts'
+import { LookupService, READSOCKET, TCP_TABLE } from '../answer/lookup.ts'
 import { PolicyService } from '../answer/policy.ts'
 import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
@@ -299,6 +300,12 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     const policy = new PolicyService({ decide, defersOnce, witness: asked, now, tell: tell.policy })
     closers.push(() => policy.close())
     await open('policy', settings.policy.listen, () => tcp(policy.server()))
+    for (const language of [TCP_TABLE, READSOCKET]) {
+      const { name } = language
+      const service = new LookupService(language, { decide, witness: asked, now, tell: (it) => tell.lookup(name, it) })
+      closers.push(() => service.close())
+      await open(name, settings[name].listen, () => tcp(service.server()))
+    }
   }
   if (parts.has('dnsbl')) {
     const {

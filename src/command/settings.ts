@@ -10,7 +10,8 @@ import { z } from 'zod'
 import { didYouMean, duration, type Problem, readDocument, show } from '../core/document.ts'
 import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import { readCertificate } from './certificate.ts'
-import { parseAddress, placeMistakes } from './places.ts'
+import { parseAddress, parseUnixAddress, placeMistakes } from './places.ts'
+import { SOCKET_PATH_MAX } from './state.ts'
 
 export type Settings = z.output<typeof settingsSchema>
 
@@ -20,6 +21,16 @@ const address = z.string().transform((text, ctx) => {
   ctx.addIssue({
     code: 'custom',
     message: `expected an address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got ${show(text)}`,
+  })
+  return z.NEVER
+})
+
+const addressOrPath = z.string().transform((text, ctx) => {
+  const read = parseAddress(text) ?? parseUnixAddress(text)
+  if (read) return read
+  ctx.addIssue({
+    code: 'custom',
+    message: `expected an address with a port, like 127.0.0.1:10040, or a socket, like unix:/run/decoymx/policy.sock (at most ${SOCKET_PATH_MAX} bytes), got ${show(text)}`,
   })
   return z.NEVER
 })
@@ -42,6 +53,7 @@ const ownPrefix = z.string().transform((text, ctx): Prefix => {
 /** Most addresses in one list; a whole prefix needs one listener only. */
 const LISTEN_MAX = 64
 const listen = (...defaults: string[]) => z.array(address).max(LISTEN_MAX).prefault(defaults)
+const listenAlsoAtPaths = (...defaults: string[]) => z.array(addressOrPath).max(LISTEN_MAX).prefault(defaults)
 const prefixes = (...defaults: string[]) => z.array(prefix).max(1000).prefault(defaults)
 const span = (text: string) => duration().prefault(text)
 
@@ -178,7 +190,13 @@ export const settingsSchema = z
           .prefault({}),
       })
       .prefault({}),
-    policy: z.strictObject({ listen: listen('127.0.0.1:10040') }).prefault({}),
+    policy: z.strictObject({ listen: listenAlsoAtPaths('127.0.0.1:10040') }).prefault({}),
+    'tcp-table': z
+      .strictObject({ listen: listenAlsoAtPaths().describe("Postfix's tcp: tables; prefer the policy service") })
+      .prefault({}),
+    readsocket: z
+      .strictObject({ listen: listenAlsoAtPaths().describe("Exim's ${readsocket}: an address in, a verdict out") })
+      .prefault({}),
     dnsbl: z
       .strictObject({
         listen: listen('127.0.0.1:5300'),

@@ -6,7 +6,8 @@
  * has opened already is taken as it is.
  */
 import type { Socket } from 'node:dgram'
-import type { Server } from 'node:net'
+import { rmSync, statSync } from 'node:fs'
+import { connect, type Server } from 'node:net'
 import { type Address, spellAddress } from './places.ts'
 
 export type DoorHappening =
@@ -53,7 +54,7 @@ export async function openDoor(
     try {
       const stuck = (error: Error) =>
         tell({ what: 'stuck', door: name, address: door.bound ?? door.wanted, error: error.message })
-      door.bound = spellAddress({ host: address.host, port: await listener(address, stuck) })
+      door.bound = spellAddress({ ...address, port: await listener(address, stuck) })
       door.error = undefined
       tell({ what: 'open', door: name, address: door.bound })
     } catch (error) {
@@ -73,10 +74,15 @@ export async function openDoor(
 
 /** Shared: other processes of ours listen there, too, and the kernel deals out who comes. */
 export function tcp(server: Server, shared = false): Listener {
-  return ({ host, port, fds }, onError) =>
-    new Promise((resolve, reject) => {
+  return async ({ host, port, path, fds }, onError) => {
+    if (path !== undefined) await clearAway(path)
+    return await new Promise((resolve, reject) => {
       server.once('error', reject)
-      const place = { host, port, ipv6Only: host.includes(':'), reusePort: shared }
+      // A Unix socket is for every user of this host, as loopback is: who may come there, its folder says.
+      const place =
+        path === undefined
+          ? { host, port, ipv6Only: host.includes(':'), reusePort: shared }
+          : { path, readableAll: true, writableAll: true }
       server.listen({ ...(fds?.tcp === undefined ? place : { fd: fds.tcp }), backlog: BACKLOG }, () => {
         // From now on an error is one connection's: without a listener it would end the process.
         server.off('error', reject).on('error', onError)
@@ -84,6 +90,17 @@ export function tcp(server: Server, shared = false): Listener {
         resolve(typeof bound === 'object' && bound ? bound.port : port)
       })
     })
+  }
+}
+
+/** A socket that nobody listens at was left behind by a crash. What is no socket, or is in use, stays. */
+async function clearAway(path: string): Promise<void> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isSocket()) return
+  const code = await new Promise<string | undefined>((resolve) => {
+    const probe = connect({ path }, () => (probe.destroy(), resolve(undefined)))
+    probe.on('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+  })
+  if (code === 'ECONNREFUSED') rmSync(path, { force: true })
 }
 
 export function udp(make: () => Socket): Listener {

@@ -4,6 +4,7 @@
  * Every happening that a room can report has its place here; the compiler says when one has none.
  */
 import type { DnsblHappening } from '../answer/dnsbl.ts'
+import type { Language, LookupHappening } from '../answer/lookup.ts'
 import type { PolicyHappening } from '../answer/policy.ts'
 import type { Log } from '../console/log.ts'
 import type { Metrics } from '../console/metrics.ts'
@@ -27,7 +28,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
   const misreadings = seldom(now)
   const presses = seldom(now)
 
-  const answered = (asker: 'policy' | 'dnsbl', { effect, verdict, doubt }: Decision) => {
+  const answered = (asker: 'policy' | 'dnsbl' | Language['name'], { effect, verdict, doubt }: Decision) => {
     metrics.answers.inc({ asker, answer: effect })
     if (doubt) metrics.doubts.inc({ asker, doubt })
     else if (effect !== verdict && verdict !== 'clean' && verdict !== 'allow')
@@ -134,6 +135,21 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
         case 'failed':
           log.error({ error: it.error }, 'policy: a bug of ours')
           return metrics.policyTrouble.inc({ reason: 'failed' })
+      }
+    },
+
+    lookup: (asker: Language['name'], it: LookupHappening): void => {
+      switch (it.what) {
+        case 'answered':
+          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
+            log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `${asker}: ${it.decision.effect}`)
+          return answered(asker, it.decision)
+        case 'closed':
+          if (it.reason !== 'idle') log.warn(`${asker}: hung up on a connection: ${it.reason}`)
+          return metrics.lookupTrouble.inc({ asker, reason: it.reason })
+        case 'failed':
+          log.error({ error: it.error }, `${asker}: a bug of ours`)
+          return metrics.lookupTrouble.inc({ asker, reason: 'failed' })
       }
     },
 

@@ -15,7 +15,7 @@ const WORDS = ['allow', 'release', 'observe', 'defer', 'block'] as const
 const MX_STATES = ['up', 'later', 'down', 'unsure'] as const
 const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const
 const BOUNDS = ['minute', 'network', 'standing', 'held'] as const
-const ASKERS = ['policy', 'dnsbl'] as const
+const ASKERS = ['policy', 'dnsbl', 'tcp-table', 'readsocket'] as const
 
 /** What gauges are read from, once per scrape. */
 export type Levels = {
@@ -124,6 +124,10 @@ export function createMetrics(version: string) {
     doubts: counter('doubts_total', 'Answers that passed because our copy of the decisions was not fresh', {
       asker: ASKERS,
       doubt: ['starting', 'stale'],
+    }),
+    lookupTrouble: counter('lookup_trouble_total', 'Look-ups by tcp-table and readsocket that were hung up on', {
+      asker: ['tcp-table', 'readsocket'],
+      reason: ['long-line', 'cut-short', 'full', 'idle', 'unread', 'failed'],
     }),
     policyTrouble: counter(
       'policy_trouble_total',

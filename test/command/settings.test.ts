@@ -194,3 +194,29 @@ describe('settings', () => {
       expect(parseAddress(text)).toBeUndefined()
   })
 })
+
+describe('a Unix socket', () => {
+  test('may stand where the real MX asks, and is spelled as it was', () => {
+    const where = 'unix:/run/decoymx/policy.sock'
+    const read = settingsSchema.parse({
+      policy: { listen: [where, '127.0.0.1:10040'] },
+      readsocket: { listen: ['unix:/x'] },
+    })
+    expect(read.policy.listen.map(spellAddress)).toEqual([where, '127.0.0.1:10040'])
+    expect(read.readsocket.listen.map(spellAddress)).toEqual(['unix:/x'])
+    expect(read['tcp-table'].listen).toEqual([])
+  })
+
+  test.each(['unix:relative', 'unix:/', 'unix:', `unix:/${'x'.repeat(107)}`, '/run/x'])('%s is none', (text) => {
+    expect(problemsOf(`policy: { listen: ["${text}"] }`)).toEqual([
+      expect.stringContaining('expected an address with a port, like 127.0.0.1:10040, or a socket, like unix:/run/'),
+    ])
+  })
+
+  test('is no place for a decoy, and is one room’s alone', () => {
+    expect(problemsOf('decoys: { backup: { listen: ["unix:/x"] } }')).toHaveLength(1)
+    expect(problemsOf('{ policy: { listen: ["unix:/x"] }, tcp-table: { listen: ["unix:/x"] } }')).toEqual([
+      expect.stringContaining('unix:/x is taken by policy.listen already'),
+    ])
+  })
+})

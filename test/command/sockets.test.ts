@@ -1,8 +1,12 @@
+import { spawnSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type DoorHappening, openDoor, tcp, udp } from '../../src/command/sockets.ts'
+import { folder } from '../folders.ts'
 
 /** Tells, and lets a test wait for what it wants to hear. */
 function ear() {
@@ -80,5 +84,36 @@ describe('a door', () => {
     const door = await openDoor('HTTP', { host: '127.0.0.1', port: 0 }, tcp(server), tell)
     expect(door.bound).toBe(`127.0.0.1:${(server.address() as AddressInfo).port}`)
     server.close()
+  })
+
+  test('at a path is for every user of the host; one left behind by a crash is taken, one in use or a file is not', async () => {
+    const path = join(folder(), 'policy.sock')
+    const place = { host: 'unix', port: 0, path }
+    // What a killed process leaves: libuv would clear away its own.
+    const words = [
+      '-e',
+      'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, 9))',
+      path,
+    ]
+    spawnSync(process.execPath, words)
+    expect(statSync(path).isSocket()).toBe(true)
+    const { told, tell } = ear()
+    const server = createServer((socket) => socket.on('error', () => undefined).end('hello'))
+    onTestFinished(() => void server.close())
+    const door = await openDoor('policy', place, tcp(server), tell)
+    expect(door.bound).toBe(`unix:${path}`)
+    expect(statSync(path).mode & 0o777).toBe(0o666)
+    const [heard] = (await once(connect({ path }), 'data')) as [Buffer]
+    expect(heard.toString()).toBe('hello')
+
+    const second = await openDoor('policy', place, tcp(createServer()), tell, 60_000)
+    second.giveUp()
+    writeFileSync(`${path}.txt`, 'precious')
+    const onFile = await openDoor('policy', { ...place, path: `${path}.txt` }, tcp(createServer()), tell, 60_000)
+    onFile.giveUp()
+    expect(told.map(({ what }) => what)).toEqual(['open', 'shut', 'shut'])
+    expect(second.error).toBe('another program listens there')
+    expect(readFileSync(`${path}.txt`, 'utf8')).toBe('precious')
+    expect(server.listening).toBe(true)
   })
 })
