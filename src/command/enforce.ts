@@ -12,6 +12,7 @@ import type { Problem } from '../core/document.ts'
 import { type Preview, preparePreview } from '../core/preview.ts'
 import { recording } from '../reputation/reputation.ts'
 import { readAll } from './check.ts'
+import { savedMembers } from './pooling.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
 import type { Where } from './settings.ts'
 
@@ -42,7 +43,8 @@ export async function enforce(where: Where, options: EnforceOptions): Promise<nu
   if (!existsSync(folder))
     return complain({ error: `there is no journal in ${where.state}`, hint: 'name it with --state' })
   const watch = read.settings['real-mx'].greet.length > 0 ? 'witness' : 'blind'
-  const preparation = preparePreview(read.rules, watch, Date.now() - days * DAY_MS)
+  const from = Date.now() - days * DAY_MS
+  const preparation = preparePreview(read.rules, watch, from, savedMembers(where.state, read))
   for await (const entry of recording(folder)) preparation.add(entry)
   const preview = preparation.end()
   if (json) screen.print(JSON.stringify(viewOf(preview, days), null, 2))

@@ -160,3 +160,23 @@ export class Pooling {
     await this.#senders.close()
   }
 }
+
+/** Who is of a pool as far as the appliance has saved it, for whoever tells a recording; DNS is not asked. */
+export function savedMembers(
+  folder: string,
+  { rules, wellKnown }: { readonly rules: Rules; readonly wellKnown: WellKnown },
+): (client: Client) => Member {
+  const pools = allPools(rules.pools, wellKnown)
+  const senders = new BigSenders({
+    pools: () => pools,
+    own: () => [],
+    dns: undefined,
+    file: join(folder, SAVED_AS),
+    everyMs: 0,
+    now: Date.now,
+    random: Math.random,
+    changed: () => {},
+    trouble: () => {},
+  })
+  return (client) => senders.memberOf(client)
+}

@@ -11,7 +11,7 @@
 import type { Client } from './client.ts'
 import { LATE_MS } from './credit.ts'
 import { clientOf, type Entry, type Instant } from './evidence.ts'
-import { factsOf, newWorld, standingOf, step } from './replay.ts'
+import { factsOf, type MemberOf, newWorld, standingOf, step } from './replay.ts'
 import type { Watch } from './outage.ts'
 import type { Rules } from './rules.ts'
 import { judge } from './verdict.ts'
@@ -45,13 +45,13 @@ const CLIENTS_MAX = 100_000
 export type Preparation = { readonly add: (entry: Entry) => void; readonly end: () => Preview }
 
 /** Takes a recording from its beginning; what it tells is of the time after `from`. */
-export function preparePreview(rules: Rules, watch: Watch, from: Instant): Preparation {
+export function preparePreview(rules: Rules, watch: Watch, from: Instant, memberOf?: MemberOf): Preparation {
   const enforcing: Rules = {
     ...rules,
     mode: 'enforce',
     modes: { observe: 'enforce', defer: 'enforce', block: 'enforce' },
   }
-  let world = newWorld(enforcing, watch)
+  let world = newWorld(enforcing, watch, memberOf)
   const told = new Map<string, Told>()
   const primaryAt = new Map<string, Instant>()
   const walked = new Set<string>()

@@ -33,6 +33,20 @@ test('a bot would have been refused as often as the real MX asked afterwards; qu
   })
 })
 
+test('of a pool that the appliance has saved, nobody would have been refused for the order of visits', () => {
+  const events = hours(30, (at) => [
+    ...seen(at, '203.0.113.9', 'backup', 'contact', 'recipient'),
+    ...seen(at + 1, '203.0.113.9', 'real', 'refused'),
+  ])
+  const told = (memberOf?: Parameters<typeof preparePreview>[3]) => {
+    const preparation = preparePreview(OBSERVING, 'trusted', T0 - 1, memberOf)
+    events.forEach((event, i) => preparation.add({ seq: i + 1, event }))
+    return preparation.end().listed.length
+  }
+  expect(told()).toBe(1)
+  expect(told(() => ({ pool: 'big-mail', found: 'spf', at: T0 }))).toBe(0)
+})
+
 test('only the time after its beginning is told, with what is known from before', () => {
   const events = [
     ...seen(T0, '203.0.113.9', 'backup', 'early-talk', 'recipient'),
