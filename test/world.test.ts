@@ -121,6 +121,30 @@ describe('many made-up weeks', { timeout: 240_000 }, () => {
   })
 })
 
+describe('a pool that goes on at the next MX from another address', { timeout: 120_000 }, () => {
+  // The real MX greylists, so its next try is the backup. Nothing but that order speaks against it, and nothing excuses it.
+  const harsh: Rules = {
+    ...rules,
+    credit: { ...rules.credit, walk: 0, network: 0 },
+    list: rules.list
+      .filter(({ kind }) => kind === 'order')
+      .map((rule) => ({ ...rule, weight: 110, unlessSeenMs: undefined, unlessWalkedMs: undefined })),
+  }
+  const weather: Weather = { troubles: [], greylist: 'before' }
+  const [known] = named('known-pool')
+  const { addresses, networks } = known!.pool!
+
+  test('is not listed where DNS says whose it is, and would be where it does not', () => {
+    const lived = weeks(seeds(1, 3), { rules: harsh, weather, behaviours: [known!] })
+    expect(sum(lived, 'honest', 'senders')).toBe(3)
+    expect(sum(lived, 'honest', 'observed') + sum(lived, 'honest', 'listed')).toBe(0)
+    const unknown = { ...known!, pool: { addresses, networks } }
+    expect(
+      sum(weeks(seeds(1, 3), { rules: harsh, weather, behaviours: [unknown] }), 'honest', 'listed'),
+    ).toBeGreaterThan(0)
+  })
+})
+
 describe('whatever the outages', { timeout: 120_000 }, () => {
   const DAYS = 4
   const COMPLIANT = HONEST.filter(({ order, resumes }) => order === 'rfc' && !resumes).map((behaviour) => ({

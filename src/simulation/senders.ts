@@ -31,7 +31,12 @@ export type Behaviour = {
   /** The next attempt begins at the MX after the one that failed last. */
   readonly resumes?: boolean
   /** So many addresses in so many networks, another one for each attempt. */
-  readonly pool?: { readonly addresses: number; readonly networks: number }
+  readonly pool?: {
+    readonly addresses: number
+    readonly networks: number
+    /** DNS says whose they are. */
+    readonly known?: true
+  }
   /** Owns a /64 and changes its address in it. */
   readonly hops?: boolean
   /** Names no recipient of ours: it only looks. */

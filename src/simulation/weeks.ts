@@ -105,16 +105,10 @@ export type Story = { readonly journal: readonly Entry[]; readonly finding: Find
 const JOURNAL_MAX = 100
 
 export function storyOf(options: WeekOptions, { client, at }: { readonly client: Client; readonly at: number }): Story {
-  let world = newWorld(inForce(options.rules), options.watch ?? 'witness')
-  const journal: Entry[] = []
-  liveWeek({
-    ...options,
-    hear: (entry) => {
-      const { event } = entry
-      if (event.at > at) return
-      world = step(world, entry)
-      if (event.type === 'evidence' && event.client === client.ip) journal.push(entry)
-    },
-  })
+  const entries: Entry[] = []
+  const week = liveWeek({ ...options, hear: (entry) => void (entry.event.at <= at && entries.push(entry)) })
+  const { memberOf } = week.world
+  const world = entries.reduce(step, newWorld(inForce(options.rules), options.watch ?? 'witness', memberOf))
+  const journal = entries.filter(({ event }) => event.type === 'evidence' && event.client === client.ip)
   return { journal: journal.slice(-JOURNAL_MAX), finding: verdictOf(world, client, at) }
 }

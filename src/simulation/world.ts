@@ -9,7 +9,8 @@ import { type Client, parseClient } from '../core/client.ts'
 import type { Entry, Evidence, Event, Instant, Kind, Role } from '../core/evidence.ts'
 import { type Layout, roleAt } from '../core/mx.ts'
 import type { Watch } from '../core/outage.ts'
-import { newWorld, standingOf, step, type World } from '../core/replay.ts'
+import type { Membership } from '../core/pools.ts'
+import { type MemberOf, newWorld, standingOf, step, type World } from '../core/replay.ts'
 import type { Rules } from '../core/rules.ts'
 import { Agenda } from './agenda.ts'
 import { BOTS } from './bots.ts'
@@ -72,7 +73,8 @@ export function liveWeek(options: WeekOptions): Week {
   const endsAt = BEGINS_AT + days * DAY_MS
   const weather = options.weather ?? weatherOf(chance.fork('weather'), BEGINS_AT, days)
   const agenda = new Agenda(endsAt)
-  const house = newHouse(rules, weather, agenda, options)
+  const members = new Map<string, Membership>()
+  const house = newHouse(rules, weather, agenda, ({ key }) => members.get(key), options)
   const meet = ({ stop, ...visit }: Visit, now: Instant): Answer => {
     const where = `${stop.address}:25`
     const role = roleAt(layout, stop.exchange)
@@ -92,6 +94,8 @@ export function liveWeek(options: WeekOptions): Week {
       const activeMs = behaviour.activeDays ? own.scaled(...behaviour.activeDays) * DAY_MS : endsAt - BEGINS_AT
       const begins = BEGINS_AT + own.between(0, Math.max(0, endsAt - BEGINS_AT - activeMs))
       const addresses = land.settle(behaviour, own)
+      if (behaviour.pool?.known)
+        for (const address of addresses) members.set(address(own).key, { pool: name, found: 'spf', at: BEGINS_AT })
       lives.push(
         live({ name, behaviour, layout, chance: own, agenda, addresses, meet, begins, ends: begins + activeMs }),
       )
@@ -103,8 +107,14 @@ export function liveWeek(options: WeekOptions): Week {
 }
 
 /** Decoys, witness, real MX and what they tell, in one box. */
-function newHouse(rules: Rules, weather: Weather, agenda: Agenda, { hear, watch = 'witness' }: WeekOptions) {
-  let world = newWorld(inForce(rules), watch)
+function newHouse(
+  rules: Rules,
+  weather: Weather,
+  agenda: Agenda,
+  memberOf: MemberOf,
+  { hear, watch = 'witness' }: WeekOptions,
+) {
+  let world = newWorld(inForce(rules), watch, memberOf)
   let seq = 0
   let lookedAt = -Infinity
   let nudged = false
