@@ -6,6 +6,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { openEmbedded } from '../src/reputation/embedded.ts'
 import { type Evidence, toLine } from '../src/core/evidence.ts'
 
 export const NETWORK = '198.18.0.0/15'
@@ -17,6 +18,13 @@ export function addressOf(client: number): string {
   return `198.${18 + (client >> 16)}.${(client >> 8) & 255}.${client & 255}`
 }
 
+/** More than that range has: 20.0.0.0/11, of which nothing but the names is asked, on loopback. */
+export const MANY = 2_000_000
+
+export function octetsAmongMany(client: number): number[] {
+  return [20, client >> 16, (client >> 8) & 255, client & 255]
+}
+
 export function isOffender(client: number): boolean {
   return client % 2 === 0
 }
@@ -25,6 +33,19 @@ export function offendersAmong(clients: number): string[] {
   return Array.from({ length: clients }, (_, client) => client)
     .filter(isOffender)
     .map(addressOf)
+}
+
+/** Every other one of the many is listed for a day, as the rules would have it. */
+export async function listMany(state: string, now: number): Promise<void> {
+  const store = await openEmbedded(join(state, 'reputation.db'), { now: () => now, tell: () => undefined })
+  const stands = [{ word: 'block', until: now + 86_400_000 }] as const
+  const ruling = { by: 'rules', word: 'block', since: now, until: now + 86_400_000, stands, enforced: stands } as const
+  for (let client = 0; client < MANY; client += 2) {
+    const ticket = `${(client >> 16).toString(36).padStart(4, '2')}-${(client & 65_535).toString(36).padStart(4, '2')}`
+    const target = octetsAmongMany(client).join('.')
+    await store.put({ ...ruling, target, ticket: ticket.toUpperCase(), because: 'came to the backup MX first' })
+  }
+  await store.close()
 }
 
 /** What the decoy would have recorded of them an hour ago. At its start the appliance judges what is in its journal. */

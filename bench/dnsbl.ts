@@ -4,15 +4,26 @@
  * rbldnsd is C and answers faster than our loader can ask, so its rate is a lower bound and the processor time of an
  * answer is the figure to compare. It also serves a file as it stands, while we ask for the decision of this moment.
  */
-import { writeFileSync } from 'node:fs'
+import { copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { offendersAmong, recordOffences } from './crowd.ts'
-import { cpuMs, dataFolder, findRival, pinning, type Server, startDecoymx, startLoader, startRival } from './servers.ts'
+import { isOffender, listMany, MANY, octetsAmongMany } from './crowd.ts'
+import {
+  cpuMs,
+  dataFolder,
+  findRival,
+  pinning,
+  pssBytes,
+  type Server,
+  startDecoymx,
+  startLoader,
+  startRival,
+} from './servers.ts'
 import { progress, type Row, rowOf, type Table } from './table.ts'
 
 const ZONE = 'bl.decoymx.test'
-const CLIENTS = 40_000
 const OUTSTANDING = 128
+/** What both can do with ease, to see how long an answer takes. */
+const PER_SECOND = 5000
 const ROUNDS = 3
 const ROUND_MS = 2000
 const WARM_UP_MS = 1000
@@ -21,21 +32,29 @@ const BUSY = 0.9
 
 export async function measureDnsbl(): Promise<Table> {
   const path = findRival('rbldnsd')
-  progress('dnsbl: starting')
+  progress(`dnsbl: listing ${MANY / 2}`)
   const loader = startLoader()
-  const ours = await startDecoymx('DNSBL, UDP', (state) => recordOffences(state, CLIENTS, Date.now()))
-  const theirs = path === undefined ? undefined : await startRbldnsd(path)
+  const state = dataFolder('listed')
+  await listMany(state, Date.now())
+  progress('dnsbl: starting')
+  const [ours, ourStart] = await timed(() =>
+    startDecoymx('DNSBL, UDP', (to) => copyFileSync(join(state, DATABASE), join(to, DATABASE))),
+  )
+  const [theirs, theirStart] = path === undefined ? [] : await timed(() => startRbldnsd(path))
 
   const measure = async ({ pid, port }: Server, forMs: number) => {
+    const job = { what: 'dnsbl', port, zone: ZONE, clients: MANY, forMs } as const
     const before = cpuMs(pid)
-    const job = { what: 'dnsbl', port, zone: ZONE, outstanding: OUTSTANDING, clients: CLIENTS, forMs } as const
-    const { answers, wrong, lost, ms } = await loader.do(job)
+    const { answers, wrong, lost, ms } = await loader.do({ ...job, pace: { outstanding: OUTSTANDING } })
     const cpu = cpuMs(pid) - before
-    if (wrong > 0) throw new Error(`${wrong} of ${answers} answers were wrong: the figures mean nothing`)
+    const steady = await loader.do({ ...job, pace: { perSecond: PER_SECOND } })
+    const [mistakes, all] = [wrong + steady.wrong, answers + steady.answers]
+    if (mistakes > 0) throw new Error(`${mistakes} of ${all} answers were wrong: the figures mean nothing`)
     return {
       rate: { value: (answers / ms) * 1000, atLeast: cpu / ms < BUSY },
       cpu: { value: (cpu / answers) * 1000 },
-      lost: { value: lost },
+      p99: { value: steady.p99Ms },
+      lost: { value: lost + steady.lost },
     }
   }
 
@@ -49,6 +68,11 @@ export async function measureDnsbl(): Promise<Table> {
     us.push(mine)
     if (others) them.push(others)
   }
+  const memory = (server: Server) => [{ value: pssBytes(server.pid) / 1e6 }]
+  const once = [
+    rowOf('seconds to start', [{ value: ourStart }], theirStart === undefined ? [] : [{ value: theirStart }]),
+    rowOf('memory in MB', memory(ours), theirs ? memory(theirs) : []),
+  ]
   await Promise.all([ours.end(), theirs?.end(), loader.end()])
 
   const row = (what: string, figure: keyof (typeof us)[number]): Row =>
@@ -60,17 +84,35 @@ export async function measureDnsbl(): Promise<Table> {
   return {
     part: 'DNSBL over UDP',
     rival: 'rbldnsd',
-    rows: [row('answers per second', 'rate'), row('CPU per answer in us', 'cpu'), row('questions lost', 'lost')],
+    rows: [
+      row('answers per second', 'rate'),
+      row('CPU per answer in us', 'cpu'),
+      row(`p99 in ms, ${PER_SECOND.toLocaleString('en')} a second`, 'p99'),
+      row('questions lost', 'lost'),
+      ...once,
+    ],
     method:
-      `${OUTSTANDING} questions under way, ${CLIENTS / 2} names listed and as many not; ` +
+      `${(MANY / 2).toLocaleString('en')} names listed and as many not; ${OUTSTANDING} questions under way; ` +
       `medians of ${ROUNDS} rounds of ${ROUND_MS / 1000} s in turns; ${pinning()}; >: the loader was the limit`,
   }
+}
+
+/** What is listed at the start, as the store keeps it. */
+const DATABASE = 'reputation.db'
+
+/** With the seconds it took until it answered. */
+async function timed(start: () => Promise<Server>): Promise<readonly [Server, number]> {
+  const from = performance.now()
+  return [await start(), (performance.now() - from) / 1000]
 }
 
 /** It refuses to work as root. */
 function startRbldnsd(path: string): Promise<Server> {
   const data = dataFolder('rbldnsd')
-  writeFileSync(join(data, 'listed'), `:127.0.0.2:listed\n${offendersAmong(CLIENTS).join('\n')}\n`)
+  const listed = Array.from({ length: MANY }, (_, client) => client)
+    .filter(isOffender)
+    .map((client) => octetsAmongMany(client).join('.'))
+  writeFileSync(join(data, 'listed'), `:127.0.0.2:listed\n${listed.join('\n')}\n`)
   const user = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
   const zone = [...user, '-w', data, `${ZONE}:ip4set:listed`]
   return startRival(path, 'udp', (port) => ['-n', '-b', `127.0.0.1/${port}`, ...zone])

@@ -7,7 +7,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { addressOf, isOffender } from './crowd.ts'
+import { addressOf, isOffender, octetsAmongMany } from './crowd.ts'
 import {
   begin,
   hold,
@@ -28,7 +28,12 @@ export type Job =
 
 type Asking = { readonly port: number; readonly clients: number; readonly forMs: number }
 type PolicyJob = Asking & { readonly what: 'policy'; readonly connections: number }
-type DnsblJob = Asking & { readonly what: 'dnsbl'; readonly zone: string; readonly outstanding: number }
+/** So many questions under way at any time; or so many a second, however long the answers take. */
+type DnsblJob = Asking & {
+  readonly what: 'dnsbl'
+  readonly zone: string
+  readonly pace: { readonly outstanding: number } | { readonly perSecond: number }
+}
 /** Whole dialogues, one after the other on each of so many connections at a time; or so many that stay open. */
 type TalkJob = Script & { readonly what: 'talk'; readonly connections: number; readonly forMs: number }
 type OpenTalksJob = Script & { readonly what: 'open-talks'; readonly upTo: number }
@@ -147,12 +152,14 @@ mail_version=3.7.11
 /** A question unanswered for so long is counted as lost, and its place is used for the next. */
 const LOST_MS = 200
 
-/** Keeps so many questions under way. A question's place among them is its id, so the answer leads back to it. */
-async function askDnsbl({ port, zone, outstanding, clients, forMs }: DnsblJob): Promise<Outcome> {
-  const questions = Array.from({ length: clients }, (_, client) => queryOf(client, zone))
-  const asked = Array.from({ length: outstanding }, () => ({ client: 0, at: 0 }))
-  let [next, answers, listed, wrong, lost] = [0, 0, 0, 0, 0]
-  let under = outstanding
+/** Places for questions under way: an id leads back to its place. */
+const PLACES = 4096
+
+async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise<Outcome> {
+  const write = questionWriter(zone)
+  const asked = Array.from({ length: PLACES }, () => ({ client: 0, at: 0 }))
+  const latencies: number[] = []
+  let [next, answers, listed, wrong, lost, under] = [0, 0, 0, 0, 0, 0]
   const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * 1024 * 1024 })
   socket.connect(port, HOST)
   await once(socket, 'connect')
@@ -160,52 +167,73 @@ async function askDnsbl({ port, zone, outstanding, clients, forMs }: DnsblJob): 
   const ends = start + forMs
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>()
 
-  const ask = (place: number) => {
-    const client = next++ % clients
-    const question = questions[client] as Buffer
-    question.writeUInt16BE(place, 0)
-    asked[place] = { client, at: performance.now() }
-    // A copy: the socket may send later, and the same question may by then have another id.
-    socket.send(Buffer.from(question))
+  const ask = (place: number, now: number) => {
+    const mine = asked[place] as (typeof asked)[number]
+    if (mine.at === 0) under++
+    else lost++
+    // A step that has no factor in common with the number of clients meets them all, the listed in no order of memory.
+    mine.client = (next++ * STRIDE) % clients
+    mine.at = now
+    socket.send(write(place, octetsAmongMany(mine.client)))
   }
-  const goOn = (place: number, now: number) => {
-    if (now < ends) ask(place)
-    else if (--under === 0) finish()
+  const close = (place: number, now: number) => {
+    under--
+    ;(asked[place] as (typeof asked)[number]).at = 0
+    if (now >= ends) {
+      if (under === 0) finish()
+    } else if ('outstanding' in pace) ask(place, now)
   }
   socket.on('message', (reply) => {
     const place = reply.readUInt16BE(0)
     const mine = asked[place]
     if (!mine || mine.at === 0) return
+    const now = performance.now()
     const found = (reply.readUInt8(3) & 15) === 0 && reply.readUInt16BE(6) > 0
     answers++
     if (found) listed++
     if (found !== isOffender(mine.client)) wrong++
-    mine.at = 0
-    goOn(place, performance.now())
+    latencies.push(now - mine.at)
+    close(place, now)
   })
   const sweep = setInterval(() => {
     const now = performance.now()
     for (const [place, mine] of asked.entries()) {
       if (mine.at === 0 || now - mine.at < LOST_MS) continue
       lost++
-      mine.at = 0
-      goOn(place, now)
+      close(place, now)
     }
+    if (now >= ends && under === 0) finish()
   }, LOST_MS)
-  for (let place = 0; place < outstanding; place++) ask(place)
+  if ('outstanding' in pace) for (let place = 0; place < pace.outstanding; place++) ask(place, start)
+  const steady = setInterval(() => {
+    const now = Math.min(performance.now(), ends)
+    if ('perSecond' in pace)
+      while (next < ((now - start) / 1000) * pace.perSecond) ask(next % PLACES, performance.now())
+  }, 1)
   await finished
   clearInterval(sweep)
+  clearInterval(steady)
   const ms = performance.now() - start
   socket.close()
-  return { ...NOTHING, answers, listed, wrong, lost, ms }
+  return { ...NOTHING, answers, listed, wrong, lost, ms, p99Ms: quantile(latencies, 0.99) }
 }
 
-/** RFC 1035, section 4: one question for an A record, recursion desired as stub resolvers ask. */
-function queryOf(client: number, zone: string): Buffer {
-  const labels = [...addressOf(client).split('.').toReversed(), ...zone.split('.')]
-  const name = labels.map((label) => String.fromCharCode(label.length) + label).join('')
-  return Buffer.from(`\0\0\x01\0\0\x01\0\0\0\0\0\0${name}\0\0\x01\0\x01`, 'latin1')
+const STRIDE = 7919
+
+/** RFC 1035, section 4: one question for an A record, recursion desired as stub resolvers ask; bytes of its own each time. */
+function questionWriter(zone: string): (id: number, octets: readonly number[]) => Buffer {
+  const labels = zone.split('.').map((label) => String.fromCharCode(label.length) + label)
+  const tail = `${labels.join('')}\0\0\x01\0\x01`
+  return (id, octets) => {
+    const name = octets.toReversed().map(labelOf).join('')
+    const question = Buffer.from(`\0\0\x01\0\0\x01\0\0\0\0\0\0${name}${tail}`, 'latin1')
+    question.writeUInt16BE(id, 0)
+    return question
+  }
 }
+
+const LABELS = Array.from({ length: 256 }, (_, value) => String.fromCharCode(String(value).length) + value)
+const labelOf = (octet: number) => LABELS[octet] ?? ''
 
 /** Dialogues being opened at the same time, each of which waits 100 ms for its greeting. */
 const TALKING = 256
