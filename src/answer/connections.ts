@@ -1,11 +1,13 @@
 /**
- * Connections of askers that speak in lines: who comes in, how long each may take, and how it ends.
+ * Connections of askers that speak in lines: what each is told, and how it ends. How many there are, and how long
+ * each may take, is in callers.ts.
  *
  * Every wait has an end: for a whole request, and for answers that nobody reads. Nothing is read from an asker that does not
  * read, so what waits for it is never more than one chunk of requests brings. Half-open, because some askers shut their
  * side once they have asked. What is told besides is told after the answers are on their way.
  */
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { Callers } from './callers.ts'
 
 export type ConnectionLimits = {
   /** Open at once. */
@@ -41,8 +43,7 @@ export class Connections<Trouble extends string> {
   readonly #limits: ConnectionLimits
   readonly #converse: () => Conversation<Trouble>
   readonly #tell: (reason: Ended<Trouble>) => void
-  readonly #servers = new Set<Server>()
-  readonly #sockets = new Set<Socket>()
+  readonly #callers: Callers
 
   constructor(
     limits: ConnectionLimits,
@@ -53,44 +54,32 @@ export class Connections<Trouble extends string> {
     this.#limits = limits
     this.#converse = converse
     this.#tell = tell
+    this.#callers = new Callers({ ...limits, tell, serve: (socket, served) => this.#serve(socket, served) })
   }
 
   /** A server for the caller to listen with. */
   server(): Server {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#serve(socket))
-    this.#servers.add(server)
-    return server.once('close', () => this.#servers.delete(server))
+    return this.#callers.server()
   }
 
-  async close(): Promise<void> {
-    const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)))
-    for (const socket of this.#sockets) socket.destroy()
-    await Promise.all(closed)
+  close(): Promise<void> {
+    return this.#callers.close()
   }
 
-  #serve(socket: Socket): void {
-    const { connections, idleMs, unreadMs } = this.#limits
-    socket.on('error', () => undefined) // the asker went away; 'close' follows
-    if (this.#sockets.size >= connections) {
-      this.#tell('full')
-      socket.destroy()
-      return
-    }
-    this.#sockets.add(socket)
+  #serve(socket: Socket, served: () => void): void {
     const { hear, end } = this.#converse()
-    const idle = setTimeout(() => giveUp('idle'), idleMs)
     let unread: NodeJS.Timeout | undefined
     let cutShort = false
 
-    const giveUp = (reason: 'idle' | 'unread') => {
-      this.#tell(reason)
+    const giveUp = () => {
+      this.#tell('unread')
       socket.destroy()
     }
     const heed = ({ replies, rest, trouble, done, afterwards }: Heard<Trouble>) => {
-      if (replies !== '') idle.refresh()
+      if (replies !== '') served()
       if (replies !== '' && !socket.write(replies, 'latin1')) {
         socket.pause()
-        unread = setTimeout(() => giveUp('unread'), unreadMs)
+        unread = setTimeout(giveUp, this.#limits.unreadMs)
       }
       if (trouble) this.#tell(trouble)
       if (trouble || done) socket.off('data', take).destroySoon()
@@ -108,10 +97,6 @@ export class Connections<Trouble extends string> {
       if (cutShort && !socket.writableEnded) this.#tell('cut-short')
       socket.end()
     })
-    socket.on('close', () => {
-      clearTimeout(idle)
-      clearTimeout(unread)
-      this.#sockets.delete(socket)
-    })
+    socket.on('close', () => clearTimeout(unread))
   }
 }

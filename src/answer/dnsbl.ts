@@ -6,11 +6,12 @@
  * question is read. Answers stay small, so that we are no use as an amplifier.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
+import { Callers } from './callers.ts'
 import { reasonLine } from './policy.ts'
 import { HEADER_BYTES, placeIn, readEdns, readQuestion, type Place, type Question, TYPE, wireName } from './question.ts'
 import { type Rcode, type Rec, type Reply, writeReply } from './reply.ts'
@@ -88,8 +89,7 @@ export class Dnsbl {
   readonly #soa: Buffer
   readonly #ns: Buffer
   readonly #negativeTtlSeconds: number
-  readonly #servers = new Set<Server>()
-  readonly #sockets = new Set<Socket>()
+  readonly #callers: Callers
   readonly #udp = new Set<UdpSocket>()
 
   constructor(options: DnsblOptions) {
@@ -97,6 +97,11 @@ export class Dnsbl {
     for (const name of [zone, contact, nameServer]) refuseUnwritable(name)
     this.#options = options
     this.#limits = { ...DNSBL_LIMITS, ...options.limits }
+    this.#callers = new Callers({
+      ...this.#limits,
+      tell: (reason) => options.tell({ what: 'closed', reason }),
+      serve: (socket, served) => this.#serve(socket, served),
+    })
     this.#zone = wireName(zone)
     this.#ns = wireName(nameServer)
     this.#soa = soaData(this.#ns, wireName(contact), negativeTtlSeconds)
@@ -210,35 +215,18 @@ export class Dnsbl {
 
   /** A server for the caller to listen with: each message has its length before it (RFC 7766). */
   tcp(): Server {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#serve(socket))
-    this.#servers.add(server)
-    return server.once('close', () => this.#servers.delete(server))
+    return this.#callers.server()
   }
 
   async close(): Promise<void> {
-    const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)))
-    for (const socket of this.#sockets) socket.destroy()
-    for (const socket of this.#udp) closed.push(new Promise((resolve) => socket.close(() => resolve(undefined))))
-    await Promise.all(closed)
+    const closed = [...this.#udp].map((socket) => new Promise<void>((resolve) => socket.close(resolve)))
+    await Promise.all([this.#callers.close(), ...closed])
   }
 
-  #serve(socket: Socket): void {
+  #serve(socket: Socket, served: () => void): void {
     const { tell, askers } = this.#options
-    const { connections, idleMs } = this.#limits
-    socket.on('error', () => undefined) // the asker went away; 'close' follows
     const asker = parseClient(socket.remoteAddress ?? '')
     if (!asker) return void socket.destroy()
-    if (this.#sockets.size >= connections) {
-      tell({ what: 'closed', reason: 'full' })
-      socket.destroy()
-      return
-    }
-    this.#sockets.add(socket)
-    const idle = setTimeout(() => {
-      tell({ what: 'closed', reason: 'idle' })
-      socket.destroy()
-    }, idleMs)
-
     let bytes: Buffer = Buffer.alloc(0)
     let ended = false
     /** Answers what is there, until it is cut, or until the asker has 64 KiB (Node's mark) to read first. */
@@ -250,7 +238,7 @@ export class Dnsbl {
         const reply = this.answer(bytes.subarray(2, 2 + length), asker, 'tcp')
         if (!reply) return leave('bad-frame')
         bytes = bytes.subarray(2 + length)
-        idle.refresh()
+        served()
         socket.write(framed(reply))
         // A stranger gets the one answer it needs, and no place among the few there are.
         if (!askers.find(asker)) return leave()
@@ -271,10 +259,6 @@ export class Dnsbl {
     socket.on('end', () => {
       ended = true
       serve()
-    })
-    socket.on('close', () => {
-      clearTimeout(idle)
-      this.#sockets.delete(socket)
     })
   }
 }
