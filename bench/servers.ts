@@ -32,7 +32,7 @@ export type Decoymx = Server & { readonly state: string }
 export type Loader = { readonly do: (job: Job) => Promise<Outcome>; readonly end: () => Promise<void> }
 
 /** Longest that anything may take to start, or a loader to do one job. */
-const PATIENCE_MS = 40_000
+const PATIENCE_MS = 90_000
 
 const root = join(import.meta.dirname, '..')
 const folder = mkdtempSync(join(tmpdir(), 'decoymx-bench-'))

@@ -7,10 +7,10 @@
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
-import { type Client, parseClient } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
+import { type Asker, Askers, type Measure } from './askers.ts'
 import { Callers } from './callers.ts'
 import { reasonLine } from './policy.ts'
 import { HEADER_BYTES, placeIn, readEdns, readQuestion, type Place, type Question, TYPE, wireName } from './question.ts'
@@ -32,6 +32,8 @@ export type DnsblHappening =
   /** No query: too short to have flags, or itself an answer. */
   | { readonly what: 'ignored'; readonly over: Over }
   | { readonly what: 'closed'; readonly reason: 'bad-frame' | 'full' | 'idle' }
+  /** More was asked, or came from a stranger, than is answered in full: see askers.ts. */
+  | { readonly what: 'limited' }
   /** An answer that the network did not take. */
   | { readonly what: 'unsent' }
   /** A bug of ours; the asker was told SERVFAIL, which lists nobody. */
@@ -40,19 +42,24 @@ export type DnsblHappening =
 export type DnsblLimits = {
   /** TCP connections at once; resolvers come by UDP and need few. */
   readonly connections: number
+  /** Of these, who may not ask: they are refused, and hold no more places than this. */
+  readonly strangers: number
   /** Without a whole query in this time, a TCP connection is closed. */
   readonly idleMs: number
   /** Of answers that wait for the network card; more are dropped, as UDP may. */
   readonly unsentBytes: number
 }
 
-const DNSBL_LIMITS: DnsblLimits = { connections: 100, idleMs: 10_000, unsentBytes: 1_048_576 }
+const DNSBL_LIMITS: DnsblLimits = { connections: 100, strangers: 10, idleMs: 10_000, unsentBytes: 1_048_576 }
+const ASKER_LIMITS = { refusalsPerSecond: 20, networks: 10_000, askers: 10_000 }
 
 export type DnsblOptions = {
   readonly zone: string
   readonly decide: Decide
   /** Who may ask. */
   readonly askers: Prefixes<true>
+  /** By UDP to one /24 or /48; beyond it they are told to come by TCP. Loopback is not counted. */
+  readonly answersPerSecond: number
   readonly ttlSeconds: number
   readonly negativeTtlSeconds: number
   /** The mailbox of the SOA record, in its form: dots for the @. */
@@ -89,7 +96,9 @@ export class Dnsbl {
   readonly #soa: Buffer
   readonly #ns: Buffer
   readonly #negativeTtlSeconds: number
+  readonly #askers: Askers
   readonly #callers: Callers
+  #strangers = 0
   readonly #udp = new Set<UdpSocket>()
 
   constructor(options: DnsblOptions) {
@@ -97,6 +106,7 @@ export class Dnsbl {
     for (const name of [zone, contact, nameServer]) refuseUnwritable(name)
     this.#options = options
     this.#limits = { ...DNSBL_LIMITS, ...options.limits }
+    this.#askers = new Askers(options.askers, { ...ASKER_LIMITS, answersPerSecond: options.answersPerSecond })
     this.#callers = new Callers({
       ...this.#limits,
       tell: (reason) => options.tell({ what: 'closed', reason }),
@@ -108,30 +118,34 @@ export class Dnsbl {
     this.#negativeTtlSeconds = Math.min(negativeTtlSeconds, ttlSeconds)
   }
 
-  /** The answer to one packet. Undefined: it is no query, and silence keeps two servers from endless talk. */
-  answer(query: Buffer, asker: Client, over: Over): Buffer | undefined {
-    const { tell } = this.#options
-    if (query.length < 4 || ((query[2] as number) & RESPONSE) !== 0) {
+  /** The answer to one packet of an address. Undefined: silence, so that two servers never talk without end, and strangers get no more than they need. */
+  answer(query: Buffer, address: string, over: Over): Buffer | undefined {
+    const { tell, now } = this.#options
+    const asker = this.#askers.find(address)
+    if (!asker || query.length < 4 || ((query[2] as number) & RESPONSE) !== 0) {
       tell({ what: 'ignored', over })
       return undefined
     }
-    const reply = this.#reply(query, asker)
+    const measure = over === 'udp' ? this.#askers.measure(asker, now()) : 'whole'
+    if (measure !== 'whole') tell({ what: 'limited' })
+    if (measure === 'nothing') return undefined
+    const reply = this.#reply(query, asker, measure)
     const { rcode, question, found } = reply
     const type = question?.type === TYPE.A ? 'A' : question?.type === TYPE.TXT ? 'TXT' : 'other'
     tell({ what: 'answered', over, type, rcode, listed: found?.listed?.word, decision: found?.decision })
     return writeReply(query, reply, over)
   }
 
-  #reply(query: Buffer, asker: Client): Reply & { readonly found?: Found } {
+  #reply(query: Buffer, asker: Asker, measure: Measure): Reply & { readonly found?: Found } {
     if (query.length < HEADER_BYTES || query.length > QUERY_BYTES_MAX) return { rcode: 'FORMERR' }
     if (((query[2] as number) & OPCODE) !== 0) return { rcode: 'NOTIMP' }
     const question = readQuestion(query)
     if (!question) return { rcode: 'FORMERR' }
-    const { askers, tell } = this.#options
-    if (!askers.find(asker)) return { rcode: 'REFUSED', question }
+    if (!asker.mayAsk) return { rcode: 'REFUSED', question }
     const edns = readEdns(query, question.end)
     if (edns === 'malformed') return { rcode: 'FORMERR' }
     if (edns && edns.version !== 0) return { rcode: 'BADVERS', question, edns }
+    if (measure === 'cut') return { rcode: 'NOERROR', question, edns, cut: true }
     const place = placeIn(this.#zone, query, question)
     if (!place || question.class !== CLASS_IN || question.type === TYPE.AXFR || question.type === TYPE.IXFR)
       return { rcode: 'REFUSED', question, edns }
@@ -141,7 +155,7 @@ export class Dnsbl {
       const rcode = found.is === 'absent' ? 'NXDOMAIN' : 'NOERROR'
       return { rcode, question, edns, found, authoritative: true, record }
     } catch (error) {
-      tell({ what: 'failed', error: String(error) })
+      this.#options.tell({ what: 'failed', error: String(error) })
       return { rcode: 'SERVFAIL', question, edns }
     }
   }
@@ -151,7 +165,9 @@ export class Dnsbl {
     if (place === 'above') return EMPTY
     if (place === 'nobody') return ABSENT
     const { decide, ttlSeconds } = this.#options
-    if (place.ip === TEST_LISTED) return { is: 'listed', listed: { word: 'block', text: TEST_TEXT, ttlSeconds } }
+    // Of a list that is not to be believed this entry, too, is gone: who tests us shall see it.
+    if (place.ip === TEST_LISTED && decide(place).doubt !== 'overfull')
+      return { is: 'listed', listed: { word: 'block', text: TEST_TEXT, ttlSeconds } }
     if (place.ip === TEST_ABSENT) return ABSENT
     const decision = decide(place)
     const listed = this.#listing(decision)
@@ -202,9 +218,8 @@ export class Dnsbl {
     const socket = createSocket(family)
     this.#udp.add(socket)
     socket.on('message', (query, from) => {
-      const asker = parseClient(from.address)
-      if (!asker || from.port === 0) return
-      const reply = this.answer(query, asker, 'udp')
+      if (from.port === 0) return
+      const reply = this.answer(query, from.address, 'udp')
       if (!reply) return
       const unsent = () => this.#options.tell({ what: 'unsent' })
       if (socket.getSendQueueSize() > this.#limits.unsentBytes) return unsent()
@@ -224,9 +239,19 @@ export class Dnsbl {
   }
 
   #serve(socket: Socket, served: () => void): void {
-    const { tell, askers } = this.#options
-    const asker = parseClient(socket.remoteAddress ?? '')
+    const { tell } = this.#options
+    const address = socket.remoteAddress ?? ''
+    const asker = this.#askers.find(address)
     if (!asker) return void socket.destroy()
+    if (!asker.mayAsk) {
+      if (this.#strangers >= this.#limits.strangers) {
+        tell({ what: 'closed', reason: 'full' })
+        socket.destroy()
+        return
+      }
+      this.#strangers++
+      socket.once('close', () => this.#strangers--)
+    }
     let bytes: Buffer = Buffer.alloc(0)
     let ended = false
     /** Answers what is there, until it is cut, or until the asker has 64 KiB (Node's mark) to read first. */
@@ -235,13 +260,13 @@ export class Dnsbl {
         const length = bytes.readUInt16BE(0)
         if (length < HEADER_BYTES || length > QUERY_BYTES_MAX) return leave('bad-frame')
         if (bytes.length < 2 + length) break
-        const reply = this.answer(bytes.subarray(2, 2 + length), asker, 'tcp')
+        const reply = this.answer(bytes.subarray(2, 2 + length), address, 'tcp')
         if (!reply) return leave('bad-frame')
         bytes = bytes.subarray(2 + length)
         served()
         socket.write(framed(reply))
         // A stranger gets the one answer it needs, and no place among the few there are.
-        if (!askers.find(asker)) return leave()
+        if (!asker.mayAsk) return leave()
       }
       if (socket.writableNeedDrain) socket.pause()
       else if (ended) socket.end()

@@ -12,6 +12,7 @@ import { createAdaptorServer } from '@hono/node-server'
 import { api, type ApiOptions } from '../answer/api.ts'
 import { Dnsbl } from '../answer/dnsbl.ts'
 import { LookupService, READSOCKET, TCP_TABLE } from '../answer/lookup.ts'
+import { believable } from '../answer/sample.ts'
 import { PolicyService } from '../answer/policy.ts'
 import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
@@ -315,11 +316,15 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       ttl,
       'negative-ttl': negativeTtl,
       'observe-code': observeCode,
+      'name-server': nameServer,
+      'answers-per-second': answersPerSecond,
       listen,
     } = settings.dnsbl
     const dnsbl = new Dnsbl({
       zone,
-      decide,
+      decide: believable(decide, now, tell.sample),
+      answersPerSecond,
+      nameServer,
       askers: Prefixes.of(askers.map((prefix) => [prefix, true])),
       ttlSeconds: Math.round(ttl / 1000),
       negativeTtlSeconds: Math.round(negativeTtl / 1000),

@@ -203,6 +203,17 @@ export const settingsSchema = z
         zone: hostName.default('bl.decoymx.test'),
         askers: prefixes('127.0.0.0/8', '::1/128').describe('Who may ask; others are refused'),
         contact: hostName.default('postmaster.decoymx.test').describe('Mailbox in SOA form: dots for the @'),
+        'name-server': hostName
+          .optional()
+          .describe(
+            'The host named in SOA and NS; by default the zone itself, enough where no parent zone delegates to us',
+          ),
+        'answers-per-second': z
+          .int()
+          .min(10)
+          .max(1_000_000)
+          .default(2000)
+          .describe('By UDP, to one /24 or /48; beyond it askers are told to come by TCP. Loopback is not counted'),
         ttl: span('60s').describe('How long resolvers may keep a listing'),
         'negative-ttl': span('10s').describe('How long resolvers may keep "not listed"'),
         'observe-code': z.boolean().default(false).describe('Answer 127.0.0.4 for clients that are observed'),

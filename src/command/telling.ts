@@ -5,6 +5,7 @@
  */
 import type { DnsblHappening } from '../answer/dnsbl.ts'
 import type { Language, LookupHappening } from '../answer/lookup.ts'
+import type { SampleHappening } from '../answer/sample.ts'
 import type { PolicyHappening } from '../answer/policy.ts'
 import type { Log } from '../console/log.ts'
 import type { Metrics } from '../console/metrics.ts'
@@ -159,6 +160,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
           if (it.decision) answered('dnsbl', it.decision)
           return metrics.queries.inc({ over: it.over, rcode: it.rcode })
         case 'ignored':
+        case 'limited':
         case 'unsent':
           return metrics.dnsblTrouble.inc({ reason: it.what })
         case 'closed':
@@ -167,6 +169,12 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
           log.error({ error: it.error }, 'dnsbl: a bug of ours')
           return metrics.dnsblTrouble.inc({ reason: 'failed' })
       }
+    },
+
+    sample: ({ what, share }: SampleHappening): void => {
+      if (what === 'overfull')
+        log.error({ share }, 'dnsbl: so much of the world is listed that nobody is told so: is a block too wide?')
+      else log.info({ share }, 'dnsbl: what is listed can be believed again')
     },
 
     reputation: ({ from, it }: ReputationHappening): void => {

@@ -121,10 +121,14 @@ export function createMetrics(version: string) {
         answer: ['observe', 'defer', 'block'],
       },
     ),
-    doubts: counter('doubts_total', 'Answers that passed because our copy of the decisions was not fresh', {
-      asker: ASKERS,
-      doubt: ['starting', 'stale'],
-    }),
+    doubts: counter(
+      'doubts_total',
+      'Answers that passed because our copy of the decisions was not fresh, or listed the world',
+      {
+        asker: ASKERS,
+        doubt: ['starting', 'stale', 'overfull'],
+      },
+    ),
     lookupTrouble: counter('lookup_trouble_total', 'Look-ups by tcp-table and readsocket that were hung up on', {
       asker: ['tcp-table', 'readsocket'],
       reason: ['long-line', 'cut-short', 'full', 'idle', 'unread', 'failed'],
@@ -154,9 +158,9 @@ export function createMetrics(version: string) {
     }),
     dnsblTrouble: counter(
       'dnsbl_trouble_total',
-      'Packets that were no query, TCP connections that were cut, answers that could not be sent',
+      'Packets that were no query or too many, TCP connections that were cut, answers that could not be sent',
       {
-        reason: ['ignored', 'bad-frame', 'full', 'idle', 'unsent', 'failed'],
+        reason: ['ignored', 'limited', 'bad-frame', 'full', 'idle', 'unsent', 'failed'],
       },
     ),
     kernelConnections: counter('kernel_connections_total', 'Connections to the primary, as the kernel met them', {

@@ -24,7 +24,7 @@ export type Decision = {
   readonly ticket: string | undefined
   readonly because: string | undefined
   /** Why we did not dare to say more. */
-  readonly doubt: 'starting' | 'stale' | undefined
+  readonly doubt: 'starting' | 'stale' | 'overfull' | undefined
 }
 
 export type Decide = (client: Client) => Decision

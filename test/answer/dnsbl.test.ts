@@ -42,7 +42,7 @@ const RULINGS: Record<string, Partial<Decision>> = {
 const decide: Decide = (client) => ({ ...CLEAN, client, ...RULINGS[client.key] })
 
 const LOOPBACK = networks('127.0.0.0/8', '::1/128')
-const ASKER = clientAt('127.0.0.1')
+const ASKER = '127.0.0.1'
 
 function networks(...cidrs: string[]): Prefixes<true> {
   return Prefixes.of(cidrs.map((cidr) => [parsePrefix(cidr) as Prefix, true as const]))
@@ -58,6 +58,7 @@ function make(given: Partial<DnsblOptions> = {}) {
     zone: ZONE,
     decide,
     askers: LOOPBACK,
+    answersPerSecond: 1000,
     ttlSeconds: 60,
     negativeTtlSeconds: 10,
     contact: 'postmaster.decoymx.test',
