@@ -521,6 +521,72 @@ describe('queries that are none, or not one', () => {
   })
 })
 
+describe('more than anybody asks', () => {
+  const MX = '192.0.2.7'
+  const STRANGER = '203.0.113.7'
+  const busy = (given: Partial<DnsblOptions> = {}) =>
+    make({ askers: networks('192.0.2.0/24', '127.0.0.0/8'), answersPerSecond: 10, ...given })
+  const flags = (reply: Buffer | undefined) => ({ cut: read(reply).flag_tc, answers: read(reply).answers?.length })
+
+  test('beyond its bound an asker gets the question back, cut and undecided; by TCP it has its answer', () => {
+    let judged = 0
+    const { dnsbl, told } = busy({ decide: (client) => (judged++, decide(client)) })
+    const ask = (over: 'udp' | 'tcp') => dnsbl.answer(query(LISTED, 'A', [edns()]), MX, over)
+    for (let n = 0; n < 10; n++) expect(flags(ask('udp'))).toEqual({ cut: false, answers: 1 })
+    for (let n = 0; n < 10; n++) {
+      const reply = ask('udp') as Buffer
+      expect(flags(reply)).toEqual({ cut: true, answers: 0 })
+      expect(reply.length).toBe(query(LISTED, 'A', [edns()]).length)
+    }
+    expect(judged).toBe(10)
+    expect(told.filter(({ what }) => what === 'limited')).toHaveLength(10)
+    expect(flags(ask('tcp'))).toEqual({ cut: false, answers: 1 })
+    expect(flags(dnsbl.answer(query(LISTED), '127.0.0.1', 'udp'))).toEqual({ cut: false, answers: 1 })
+  })
+
+  test('a flood from strangers: a few refusals, then silence, and who may ask has every answer', () => {
+    const { dnsbl } = busy()
+    let refusals = 0
+    let [bytesIn, bytesOut] = [0, 0]
+    for (let n = 0; n < 20_000; n++) {
+      const packet = query(LISTED, 'ANY', [], n)
+      const reply = dnsbl.answer(packet, n % 2 ? STRANGER : `203.0.${n % 256}.${n % 251}`, 'udp')
+      bytesIn += packet.length
+      bytesOut += reply?.length ?? 0
+      if (reply) refusals++
+      if (n % 2000 === 0) expect(flags(dnsbl.answer(query(LISTED), MX, 'udp'))).toEqual({ cut: false, answers: 1 })
+    }
+    expect(refusals).toBeLessThanOrEqual(256 * 20)
+    expect(bytesOut).toBeLessThan(bytesIn / 3)
+  })
+
+  test('strangers hold only a few of the places there are for TCP', async () => {
+    const { port, told, tcp } = await start({ askers: networks('192.0.2.0/24'), limits: { strangers: 2 } })
+    const held = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+    await Promise.all(held.map((socket) => once(socket, 'connect')))
+    const third = once(connect(port, '127.0.0.1'), 'close')
+    await third
+    expect(told).toEqual([{ what: 'closed', reason: 'full' }])
+    for (const socket of held) {
+      const gone = once(socket, 'close')
+      socket.end()
+      await gone
+    }
+    const again = connect(port, '127.0.0.1')
+    again.write(Buffer.concat([Buffer.from([0, query(LISTED).length]), query(LISTED)]))
+    const [reply] = (await once(again, 'data')) as [Buffer]
+    expect(read(reply.subarray(2)).rcode).toBe('REFUSED')
+    expect(tcp.listening).toBe(true)
+  })
+
+  test('of a list that is not to be believed the test entry is gone, too', () => {
+    const doubted: Decide = (client) => ({ ...decide(client), effect: 'pass', doubt: 'overfull' })
+    const { dnsbl } = make({ decide: doubted })
+    for (const name of [LISTED, `2.0.0.127.${ZONE}`])
+      expect(asked(dnsbl, query(name))).toMatchObject({ rcode: 'NXDOMAIN', answers: [] })
+  })
+})
+
 describe('asked by node:dns', () => {
   test('addresses with their TTL, texts, and both ways of not being listed', async () => {
     const { port } = await start()
