@@ -180,7 +180,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     async explain(client) {
       const found = await within(EXPLAIN_MS, factsOf(store, client))
       const facts = found && released(found, ledger, client)
-      const verdict = facts && judgeKnown(client, facts, rules(), now(), options.memberOf).verdict
+      const verdict = facts && judgeKnown(client, facts, rules(), now(), options.memberOf, ledger).verdict
       const { own, network } = facts ?? NO_FACTS
       const contacts = contactsOf(own)
       const pending = intake.pendingOf(client)

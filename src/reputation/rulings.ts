@@ -150,8 +150,8 @@ export class Rulings {
   }
 
   #judge(client: Client, facts: Facts, at: Instant): Verdict {
-    const { rules, memberOf, identify } = this.#options
-    const { verdict, unsure } = judgeKnown(client, facts, rules(), at, memberOf)
+    const { rules, memberOf, identify, ledger } = this.#options
+    const { verdict, unsure } = judgeKnown(client, facts, rules(), at, memberOf, ledger)
     if (unsure) identify(client)
     return verdict
   }
@@ -280,7 +280,8 @@ export class Rulings {
 
 /**
  * What the rules say of a client, with what is known of its pool. Unsure: it would be listed, and nobody knows whose it is;
- * the order of its visits then counts for nothing meanwhile.
+ * the order of its visits then counts for nothing meanwhile. But what stands was made when it was known (what DNS said of
+ * clients is forgotten at a restart), and is not undone because nobody knows it any more.
  */
 export function judgeKnown(
   client: Client,
@@ -288,11 +289,15 @@ export function judgeKnown(
   rules: Rules,
   now: Instant,
   memberOf: RulingsOptions['memberOf'],
+  ledger: Pick<Ledger, 'ofRules'>,
 ): { readonly verdict: Verdict; readonly unsure: boolean } {
   const member = memberOf(client)
   if (member !== 'unknown') return { verdict: judge(client, { ...facts, member }, rules, now), unsure: false }
   const verdict = judge(client, facts, rules, now)
-  if (verdict.reached.length === 0) return { verdict, unsure: false }
+  const heaviest = verdict.reached[0]?.word
+  if (heaviest === undefined) return { verdict, unsure: false }
+  const stood = standOf(listingOf(ledger.ofRules(client.key))?.stands ?? [], now)?.word
+  if (stood && !isHeavier(heaviest, stood)) return { verdict, unsure: true }
   return { verdict: judge(client, { ...facts, member }, rules, now), unsure: true }
 }
 

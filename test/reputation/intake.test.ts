@@ -474,6 +474,20 @@ describe('whose a client is', () => {
     expect(ledger.ofRules(BOT)).toBeUndefined()
   })
 
+  test('is forgotten at a restart, and what stands is not undone for that; it is asked again', async () => {
+    const { ledger, answer, intake, asked } = await unknown(...polite)
+    await answer(undefined)
+    const before = ledger.ofRules(BOT)
+    expect(before).toMatchObject({ word: 'block' })
+    asked.length = 0
+    await answer('unknown')
+    expect(await intake.rejudge()).toMatchObject({ kept: 1, released: 0 })
+    expect(ledger.ofRules(BOT)).toMatchObject({ word: 'block', ticket: before?.ticket })
+    expect(asked).toContain(BOT)
+    await answer(MEMBER)
+    expect(ledger.ofRules(BOT)).toBeUndefined()
+  })
+
   test('does not delay what no mail server does, and what that weighs is put right when it is a member', async () => {
     const { ledger, answer } = await unknown(...rude)
     expect(ledger.ofRules(BOT)).toMatchObject({ word: 'block' })
