@@ -14,6 +14,8 @@ const PROGRAMS = {
   dig: 'dnsutils',
   ip: 'iproute2',
   nft: 'nftables',
+  ipset: 'ipset',
+  rbldnsd: 'rbldnsd',
   tcpdump: 'tcpdump',
   openssl: 'openssl',
   'systemd-socket-activate': 'systemd',

@@ -30,7 +30,7 @@ import { join } from 'node:path'
 import { Visitor } from '../decoy/visitors.ts'
 import { type Ended, runToEnd } from './appliance.ts'
 
-export type Asks = 'policy' | 'dnsbl'
+export type Asks = 'policy' | 'dnsbl' | 'cidr' | 'tcp'
 
 export type Postfix = {
   readonly port: (asks: Asks) => number
@@ -50,11 +50,13 @@ export type PostfixOptions = {
   readonly host: string
   readonly policyPort: number
   readonly zone: string
+  /** Where the file and the table of deploy/postfix/exports.cf are; without them nothing asks those. */
+  readonly exports?: { readonly cidr: string; readonly tcp: string }
 }
 
 export const RECIPIENT = 'postbox@example.test'
 
-const PORTS: Record<Asks, number> = { policy: 2525, dnsbl: 2526 }
+const PORTS: Record<Asks, number> = { policy: 2525, dnsbl: 2526, cidr: 2527, tcp: 2528 }
 /** Runs as long as our end of descriptor 3 is open. */
 const LEASHED = `
   mount --bind "$1/resolv.conf" /etc/resolv.conf
@@ -199,7 +201,7 @@ async function furnish(options: PostfixOptions): Promise<string> {
     await make(name, nobody, 0, 0o700)
   const { main, restrictions } = asking(options)
   await writeFile(join(folder, 'main.cf'), mainOf(folder, nobody) + main)
-  await writeFile(join(folder, 'master.cf'), masterOf(options.host, restrictions))
+  await writeFile(join(folder, 'master.cf'), masterOf(options.host, restrictions) + exporting(options))
   await writeFile(join(folder, 'resolv.conf'), `nameserver ${options.host}\noptions timeout:1 attempts:1\n`)
   return folder
 }
@@ -229,6 +231,20 @@ function asking({ host, policyPort, zone }: PostfixOptions): { main: string; res
   const dnsblLine = /^# +(reject_rbl_client .*)$/m.exec(main)?.[1]
   if (!policyLine || !dnsblLine) throw new Error(`${SNIPPET} has no policy line, or no line for the DNSBL`)
   return { main, restrictions: replaced(shippedRestrictions(`${host}:${policyPort}`), policyLine, dnsblLine) }
+}
+
+/** A service for each line of deploy/postfix/exports.cf, which stands there in the place of the policy line. */
+function exporting({ host, exports }: PostfixOptions): string {
+  if (!exports) return ''
+  const text = readFileSync(join(SNIPPET, '../exports.cf'), 'utf8')
+  return (['cidr', 'tcp'] as const)
+    .map((asks) => {
+      const line = new RegExp(`^# +check_client_access ${asks}:(.*)$`, 'm').exec(text)?.[0].replace(/^# +/, '')
+      if (!line) throw new Error(`deploy/postfix/exports.cf has no line for ${asks}`)
+      const fitted = line.replace(/ \w+:.*$/, () => ` ${asks}:${exports[asks]}`)
+      return `${host}:${PORTS[asks]} inet n - n - - smtpd\n  -o { smtpd_recipient_restrictions = reject_unauth_destination, ${fitted} }\n`
+    })
+    .join('')
 }
 
 /** The restrictions that we ship, with a policy service at this address. */
