@@ -133,7 +133,7 @@ function reversed(ip: string): string {
   const groups = (text: string) => text.split(':').filter((each) => each !== '')
   const zeros = Array.from({ length: 8 - groups(head).length - groups(tail).length }, () => '0')
   const digits = [...groups(head), ...zeros, ...groups(tail)].map((each) => each.padStart(4, '0')).join('')
-  return [...digits].toReversed().join('.')
+  return digits.split('').toReversed().join('.')
 }
 
 /** In a network namespace of its own, gone with the command. */
