@@ -18,14 +18,13 @@ import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Excuse } from '../core/verdict.ts'
 import type { Explanation, Reputation, ReputationState, Ruling, Waiting, Why } from '../reputation/reputation.ts'
-import { CONTENT_TYPES, type ExportBasis, exportBetween, FORMATS } from './exports.ts'
+import { CONTENT_TYPES, type Export, type Format, FORMATS } from './exports.ts'
 import { heedWord, type WordsOptions } from './words.ts'
 
 export type ApiOptions = WordsOptions & {
   readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting' | 'words' | 'freshness'>
   readonly rulesFile: () => string
-  /** What stands, for exports. */
-  readonly exportBasis: () => ExportBasis
+  readonly exported: (format: Format) => Promise<Export>
   readonly status: () => object
   /** Sentences that say why we are not ready; none when we are. */
   readonly unready: () => string[]
@@ -195,7 +194,7 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
     const freshness = options.reputation.freshness()
     if (freshness !== 'fresh')
       return c.json({ error: `the copy of the decisions is ${freshness}: nothing is exported from it` }, 503)
-    const { head, text } = await exportBetween(format, options.exportBasis())
+    const { head, text } = await options.exported(format)
     // Weak: two of one digest may differ in the time that they name.
     const etag = `W/"${head.generation}-${head.rules}-${head.digest}"`
     const headers = { etag, 'cache-control': 'no-cache' }

@@ -82,13 +82,28 @@ export function* exportOf(format: Format, basis: ExportBasis): Paced<Export> {
   return { head, text: text.join('') }
 }
 
-/** Makes it while others have their turn; for whoever is not in a hurry. */
-export async function exportBetween(format: Format, basis: ExportBasis): Promise<Export> {
-  const making = exportOf(format, basis)
-  for (;;) {
-    const { done, value } = making.next()
-    if (done) return value
-    await setImmediate()
+/**
+ * Makes exports one after the other, while others have their turn. Who asks for a format that waits already gets the same one:
+ * so however many ask, no more is made than one of each, and each is made of what stands after it was asked for.
+ */
+export function exportsInTurn(basis: () => ExportBasis): (format: Format) => Promise<Export> {
+  const waiting = new Map<Format, Promise<Export>>()
+  let last: Promise<unknown> = Promise.resolve()
+  return (format) => {
+    const before = waiting.get(format)
+    if (before) return before
+    const made = last.then(async () => {
+      waiting.delete(format)
+      const making = exportOf(format, basis())
+      for (;;) {
+        const { done, value } = making.next()
+        if (done) return value
+        await setImmediate()
+      }
+    })
+    waiting.set(format, made)
+    last = made.catch(() => undefined)
+    return made
   }
 }
 

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { api, type ApiOptions } from '../answer/api.ts'
 import { Dnsbl } from '../answer/dnsbl.ts'
+import { exportsInTurn } from '../answer/exports.ts'
 import { LookupService, READSOCKET, TCP_TABLE } from '../answer/lookup.ts'
 import { believable } from '../answer/sample.ts'
 import { PolicyService } from '../answer/policy.ts'
@@ -238,7 +239,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const apiOptions: ApiOptions = {
     reputation,
     rulesFile: () => rules.file,
-    exportBasis: () => ({
+    exported: exportsInTurn(() => ({
       rulings: reputation.rulings(),
       decide,
       rules,
@@ -246,7 +247,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       generation: reputation.generation(),
       rulesHash: createHash('sha256').update(text.source).digest('hex').slice(0, 12),
       now: now(),
-    }),
+    })),
     pool: (name) => pooling.networksOf(name),
     allowed: () => [...rules.allow.values()],
     never,

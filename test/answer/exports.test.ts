@@ -4,6 +4,7 @@ import {
   countsDown,
   type ExportBasis,
   exportOf as making,
+  exportsInTurn,
   type Format,
   FORMATS,
   headOf,
@@ -322,6 +323,39 @@ test('every format lists exactly those whom an answer refuses', async () => {
         }
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 100 },
   )
+})
+
+describe('many who ask at once', () => {
+  test('get one of each format, made one after the other, of what stands after they asked', async () => {
+    const basis = await basisOf({ rulings: [ruling('192.0.2.1')] })
+    let generation = 0
+    const ask = exportsInTurn(() => ({ ...basis, generation: ++generation }))
+    const answers = await Promise.all([ask('plain'), ask('plain'), ask('cidr'), ask('plain'), ask('cidr')])
+    expect(answers.map(({ head }) => `${head.format} ${head.generation}`)).toEqual([
+      'plain 1',
+      'plain 1',
+      'cidr 2',
+      'plain 1',
+      'cidr 2',
+    ])
+    const running = ask('plain')
+    await Promise.resolve()
+    await Promise.resolve()
+    const after = ask('plain')
+    expect([(await running).head.generation, (await after).head.generation]).toEqual([3, 4])
+  })
+
+  test('and one that fails takes no other with it', async () => {
+    const basis = await basisOf({ rulings: [] })
+    let broken = true
+    const ask = exportsInTurn(() => {
+      if (broken) throw new Error('oh')
+      return basis
+    })
+    await expect(ask('plain')).rejects.toThrow('oh')
+    broken = false
+    expect((await ask('plain')).head.listings).toBe(0)
+  })
 })
