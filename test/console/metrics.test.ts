@@ -33,6 +33,18 @@ async function seriesOf(metrics: ReturnType<typeof createMetrics>): Promise<stri
 }
 
 describe('metrics', () => {
+  test('tells how long everything had to wait, once', async () => {
+    const metrics = createMetrics('0.0.0')
+    metrics.follow(() => LEVELS)
+    const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0))
+    const late = async () => Number(/^decoymx_event_loop_late_seconds (.*)$/m.exec((await metrics.read()).text)?.[1])
+    await turn()
+    for (const began = performance.now(); performance.now() - began < 500;);
+    await turn()
+    expect(await late()).toBeGreaterThan(0.25)
+    expect(await late()).toBeLessThan(0.25)
+  })
+
   test('every series is there from the start, with a help text', async () => {
     const { text, contentType } = await createMetrics('0.0.0').read()
     expect(contentType).toContain('text/plain')
