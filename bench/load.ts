@@ -152,8 +152,8 @@ mail_version=3.7.11
 /** A question unanswered for so long is counted as lost, and its place is used for the next. */
 const LOST_MS = 200
 
-/** Places for questions under way: an id leads back to its place. */
-const PLACES = 4096
+/** A place for each id there is, so that an answer that comes late meets an empty place, and no other question's. */
+const PLACES = 65_536
 
 async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise<Outcome> {
   const write = questionWriter(zone)
@@ -167,7 +167,8 @@ async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise
   const ends = start + forMs
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>()
 
-  const ask = (place: number, now: number) => {
+  const ask = (now: number) => {
+    const place = next % PLACES
     const mine = asked[place] as (typeof asked)[number]
     if (mine.at === 0) under++
     else lost++
@@ -181,7 +182,7 @@ async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise
     ;(asked[place] as (typeof asked)[number]).at = 0
     if (now >= ends) {
       if (under === 0) finish()
-    } else if ('outstanding' in pace) ask(place, now)
+    } else if ('outstanding' in pace) ask(now)
   }
   socket.on('message', (reply) => {
     const place = reply.readUInt16BE(0)
@@ -204,11 +205,10 @@ async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise
     }
     if (now >= ends && under === 0) finish()
   }, LOST_MS)
-  if ('outstanding' in pace) for (let place = 0; place < pace.outstanding; place++) ask(place, start)
+  if ('outstanding' in pace) for (let n = 0; n < pace.outstanding; n++) ask(start)
   const steady = setInterval(() => {
     const now = Math.min(performance.now(), ends)
-    if ('perSecond' in pace)
-      while (next < ((now - start) / 1000) * pace.perSecond) ask(next % PLACES, performance.now())
+    if ('perSecond' in pace) while (next < ((now - start) / 1000) * pace.perSecond) ask(performance.now())
   }, 1)
   await finished
   clearInterval(sweep)

@@ -72,6 +72,8 @@ export type DnsblOptions = {
   readonly limits?: Partial<DnsblLimits>
 }
 
+/** Questions that the kernel keeps while we are at something else; it gives no more than net.core.rmem_max. */
+const RECEIVE_BYTES = 1_048_576
 /** Largest query taken; an honest one is below 400 bytes. */
 const QUERY_BYTES_MAX = 4096
 const RESPONSE = 0x80
@@ -215,15 +217,16 @@ export class Dnsbl {
 
   /** A socket for the caller to bind. */
   udp(family: 'udp4' | 'udp6'): UdpSocket {
-    const socket = createSocket(family)
+    const socket = createSocket({ type: family, recvBufferSize: RECEIVE_BYTES })
     this.#udp.add(socket)
+    const unsent = () => this.#options.tell({ what: 'unsent' })
+    const sent = (error: Error | null) => error && unsent()
     socket.on('message', (query, from) => {
       if (from.port === 0) return
       const reply = this.answer(query, from.address, 'udp')
       if (!reply) return
-      const unsent = () => this.#options.tell({ what: 'unsent' })
-      if (socket.getSendQueueSize() > this.#limits.unsentBytes) return unsent()
-      socket.send(reply, from.port, from.address, (error) => error && unsent())
+      if (socket.getSendQueueSize() > this.#limits.unsentBytes) unsent()
+      else socket.send(reply, from.port, from.address, sent)
     })
     return socket.once('close', () => this.#udp.delete(socket))
   }

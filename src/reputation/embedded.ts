@@ -98,6 +98,8 @@ class Embedded implements Store {
       if (ruling) this.#rulings.set(id, ruling)
       else unreadable.push(id)
     }
+    // The texts of a million rulings would take more than the rulings do.
+    file.rulings.clear()
     this.#ignored(unreadable.map((id) => `ruling ${id}`))
     this.#round = this.#rulings.entries()
     this.#bound()
