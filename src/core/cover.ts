@@ -22,7 +22,7 @@ export type Stretch<Value> = {
 /** A walk that can be paused wherever it yields. */
 export type Paced<Value> = Generator<undefined, Value>
 
-/** So many steps are a few milliseconds at most. */
+/** So many steps take a few milliseconds. */
 export const BREATH = 1000
 
 /** `join` gets the value of what lies around, and of what lies within it or is the same network, in the order given. */
