@@ -81,6 +81,8 @@ export type ClientView = {
   readonly waived: Record<string, number>
   /** What was seen at the backup and waits for the next look at the real MX, by kind. */
   readonly pending: Record<string, number>
+  /** The listing that the rules ask for and the governor holds back, until a person looks. */
+  readonly waiting: WaitingView | null
   /** Why the order of visits counts for nothing now, and until when, if known; null while it counts. */
   readonly freeze: ReputationState['freeze']
   readonly rules: string
@@ -143,7 +145,9 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
   app.get('/api/v1/clients/:ip', async (c) => {
     const client = parseClient(c.req.param('ip'))
     if (!client) return c.json(notAnAddress(c.req.param('ip')), 400)
-    return c.json(viewOf(client, await options.reputation.explain(client), options.rulesFile()))
+    return c.json(
+      viewOf(client, await options.reputation.explain(client), options.rulesFile(), waitingFor(client, options)),
+    )
   })
   app.get('/api/v1/tickets/:ticket', (c) => {
     const found = options.reputation.ofTicket(c.req.param('ticket'))
@@ -227,6 +231,7 @@ function viewOf(
   client: Client,
   { decision, verdict, facts, contacts, networkContacts, pending, freeze }: Explanation,
   rules: string,
+  waiting: Waiting | undefined,
 ): ClientView {
   const byEntry = verdict?.allowedBy
   return {
@@ -273,9 +278,14 @@ function viewOf(
         ([, n]) => n > 0,
       ),
     ),
+    waiting: waiting ? viewOfWaiting(waiting) : null,
     freeze: freeze ? { why: freeze.why, until: iso(freeze.until) } : null,
     rules,
   }
+}
+
+function waitingFor({ key }: Client, { reputation }: ApiOptions): Waiting | undefined {
+  return reputation.waiting().find(({ client }) => client.key === key)
 }
 
 function viewOfCredit(credit: Credit): ClientView['standing']['credit'] {

@@ -80,6 +80,14 @@ export function placeMistakes(doc: Places): Mistake[] {
       }
       owner.set(place, path.join('.'))
     })
+  doc['real-mx'].greet.forEach((each, i) => {
+    const other = owner.get(spellAddress(each))
+    if (other !== undefined)
+      mistakes.push({
+        path: ['real-mx', 'greet', i],
+        message: `${spellAddress(each)} is our own ${other}: the witness must look at the server that takes mail`,
+      })
+  })
   return [...mistakes, ...prefixMistakes(doc.decoys, doc['real-mx'].greet), ...kernelMistakes(primary)]
 }
 

@@ -221,6 +221,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     reputation: reputation.state(),
     witness: realMx?.sentence() ?? NO_WITNESS,
     kernel: kernel?.state() ?? null,
+    kernelWanted: settings.decoys.primary.kernel && kernel !== undefined,
     realMx: realMx?.view() ?? null,
     pools: pooling.view(),
   })

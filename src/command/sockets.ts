@@ -77,18 +77,24 @@ export function tcp(server: Server, shared = false): Listener {
   return async ({ host, port, path, fds }, onError) => {
     if (path !== undefined) await clearAway(path)
     return await new Promise((resolve, reject) => {
-      server.once('error', reject)
+      const opened = () => {
+        // From now on an error is one connection's: without a listener it would end the process.
+        server.off('error', failed).on('error', onError)
+        const bound = server.address()
+        resolve(typeof bound === 'object' && bound ? bound.port : port)
+      }
+      // It is tried again for as long as we run: nothing of this attempt may stay.
+      const failed = (error: Error) => {
+        server.off('listening', opened)
+        reject(error)
+      }
+      server.once('error', failed)
       // A Unix socket is for every user of this host, as loopback is: who may come there, its folder says.
       const place =
         path === undefined
           ? { host, port, ipv6Only: host.includes(':'), reusePort: shared }
           : { path, readableAll: true, writableAll: true }
-      server.listen({ ...(fds?.tcp === undefined ? place : { fd: fds.tcp }), backlog: BACKLOG }, () => {
-        // From now on an error is one connection's: without a listener it would end the process.
-        server.off('error', reject).on('error', onError)
-        const bound = server.address()
-        resolve(typeof bound === 'object' && bound ? bound.port : port)
-      })
+      server.listen({ ...(fds?.tcp === undefined ? place : { fd: fds.tcp }), backlog: BACKLOG }, opened)
     })
   }
 }

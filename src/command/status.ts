@@ -37,6 +37,8 @@ export type StatusView = {
   readonly witness: string
   /** Null where no decoys run. */
   readonly kernel: KernelState | null
+  /** Do the settings want the kernel to refuse strangers? */
+  readonly kernelWanted: boolean
   /** What the witness found, and since when; null without one. */
   readonly realMx: RealMxView | null
   /** The pools of big senders, and how their networks are known. */
@@ -82,6 +84,10 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
   if (missing > 0) light.push(`${missing} of ${view.workers.wanted} workers are not running: the log says why`)
   if (view.kernel?.state === 'failed')
     light.push(`the kernel cannot refuse strangers at the primary, the decoy resets them: ${view.kernel.error}`)
+  if (view.kernelWanted && view.kernel?.state === 'off')
+    light.push(
+      'the kernel was told to refuse nobody, though the settings want it: the decoy resets strangers itself. decoymx kernel on',
+    )
   if (view.reputation.waiting > 1000) light.push(`${view.reputation.waiting} events wait in the journal for the store`)
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)

@@ -10,6 +10,7 @@ import { parsePrefix } from '../core/prefixes.ts'
 import type { Waived } from '../core/outage.ts'
 import { ask } from './appliance.ts'
 import { type Complain, printRulings } from './decisions.ts'
+import { BOUNDS } from './governor.ts'
 import { frozen } from './status.ts'
 
 const EXIT_OF: Record<string, number> = { clean: 0, release: 0, observe: 10, defer: 10, block: 11, allow: 12 }
@@ -98,6 +99,8 @@ function standing(view: ClientView): string {
   if (view.standing.never) return `Never listed: it is ${view.standing.never}.`
   if (view.standing.allowed) return `Allowed by ${view.standing.allowed.by}: ${view.standing.allowed.because}`
   if (view.doubt) return `Our copy of the decisions is ${view.doubt}: askers are told nothing against it.`
+  if (view.waiting)
+    return `The rules say ${view.waiting.word}, and the governor holds it back (${BOUNDS[view.waiting.why]}): decoymx governor`
   const harmless = (view.score ?? 0) > 0 ? 'Too little speaks against it.' : 'Nothing speaks against it.'
   const said = view.by === 'operator' ? `The operator: ${view.because}` : (view.because ?? harmless)
   return `${said}${told(view)}`

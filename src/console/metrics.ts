@@ -45,6 +45,7 @@ export type Levels = {
     readonly suspects: Readonly<Record<4 | 6, number>>
     readonly networks: Readonly<Record<4 | 6, number>>
   } | null
+  readonly kernelWanted: boolean
   readonly rules: { readonly loaded: string; readonly problems: readonly string[] }
 }
 
@@ -300,7 +301,7 @@ export function createMetrics(version: string) {
   gauge(
     'kernel_on',
     '1 while the kernel refuses strangers at the primary, 0 while it should and cannot, NaN when not asked to',
-    (now) => (!now.kernel || now.kernel.state === 'off' ? Number.NaN : Number(now.kernel.state === 'on')),
+    (now) => (now.kernelWanted || now.kernel?.state === 'on' ? Number(now.kernel?.state === 'on') : Number.NaN),
   )
   gauge('kernel_suspects', 'Clients and networks that the kernel lets in to the primary', ({ kernel }) =>
     kernel ? kernel.suspects[4] + kernel.suspects[6] + kernel.networks[4] + kernel.networks[6] : 0,

@@ -69,7 +69,7 @@ export function readDocument<Schema extends z.ZodType>(
       return issue.keys.map((key) => ({
         ...place(offsetOf([...issue.path, key], true)),
         message: `${named([...issue.path, key])}: no such key`,
-        hint: didYouMean(key, words()),
+        hint: words().has(key) ? `there is a ${key} elsewhere: is this the right place?` : didYouMean(key, words()),
       }))
     const values = issue.code === 'invalid_value' ? issue.values.map(String) : []
     const hint = typeof issue.input === 'string' ? didYouMean(issue.input, values) : undefined

@@ -139,6 +139,12 @@ describe('settings', () => {
     ])
   })
 
+  test('no decoy is its own witness', () => {
+    expect(problemsOf('real-mx: { greet: ["127.0.0.1:2590", "192.0.2.25:25"] }')).toEqual([
+      'decoymx.yaml:1:20: real-mx.greet.0: 127.0.0.1:2590 is our own decoys.backup.listen: the witness must look at the server that takes mail',
+    ])
+  })
+
   test('the kernel refuses at addresses of the decoy, never at all of a host', () => {
     expect(
       problemsOf('decoys:\n  primary: { kernel: true, listen: ["0.0.0.0:25", "192.0.2.66:25", "[::]:25"] }'),

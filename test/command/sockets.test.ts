@@ -38,6 +38,7 @@ describe('a door', () => {
     other.close()
     await open
     expect(door.bound).toBe(address)
+    expect(server.listenerCount('listening')).toBe(0)
     expect(told).toEqual([
       { what: 'shut', door: 'policy', address, error: 'another program listens there' },
       { what: 'open', door: 'policy', address },

@@ -18,6 +18,7 @@ const LEVELS: Levels = {
     outage: true,
     mxs: [{ name: 'mx1.example.test', outcome: 'later', lookedAt: '2026-11-24T12:00:00.000Z' }],
   },
+  kernelWanted: true,
   kernel: { state: 'on', suspects: { 4: 2, 6: 1 }, networks: { 4: 1, 6: 0 } },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
   room: { possible: 19_744, wanted: 16_000 },
@@ -33,6 +34,18 @@ async function seriesOf(metrics: ReturnType<typeof createMetrics>): Promise<stri
 }
 
 describe('metrics', () => {
+  test.each([
+    ['on', true, '1'],
+    ['off', true, '0'],
+    ['failed', true, '0'],
+    ['on', false, '1'],
+    ['off', false, 'Nan'],
+  ] as const)('the kernel %s, wanted: %s, is %s', async (state, kernelWanted, figure) => {
+    const metrics = createMetrics('0.0.0')
+    metrics.follow(() => ({ ...LEVELS, kernelWanted, kernel: { ...LEVELS.kernel!, state } }))
+    expect(/^decoymx_kernel_on (.*)$/m.exec((await metrics.read()).text)?.[1]).toBe(figure)
+  })
+
   test('tells how long everything had to wait, once', async () => {
     const metrics = createMetrics('0.0.0')
     metrics.follow(() => LEVELS)

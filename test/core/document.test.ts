@@ -40,6 +40,11 @@ describe('a sound document', () => {
 describe('every mistake has its place', () => {
   test.each<[string, string, string[]]>([
     ['a key that does not exist', 'name: a\nwiat: 5m\n', ['f.yaml:2:1: wiat: no such key (did you mean wait?)']],
+    [
+      'a key in the wrong place',
+      'name: a\nmode: observe\n',
+      ['f.yaml:2:1: mode: no such key (there is a mode elsewhere: is this the right place?)'],
+    ],
     ['a wrong type', 'name: [1]\n', ['f.yaml:1:7: name: expected string, got [1]']],
     ['something missing', 'wait: 1m\n', ['f.yaml:1:1: name: missing; expected string']],
     ['nothing at all', '', ['f.yaml:1:1: name: missing; expected string']],

@@ -78,6 +78,9 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
 
     test('an operator may enlist one of those that wait, or let one go', async () => {
       const [one, other] = (await waiting()).map(({ client }) => client) as [string, string]
+      const { code, stdout } = await appliance.decoymx('why', one)
+      expect(code).toBe(0)
+      expect(stdout).toContain('The rules say block, and the governor holds it back (too many in a minute')
       const enlisted = await appliance.decoymx('governor', 'enlist', one, '--because', 'this one is a bot')
       expect(enlisted).toMatchObject({ code: 0, stdout: 'enlisted 1 waiting listings: in effect now\n' })
       expect((await appliance.decoymx('why', one)).code).toBe(11)

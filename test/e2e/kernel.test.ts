@@ -295,6 +295,8 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
     expect((await appliance.decoymx('status')).stdout).toContain('refuses strangers at the primary')
 
     expect(await kernel('off')).toMatchObject({ state: 'off' })
+    const status = await appliance.decoymx('status')
+    expect(status.stdout).toContain('the kernel was told to refuse nobody, though the settings want it')
     await expect(host!.run('nft', 'list', 'table', 'inet', 'decoymx')).rejects.toThrow('No such file')
     expect(await beside()).toBe(foreign)
     expect(await knock(outside!, STRANGER, PRIMARY[4])).toMatchObject({ outcome: 'ECONNRESET' })
