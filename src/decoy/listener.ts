@@ -21,7 +21,7 @@ import type { Prefixes } from '../core/prefixes.ts'
 import { type Crowd, type Outcome, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
 import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts'
 import type { Sighting } from './manners.ts'
-import { readProxyHeader, spellPlace } from './proxy.ts'
+import { awaitProxyHeader, spellPlace } from './proxy.ts'
 import type { Form, Look } from './script.ts'
 import { type Merged, Sightings } from './sightings.ts'
 import { type Berths, boundless, Room } from './room.ts'
@@ -219,41 +219,24 @@ export class Decoy {
 
   /** Behind a proxy: who the client is comes first. */
   #awaitHeader(socket: Socket, proxy: Client): void {
-    const { limits } = this.#options
-    if (!this.#options.proxyFrom.find(proxy)) return this.#refuse(socket, 'peer')
+    const { limits, proxyFrom, tell } = this.#options
+    if (!proxyFrom.find(proxy)) return this.#refuse(socket, 'peer')
     if (!this.#room.hasRoom()) return this.#refuse(socket, 'total')
     this.#waiting.add(socket)
     this.#room.waiting++
-    let seen: Buffer = EMPTY
-    const settle = () => {
-      clearTimeout(timer)
+    awaitProxyHeader(socket, limits.headerMs, (header) => {
       this.#waiting.delete(socket)
       this.#room.waiting--
-      socket.off('data', hear).off('end', miss).off('close', miss).pause()
-    }
-    const misread = (reason: 'proxy-header' | 'proxy-silence', because: string) => {
-      settle()
-      this.#options.tell({ what: 'misread', role: this.role, peer: proxy.ip, where: placeOf(socket).where, because })
-      this.#refuse(socket, reason)
-    }
-    // A proxy that looks whether we are there hangs up without a word, and is no trouble.
-    const miss = () => {
-      settle()
-      this.#refuse(socket, 'proxy-silence')
-    }
-    const late = () => misread('proxy-silence', `no header within ${limits.headerMs} ms`)
-    const hear = (bytes: Buffer) => {
-      seen = seen.length === 0 ? bytes : Buffer.concat([seen, bytes])
-      const reading = readProxyHeader(seen)
-      if (reading.is === 'more') return
-      if (reading.is === 'bad') return misread('proxy-header', reading.because)
-      settle()
-      const { source, destination, rest } = reading
+      if (header.is === 'gone') return this.#refuse(socket, 'proxy-silence')
+      if (header.is !== 'header') {
+        const { where } = placeOf(socket)
+        tell({ what: 'misread', role: this.role, peer: proxy.ip, where, because: header.because })
+        return this.#refuse(socket, header.is === 'late' ? 'proxy-silence' : 'proxy-header')
+      }
+      const { source, destination, rest } = header
       const place = source ? { address: addressIn(destination), where: destination } : undefined
       this.#admit(socket, 'proxy', source ?? proxy, place, rest)
-    }
-    const timer = setTimeout(late, limits.headerMs).unref()
-    socket.on('data', hear).on('end', miss).on('close', miss).resume()
+    })
   }
 
   /** Who comes through a proxy came to the place that the header names, else to the socket's own. */

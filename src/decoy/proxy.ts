@@ -2,11 +2,12 @@
  * The PROXY protocol header, versions 1 and 2: which client stands behind a load balancer's connection, and which of
  * our addresses it called.
  *
- * Pure and without memory: it is given everything that came so far and says whether that is a header, a bad one, or
+ * `readProxyHeader` is pure and without memory: it is given everything that came so far and says whether that is a header, a bad one, or
  * not enough yet, which it never says of more than V2_HEAD + V2_BODY_MAX bytes. A header is short, so reading it again
  * for each chunk costs less than keeping a state, and the answer cannot depend on how the bytes were cut. The
  * specification is HAProxy's doc/proxy-protocol.txt.
  */
+import type { Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 
 export type ProxyReading =
@@ -37,6 +38,34 @@ export function readProxyHeader(bytes: Buffer): ProxyReading {
   if (begins(bytes, V2_SIGNATURE)) return bytes.length < V2_HEAD ? MORE : readV2(bytes)
   if (begins(bytes, V1_SIGNATURE)) return readV1(bytes)
   return bad('it does not begin with a PROXY header')
+}
+
+export type ProxyHeader = Extract<ProxyReading, { is: 'header' }>
+
+/** Why there is none: it cannot be read, it did not come in time, or the proxy only looked whether we are there. */
+export type ProxyFailure = { readonly is: 'bad' | 'late'; readonly because: string } | { readonly is: 'gone' }
+
+/** Waits for the header on a paused socket, no longer than `limitMs`, and leaves it paused again. Calls back once. */
+export function awaitProxyHeader(
+  socket: Socket,
+  limitMs: number,
+  done: (outcome: ProxyHeader | ProxyFailure) => void,
+): void {
+  let seen: Buffer = Buffer.alloc(0)
+  const settle = (outcome: ProxyHeader | ProxyFailure) => {
+    clearTimeout(timer)
+    socket.off('data', hear).off('end', gone).off('close', gone).pause()
+    done(outcome)
+  }
+  const gone = () => settle({ is: 'gone' })
+  const hear = (bytes: Buffer) => {
+    seen = seen.length === 0 ? bytes : Buffer.concat([seen, bytes])
+    const reading = readProxyHeader(seen)
+    if (reading.is !== 'more') settle(reading)
+  }
+  const late = () => settle({ is: 'late', because: `no header within ${limitMs} ms` })
+  const timer = setTimeout(late, limitMs).unref()
+  socket.on('data', hear).on('end', gone).on('close', gone).resume()
 }
 
 /** `192.0.2.66:25`, or `[2001:db8::66]:25`. */
