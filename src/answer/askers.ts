@@ -8,7 +8,7 @@
  * What is kept is bounded in names and begins anew each second. With more networks in a second than are kept, askers are
  * answered as ever, and strangers not at all.
  */
-import { type Client, neverListed, parseClient } from '../core/client.ts'
+import { type Client, isLoopback, parseClient } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
 
@@ -50,7 +50,7 @@ export class Askers {
     const asker = {
       client,
       mayAsk: this.#allowed.find(client) === true,
-      isLocal: neverListed(client) === 'a loopback address',
+      isLocal: isLoopback(client),
     }
     if (asker.mayAsk) {
       if (this.#known.size >= this.#limits.askers) this.#known.clear()

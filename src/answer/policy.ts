@@ -9,7 +9,8 @@
  * Each request also tells that the client came to the real MX. That is told after the answer is on its way.
  */
 import type { Server } from 'node:net'
-import { type Client, neverListed, parseClient } from '../core/client.ts'
+import { type Client, parseClient } from '../core/client.ts'
+import { neverListed } from '../core/never.ts'
 import { type Instant, printable, type Witness } from '../core/evidence.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
 import { Connections, type ConnectionLimits, type Ended, type Heard } from './connections.ts'

@@ -5,7 +5,8 @@
  * typed in a second. No true list comes near: a million addresses are a four thousandth of IPv4. The addresses lie at
  * even distances, one in each /7 of IPv4 and each /10 of 2000::/3; those that can never be listed are passed over.
  */
-import { type Client, clientOfBytes, clientOfNumber, neverListed } from '../core/client.ts'
+import { type Client, clientOfBytes, clientOfNumber } from '../core/client.ts'
+import { neverListed } from '../core/never.ts'
 import type { Instant } from '../core/evidence.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
 

@@ -7,7 +7,8 @@
  */
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { type Client, clientOfKey, neverListed } from '../core/client.ts'
+import { type Client, clientOfKey } from '../core/client.ts'
+import { neverListed } from '../core/never.ts'
 import { duration } from '../core/document.ts'
 import { EVERYTHING, type Instant, NO_REASON, oneLine, type Word, WORDS } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'

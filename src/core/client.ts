@@ -107,47 +107,9 @@ export function reversedLabels(client: Client): string[] {
   return bytes.flatMap((byte) => [byte >> 4, byte & 15].map((nibble) => nibble.toString(16))).toReversed()
 }
 
-/**
- * Why a client can never be listed, whatever it does, or undefined.
- *
- * Loopback, private and link-local addresses never reach a real MX from outside: evidence about them is a test, a NAT
- * that hides the true client, or a mistake. Documentation ranges are judged like any other, so that people can try.
- */
-export function neverListed(client: Client): string | undefined {
-  // What begins otherwise is none of these: the answer for nearly everybody, without reading on.
-  if (client.family === 4 && !NEVER_BEGINS.test(client.ip)) return undefined
-  return NEVER[ipaddr.parse(client.ip).range()]
-}
-
-/** The networks that `neverListed` speaks of: for whoever must cut them out of a wider one. */
-export const NEVER_NETWORKS = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.168.0.0/16',
-  '224.0.0.0/4',
-  '255.255.255.255/32',
-  '::/64',
-  'fc00::/7',
-  'fe80::/10',
-  'ff00::/8',
-] as const
-
-/** 0/8, 10/8, 100.64/10, 127/8, 169.254/16, 172.16/12, 192.168/16, and all from 224 on. */
-const NEVER_BEGINS = /^(?:0|10|100|127|169|172|192|22[4-9]|2[3-5]\d)\./
-
-const NEVER: Record<string, string> = {
-  unspecified: 'the unspecified address',
-  loopback: 'a loopback address',
-  private: 'a private address (RFC 1918)',
-  carrierGradeNat: 'a carrier-grade NAT address (RFC 6598)',
-  linkLocal: 'a link-local address',
-  uniqueLocal: 'a private address (RFC 4193)',
-  multicast: 'a multicast address',
-  broadcast: 'the broadcast address',
+/** Of this very host. */
+export function isLoopback({ ip }: Client): boolean {
+  return ip.startsWith('127.') || ip === '::1'
 }
 
 function ofBytes(bytes: readonly number[]): Client {

@@ -5,8 +5,35 @@
  * networks that our own mail comes from. To list one of them would stop our mail, so it is not left to rules, nor to the
  * operator's care. Each group is known by whoever keeps it up to date, and replaced as a whole.
  */
-import { type Client, NEVER_NETWORKS, neverListed } from './client.ts'
+import type { Client } from './client.ts'
 import { overlap, parsePrefix, type Prefix, Prefixes, prefixOfAddress } from './prefixes.ts'
+
+/**
+ * Loopback, private and link-local addresses never reach a real MX from outside: evidence about them is a test, a NAT that
+ * hides the true client, or a mistake. Documentation ranges are judged like any other, so that people can try.
+ */
+const RANGES = [
+  ['0.0.0.0/8', 'an unspecified address (RFC 1122)'],
+  ['10.0.0.0/8', 'a private address (RFC 1918)'],
+  ['100.64.0.0/10', 'a carrier-grade NAT address (RFC 6598)'],
+  ['127.0.0.0/8', 'a loopback address'],
+  ['169.254.0.0/16', 'a link-local address'],
+  ['172.16.0.0/12', 'a private address (RFC 1918)'],
+  ['192.168.0.0/16', 'a private address (RFC 1918)'],
+  ['224.0.0.0/4', 'a multicast address'],
+  ['255.255.255.255/32', 'the broadcast address'],
+  ['::/64', 'a loopback or unspecified address'],
+  ['fc00::/7', 'a private address (RFC 4193)'],
+  ['fe80::/10', 'a link-local address'],
+  ['ff00::/8', 'a multicast address'],
+].map(([cidr, what]) => [parsePrefix(cidr as string) as Prefix, what as string] as const)
+
+const BY_RANGE = Prefixes.of(RANGES)
+
+/** Why a client can never be listed, whoever it is that asks; or undefined. */
+export function neverListed(client: Client): string | undefined {
+  return BY_RANGE.find(client)
+}
 
 /** Most entries of one group; a list that long is a mistake. */
 const NEVER_MAX = 20_000
@@ -47,8 +74,7 @@ export class Never {
 
   /** All that is never listed, as networks. */
   networks(): Prefix[] {
-    const ranges = NEVER_NETWORKS.map((cidr) => parsePrefix(cidr) as Prefix)
-    return [...ranges, ...[...this.#groups.values()].flatMap(({ entries }) => entries)]
+    return [...RANGES.map(([prefix]) => prefix), ...[...this.#groups.values()].flatMap(({ entries }) => entries)]
   }
 
   /** What in this network is never listed, or holds all of it. */

@@ -11,6 +11,7 @@
  * A value that the caller keeps; no socket, no time.
  */
 import type { Kind } from '../core/evidence.ts'
+import { INEXCUSABLE } from '../core/outage.ts'
 import { guess, type Guessing, newGuessing } from './guessing.ts'
 
 /** A recipient, and what the rules know of it. */
@@ -115,15 +116,6 @@ function release(naming: Naming): Shown[] {
 
 const PROBE_SENDER = /^((postmaster|double-bounce)(@.*)?)?$/i
 
-/** What no mail server does, so no verifier either. A false name is not among them: honest servers have some. */
-const VIOLATIONS: ReadonlySet<Kind> = new Set([
-  'early-talk',
-  'pipelining',
-  'talk-over',
-  'bare-newline',
-  'foreign-protocol',
-  'unknown-command',
-  'misplaced-command',
-  'auth',
-  'message',
-] as const satisfies readonly Kind[])
+/** No verifier is so careless, as far as we know. A false name is not among them: honest servers have some. */
+const CARELESS: readonly Kind[] = ['bare-newline', 'unknown-command', 'misplaced-command']
+const VIOLATIONS: ReadonlySet<Kind> = new Set([...INEXCUSABLE, ...CARELESS])

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
+import ipaddr from 'ipaddr.js'
 import { describe, expect, test } from 'vitest'
 import { type Client, dottedOf, numberOfDotted, parseClient } from '../../src/core/client.ts'
 import type { Event } from '../../src/core/evidence.ts'
 import { BUCKETS_MAX, type Counts, FACT_NAMES, type Facts, HOUR_MS } from '../../src/core/facts.ts'
-import { Never } from '../../src/core/never.ts'
+import { Never, neverListed } from '../../src/core/never.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../../src/core/prefixes.ts'
 import { newWorld, step, verdictOf } from '../../src/core/replay.ts'
 import { readRules, withNever } from '../../src/core/rules.ts'
@@ -162,4 +163,49 @@ test('the ranges as networks hold exactly whom the ranges hold, as far as client
     same(ip)
   fc.assert(fc.property(fc.ipV4(), same))
   fc.assert(fc.property(fc.ipV6(), (ip) => void (client(ip).key === '::/64' || same(ip))))
+})
+
+describe('never listed', () => {
+  test.each([
+    '0.0.0.0',
+    '127.0.0.1',
+    '127.9.9.9',
+    '10.1.2.3',
+    '172.16.0.1',
+    '192.168.1.1',
+    '100.64.0.1',
+    '169.254.1.1',
+    '224.0.0.1',
+    '255.255.255.255',
+  ])('%s', (text) => expect(neverListed(client(text))).toMatch(/address/))
+  test.each(['::', '::1', 'fe80::1%eth0', 'fd00::1', 'ff02::1', '::ffff:127.0.0.1', '::ffff:10.0.0.1'])('%s', (text) =>
+    expect(neverListed(client(text))).toMatch(/address/),
+  )
+  test.each([
+    '192.0.2.1',
+    '198.51.100.1',
+    '203.0.113.1',
+    '2001:db8::1',
+    '8.8.8.8',
+    '2a00:1450::1',
+    '172.32.0.1',
+    '100.128.0.1',
+    '198.18.0.1',
+  ])('%s is judged like any other', (text) => expect(neverListed(client(text))).toBeUndefined())
+
+  test('of IPv4 exactly what another reader of addresses calls so, at every edge', () => {
+    const strange = ['unspecified', 'loopback', 'private', 'carrierGradeNat', 'linkLocal', 'multicast', 'broadcast']
+    const edges = fc
+      .tuple(fc.constantFrom(0, 10, 100, 127, 169, 172, 192, 223, 224, 239, 240, 255), fc.ipV4())
+      .map(([first, ip]) => ip.replace(/^\d+/, String(first)))
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.ipV4(), edges, fc.constantFrom('255.255.255.254', '100.64.0.0', '100.127.255.255')),
+        (ip) => {
+          expect(neverListed(client(ip)) !== undefined, ip).toBe(strange.includes(ipaddr.parse(ip).range()))
+        },
+      ),
+      { numRuns: 2000 },
+    )
+  })
 })
