@@ -292,12 +292,8 @@ default_transport = error:nothing leaves this test
 }
 
 /** The services that a mail passes through here, none in a chroot. */
-function masterOf(host: string, dnsblRestrictions: string): string {
-  return `
-${host}:${PORTS.policy} inet n - n - - smtpd
-${host}:${PORTS.dnsbl} inet n - n - - smtpd
-  -o max_use=1
-  -o { smtpd_recipient_restrictions = ${dnsblRestrictions} }
+/** The rest of master.cf: what a Postfix needs that takes mail and keeps it. */
+export const POSTFIX_INSIDE = `\
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -311,6 +307,14 @@ retry unix - - n - - error
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 `
+
+function masterOf(host: string, dnsblRestrictions: string): string {
+  return `
+${host}:${PORTS.policy} inet n - n - - smtpd
+${host}:${PORTS.dnsbl} inet n - n - - smtpd
+  -o max_use=1
+  -o { smtpd_recipient_restrictions = ${dnsblRestrictions} }
+${POSTFIX_INSIDE}`
 }
 
 /** The number behind a name of this host's. */

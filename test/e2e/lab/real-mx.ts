@@ -7,7 +7,7 @@
 import { type FSWatcher, readdirSync, readFileSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import type { Place } from '../../namespaces.ts'
-import { shippedRestrictions } from '../postfix.ts'
+import { POSTFIX_INSIDE, shippedRestrictions } from '../postfix.ts'
 import { openRoom, type Room } from './room.ts'
 
 export type RealMx = {
@@ -181,17 +181,5 @@ function masterOf({ doors }: RealMxOptions): string {
   })
   return `
 ${smtpd.join('\n')}
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-virtual unix - n n - - virtual
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-postlog unix-dgram n - n - 1 postlogd
-`
+${POSTFIX_INSIDE}`
 }
