@@ -10,11 +10,7 @@ import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { api, type ApiOptions } from '../answer/api.ts'
-import { Dnsbl } from '../answer/dnsbl.ts'
 import { exportsInTurn } from '../answer/exports.ts'
-import { LookupService, READSOCKET, TCP_TABLE } from '../answer/lookup.ts'
-import { believable } from '../answer/sample.ts'
-import { PolicyService } from '../answer/policy.ts'
 import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
 import { createMetrics } from '../console/metrics.ts'
@@ -22,19 +18,19 @@ import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import { type Client, clientOfKey } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
-import { Prefixes } from '../core/prefixes.ts'
 import { Never } from '../core/never.ts'
 import { withNever } from '../core/rules.ts'
 import { Kernel } from '../decoy/kernel.ts'
 import { openReputation, recording } from '../reputation/reputation.ts'
 import { takeSockets } from './activation.ts'
+import { openAnswers } from './answers.ts'
 import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
 import { Pooling } from './pooling.ts'
-import type { Settings, Where } from './settings.ts'
-import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
+import type { Where } from './settings.ts'
+import { type Door, openDoor, tcp } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
 import { controlSocket, lockState, SOCKET_PATH_MAX } from './state.ts'
 import type { StatusView } from './status.ts'
@@ -233,9 +229,6 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   ]
   metrics.follow(status)
 
-  const open = async (name: string, addresses: Settings['policy']['listen'], listener: () => Listener) => {
-    for (const address of addresses) doors.push(await openDoor(name, address, listener(), tell.door))
-  }
   const closers: (() => Promise<void>)[] = []
   const apiOptions: ApiOptions = {
     reputation,
@@ -295,56 +288,17 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     closers.push(() => atPrimary.close())
     if (settings.decoys.primary.kernel) await atPrimary.on()
   }
-  if (parts.has('policy')) {
-    const asked: Witness = (event) => {
-      realMx?.asked()
-      return witness(event)
-    }
-    const policy = new PolicyService({ decide, defersOnce, witness: asked, now, tell: tell.policy })
-    closers.push(() => policy.close())
-    await open('policy', settings.policy.listen, () => tcp(policy.server()))
-    for (const language of [TCP_TABLE, READSOCKET]) {
-      const { name } = language
-      const service = new LookupService(language, { decide, witness: asked, now, tell: (it) => tell.lookup(name, it) })
-      closers.push(() => service.close())
-      await open(name, settings[name].listen, () => tcp(service.server()))
-    }
+  const asked: Witness = (event) => {
+    realMx?.asked()
+    return witness(event)
   }
-  if (parts.has('dnsbl')) {
-    const {
-      zone,
-      askers,
-      contact,
-      ttl,
-      'negative-ttl': negativeTtl,
-      'observe-code': observeCode,
-      'name-server': nameServer,
-      'answers-per-second': answersPerSecond,
-      listen,
-    } = settings.dnsbl
-    const dnsbl = new Dnsbl({
-      zone,
-      decide: believable(decide, now, tell.sample),
-      answersPerSecond,
-      nameServer,
-      askers: Prefixes.of(askers.map((prefix) => [prefix, true])),
-      ttlSeconds: Math.round(ttl / 1000),
-      negativeTtlSeconds: Math.round(negativeTtl / 1000),
-      contact,
-      observeCode,
-      now,
-      tell: tell.dnsbl,
-    })
-    closers.push(() => dnsbl.close())
-    for (const address of listen) {
-      await open('DNSBL, UDP', [address], () => udp(() => dnsbl.udp(address.host.includes(':') ? 'udp6' : 'udp4')))
-      await open('DNSBL, TCP', [address], () => tcp(dnsbl.tcp()))
-    }
-  }
+  const answers = await openAnswers({ settings, parts, decide, defersOnce, witness: asked, tell, now })
+  doors.push(...answers.doors)
+  closers.push(...answers.closers)
   if (parts.has('http')) {
     const http = serve(apiOptions, 'viewer')
     closers.push(() => closeServer(http))
-    await open('HTTP', settings.http.listen, () => tcp(http))
+    for (const address of settings.http.listen) doors.push(await openDoor('HTTP', address, tcp(http), tell.door))
   }
   beginUnlisting()
   tell.ready(doors, rules)

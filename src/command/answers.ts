@@ -1,0 +1,74 @@
+/**
+ * The answers' part of the house: every way in which a real MX asks, each at its doors.
+ *
+ * It is handed how to decide and how to witness, and knows neither store nor decoys. Where a block of half the world is
+ * typed by mistake the DNSBL does not believe it (sample.ts).
+ */
+import { Dnsbl } from '../answer/dnsbl.ts'
+import { LookupService, READSOCKET, TCP_TABLE } from '../answer/lookup.ts'
+import { PolicyService, type PolicyOptions } from '../answer/policy.ts'
+import { believable } from '../answer/sample.ts'
+import { Prefixes } from '../core/prefixes.ts'
+import type { Address } from './places.ts'
+import type { Settings } from './settings.ts'
+import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
+import type { Tell } from './telling.ts'
+
+export type AnswersOptions = Required<Pick<PolicyOptions, 'decide' | 'defersOnce' | 'witness' | 'now'>> & {
+  readonly settings: Settings
+  /** Which of `policy` and `dnsbl` are wanted here. */
+  readonly parts: ReadonlySet<string>
+  readonly tell: Tell
+}
+
+export type Answers = {
+  readonly doors: readonly Door[]
+  /** One for each service, so that one that cannot end does not keep the others. */
+  readonly closers: readonly (() => Promise<void>)[]
+}
+
+/** Settles when every door has been tried once. */
+export async function openAnswers(options: AnswersOptions): Promise<Answers> {
+  const { settings, parts, decide, defersOnce, witness, tell, now } = options
+  const doors: Door[] = []
+  const closers: (() => Promise<void>)[] = []
+  const open = async (name: string, addresses: readonly Address[], listener: (address: Address) => Listener) => {
+    for (const address of addresses) doors.push(await openDoor(name, address, listener(address), tell.door))
+  }
+  if (parts.has('policy')) {
+    const policy = new PolicyService({ decide, defersOnce, witness, now, tell: tell.policy })
+    closers.push(() => policy.close())
+    await open('policy', settings.policy.listen, () => tcp(policy.server()))
+    for (const language of [TCP_TABLE, READSOCKET]) {
+      const { name } = language
+      const service = new LookupService(language, { decide, witness, now, tell: (it) => tell.lookup(name, it) })
+      closers.push(() => service.close())
+      await open(name, settings[name].listen, () => tcp(service.server()))
+    }
+  }
+  if (parts.has('dnsbl')) {
+    const { listen } = settings.dnsbl
+    const dnsbl = dnsblOf(options)
+    closers.push(() => dnsbl.close())
+    await open('DNSBL, UDP', listen, ({ host }) => udp(() => dnsbl.udp(host.includes(':') ? 'udp6' : 'udp4')))
+    await open('DNSBL, TCP', listen, () => tcp(dnsbl.tcp()))
+  }
+  return { doors, closers }
+}
+
+function dnsblOf({ settings, decide, tell, now }: AnswersOptions): Dnsbl {
+  const { zone, askers, contact, ttl, 'negative-ttl': negativeTtl } = settings.dnsbl
+  return new Dnsbl({
+    zone,
+    decide: believable(decide, now, tell.sample),
+    answersPerSecond: settings.dnsbl['answers-per-second'],
+    nameServer: settings.dnsbl['name-server'],
+    askers: Prefixes.of(askers.map((prefix) => [prefix, true])),
+    ttlSeconds: Math.round(ttl / 1000),
+    negativeTtlSeconds: Math.round(negativeTtl / 1000),
+    contact,
+    observeCode: settings.dnsbl['observe-code'],
+    now,
+    tell: tell.dnsbl,
+  })
+}
