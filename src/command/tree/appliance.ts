@@ -1,0 +1,85 @@
+/**
+ * The commands that run the appliance, and ask how it is.
+ *
+ * Each of them knows this host: its state directory, its settings, or both.
+ */
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { check } from '../check.ts'
+import { doctor } from '../doctor.ts'
+import { kernel } from '../kernel.ts'
+import { run } from '../run.ts'
+import { status } from '../status.ts'
+import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf } from './options.ts'
+
+export function applianceCommands(program: Command, stage: Stage): void {
+  const { version, screen, errors, complain, problems, does } = stage
+
+  program
+    .command('run')
+    .description('the appliance: decoys, policy service, DNSBL, HTTP')
+    .addOption(state())
+    .addOption(settings())
+    .addOption(rules())
+    .addOption(
+      new Option('--only <parts>', `run a part of it: ${PARTS.join(',')}`).argParser((text) => {
+        const parts = text.split(',').map((part) => part.trim())
+        const strange = parts.filter((part) => !(PARTS as readonly string[]).includes(part))
+        if (strange.length > 0)
+          throw new InvalidArgumentError(`Expected a list of ${PARTS.join(', ')}; got ${strange.join(', ')}.`)
+        return parts
+      }),
+    )
+    .action(
+      does((options: Options & { readonly only?: string[] }) =>
+        run(whereOf(options), {
+          parts: new Set(options.only ?? PARTS),
+          version,
+          screen,
+          problems,
+          refuse: (error) => complain({ error }),
+        }),
+      ),
+    )
+
+  program
+    .command('check')
+    .description('are settings and rules sound? every problem with its line')
+    .addOption(settings())
+    .addOption(rules())
+    .addOption(json())
+    .action(
+      does((options: Options) =>
+        check(whereOf({ ...options, state: '.' }), process.env, { json: options.json ?? false, screen, errors }),
+      ),
+    )
+
+  program
+    .command('status')
+    .description('one screen; exit 0 ok, 1 warning, 2 critical')
+    .addOption(state())
+    .addOption(json())
+    .action(does((options: Options) => status(whereOf(options).state, { json: options.json ?? false, screen })))
+
+  program
+    .command('doctor')
+    .description('checks of the whole chain, each with a next step; exit 0 ok, 1 warning, 2 critical')
+    .addOption(state())
+    .addOption(settings())
+    .addOption(rules())
+    .addOption(json())
+    .action(does((options: Options) => doctor(whereOf(options), process.env, { json: options.json ?? false, screen })))
+
+  program
+    .command('kernel')
+    .description(
+      'whether the kernel refuses strangers at the primary; off removes our table, with or without an appliance',
+    )
+    .addArgument(new Argument('<action>', 'on and off last until the appliance ends').choices(['on', 'off', 'status']))
+    .addOption(state())
+    .addOption(json())
+    .action(
+      does((action: 'on' | 'off' | 'status', options: Options) =>
+        kernel(whereOf(options).state, action, { json: options.json ?? false, screen, complain }),
+      ),
+    )
+}

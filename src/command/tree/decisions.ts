@@ -1,0 +1,169 @@
+/**
+ * The commands about decisions: why, which stand, what operators say about them, and what leaves as a list.
+ *
+ * All but `enforce` ask the running appliance, through its socket in the state directory.
+ */
+import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { FORMATS, type Format } from '../../answer/exports.ts'
+import { EVERYTHING } from '../../core/evidence.ts'
+import { audit, LIST_LIMIT, list, say } from '../decisions.ts'
+import { enforce } from '../enforce.ts'
+import { exportList } from '../export.ts'
+import { settleWaiting, showWaiting } from '../governor.ts'
+import { why } from '../why.ts'
+import { author, because, json, type Options, rules, settings, type Stage, state, whereOf } from './options.ts'
+
+const within = () => new Option('--for <span>', 'how long it stands, like 7d; without it until released')
+const grace = () =>
+  new Option('--for <span>', 'how long it is believed about the order of its visits; by default as the rules say')
+
+const WORDS = {
+  allow: 'never refuse this client or network; stands above every block',
+  block: 'refuse this client or network',
+  release: 'take a block or an allow back, and forget the evidence that led there',
+} as const
+
+export function decisionCommands(program: Command, stage: Stage): void {
+  const { screen, errors, complain, problems, does } = stage
+
+  program
+    .command('why')
+    .description(
+      'the decision about a client and its arithmetic; exit 0 clean, 10 observed or deferred, 11 blocked, 12 allowed',
+    )
+    .argument('<subject>', 'an IP address, a CIDR, or the ticket that a refused sender quotes')
+    .addOption(state())
+    .addOption(json())
+    .action(
+      does((subject: string, options: Options) =>
+        why(whereOf(options).state, subject, { json: options.json ?? false, screen, complain }),
+      ),
+    )
+
+  program
+    .command('list')
+    .description('the decisions that stand')
+    .argument('[network]', 'only those inside this CIDR')
+    .addOption(state())
+    .addOption(new Option('--verdict <word>', 'only these').choices(['allow', 'observe', 'defer', 'block']))
+    .addOption(new Option('--limit <n>', 'rows on a terminal').default(LIST_LIMIT).argParser(Number))
+    .addOption(json())
+    .action(
+      does((network: string | undefined, options: Options & { readonly limit: number; readonly verdict?: string }) =>
+        list(whereOf(options).state, {
+          within: network,
+          word: options.verdict,
+          limit: options.limit,
+          json: options.json ?? false,
+          screen,
+          complain,
+        }),
+      ),
+    )
+
+  for (const word of ['allow', 'block', 'release'] as const) {
+    const command = program
+      .command(word)
+      .description(WORDS[word])
+      .argument('<target>', 'an IP address, a CIDR, or the name of a pool')
+      .addOption(state())
+      .addOption(because())
+      .addOption(author())
+    command.addOption(word === 'release' ? grace() : within())
+    command.addOption(new Option('--force', 'also for a very wide network'))
+    command.addOption(json()).action(
+      does((target: string, options: Options & { readonly for?: string; readonly force?: boolean }) =>
+        say(whereOf(options).state, word, target, {
+          for: options.for,
+          because: options.because,
+          author: options.author,
+          force: options.force ?? false,
+          json: options.json ?? false,
+          screen,
+          complain,
+        }),
+      ),
+    )
+  }
+
+  program
+    .command('enforce')
+    .description('what enforcing would have done lately: who would have been refused, and who of them followed through')
+    .option('--preview', 'tell it; nothing is changed')
+    .addOption(
+      new Option('--days <n>', 'of the last so many days').default(7).argParser((text) => {
+        const days = Number(text)
+        if (!(days > 0 && days <= 31)) throw new InvalidArgumentError('Expected a number of days up to 31.')
+        return days
+      }),
+    )
+    .addOption(state())
+    .addOption(settings())
+    .addOption(rules())
+    .addOption(json())
+    .action(
+      does((options: Options & { readonly preview?: boolean; readonly days: number }) =>
+        enforce(whereOf(options), {
+          preview: options.preview ?? false,
+          days: options.days,
+          json: options.json ?? false,
+          screen,
+          complain,
+          problems,
+        }),
+      ),
+    )
+
+  program
+    .command('audit')
+    .description('what operators have said: who, when, about whom, and why')
+    .argument('[network]', 'only about this CIDR')
+    .addOption(state())
+    .addOption(json())
+    .action(
+      does((network: string | undefined, options: Options) =>
+        audit(whereOf(options).state, { within: network, json: options.json ?? false, screen, complain }),
+      ),
+    )
+
+  program
+    .command('governor')
+    .description('the new listings that wait for a person, because they were too many at once')
+    .addArgument(
+      new Argument('[action]', 'enlist puts them into effect; discard lets them go until they are seen again').choices([
+        'enlist',
+        'discard',
+      ]),
+    )
+    .argument('[network]', 'only inside this CIDR', EVERYTHING)
+    .addOption(state())
+    .addOption(because())
+    .addOption(author())
+    .addOption(json())
+    .action(
+      does((action: 'enlist' | 'discard' | undefined, target: string, options: Options) => {
+        const { state: folder } = whereOf(options)
+        const { because, author, json = false } = options
+        if (!action) return showWaiting(folder, { json, screen, complain })
+        return settleWaiting(folder, action, target, { because, author, json, screen, complain })
+      }),
+    )
+
+  program
+    .command('export')
+    .description('who is refused now, for a program that cannot ask us; exit 1 when nothing was written')
+    .addArgument(new Argument('<format>', 'how it is written').choices(FORMATS))
+    .addOption(state())
+    .addOption(new Option('--out <file>', 'into this file, all of it or nothing; without it to the standard output'))
+    .addOption(new Option('--force', 'also over a file that is not ours, or when the list has grown or shrunk a lot'))
+    .action(
+      does((format: Format, options: Options & { readonly out?: string; readonly force?: boolean }) =>
+        exportList(whereOf(options).state, format, {
+          out: options.out,
+          force: options.force ?? false,
+          screen: errors,
+          complain,
+        }),
+      ),
+    )
+}

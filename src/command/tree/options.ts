@@ -1,0 +1,79 @@
+/**
+ * What the commands have in common: the stage they speak on, and the options that several of them take, each written once.
+ */
+import { resolve } from 'node:path'
+import { InvalidArgumentError, Option } from 'commander'
+import { NO_REASON } from '../../core/evidence.ts'
+import type { Problem } from '../../core/document.ts'
+import type { Screen } from '../../console/terminal.ts'
+import { printProblems } from '../check.ts'
+import type { Where } from '../settings.ts'
+
+/** The parts of the appliance that `run --only` can name. */
+export const PARTS = ['decoys', 'policy', 'dnsbl', 'http'] as const
+
+/** Where a command prints, and where its exit code goes. */
+export type Stage = {
+  readonly version: string
+  readonly screen: Screen
+  readonly errors: Screen
+  /** Tells an error as the appliance gave it, and its hint; the exit code is 1. */
+  readonly complain: (body: unknown) => number
+  readonly problems: (all: readonly Problem[]) => void
+  /** The action of a command whose body gives the exit code. */
+  readonly does: (body: (...words: never[]) => number | Promise<number>) => (...words: unknown[]) => Promise<void>
+}
+
+/** @param ended - hears the exit code of the command that ran */
+export function stageOn(version: string, screen: Screen, errors: Screen, ended: (code: number) => void): Stage {
+  return {
+    version,
+    screen,
+    errors,
+    complain: (body) => {
+      const { error, hint } = body as { error?: string; hint?: string }
+      errors.print(
+        `${errors.colours.red('error')}  ${error ?? 'the appliance answered with an error'}${hint ? ` (${hint})` : ''}`,
+      )
+      return 1
+    },
+    problems: (all) => printProblems(all, errors),
+    does:
+      (body) =>
+      async (...words) =>
+        ended(await (body as (...all: unknown[]) => number | Promise<number>)(...words)),
+  }
+}
+
+/** What commander has read of the options below. */
+export type Options = {
+  readonly state: string
+  readonly settings?: string
+  readonly rules: string
+  readonly json?: boolean
+  readonly because: string
+  readonly author?: string
+}
+
+export function whereOf(options: Options): Where {
+  return { state: resolve(options.state), settings: options.settings, rules: options.rules }
+}
+
+export const state = () =>
+  new Option('--state <dir>', 'where the appliance keeps its journal and its socket')
+    .env('DECOYMX_STATE')
+    .default('var')
+export const settings = () =>
+  new Option('--settings <file>', 'this host: addresses, store, limits').env('DECOYMX_SETTINGS')
+export const rules = () => new Option('--rules <file>', 'the rules').env('DECOYMX_RULES').default('rules.yaml')
+export const json = () => new Option('--json', 'print JSON')
+export const because = () =>
+  new Option('--because <reason>', 'why; kept in the journal, shown by why').default(NO_REASON)
+export const author = () => new Option('--author <name>', 'who says so; by default the user of this shell')
+
+/** A whole number between two bounds, or commander's error. */
+export const whole = (least: number, most: number) => (text: string) => {
+  const n = /^\d{1,10}$/.test(text) ? Number(text) : NaN
+  if (n >= least && n <= most) return n
+  throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}, got ${text}.`)
+}

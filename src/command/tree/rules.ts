@@ -1,0 +1,56 @@
+/**
+ * The commands about rules: what they say of a case, and of a made-up world.
+ *
+ * None of them needs an appliance.
+ */
+import { type Command, Option } from 'commander'
+import { DEFAULT_LAYOUT } from '../../core/mx.ts'
+import { DAYS_MAX, simulate, WEEKS_MAX } from '../simulate.ts'
+import { runTests } from '../test.ts'
+import { json, type Options, rules, type Stage, whole } from './options.ts'
+
+type SimulateWords = { weeks: number; days: number; seed: number; layout: string; rules: string; json?: boolean }
+
+export function ruleCommands(program: Command, stage: Stage): void {
+  const { screen, errors, complain, problems, does } = stage
+
+  program
+    .command('test')
+    .description('rule cases: given this evidence, expect that verdict')
+    .argument('[cases...]', 'files or folders', ['test/stories'])
+    .addOption(rules())
+    .action(does((cases: string[], options: Options) => runTests({ rulesFile: options.rules, cases, screen })))
+
+  program
+    .command('simulate')
+    .description(
+      'made-up weeks of senders under these rules: is honest mail touched, which bots are caught? exit 0 or 1',
+    )
+    .addOption(
+      new Option('--weeks <n>', 'so many, each with a seed of its own').argParser(whole(1, WEEKS_MAX)).default(10),
+    )
+    .addOption(
+      new Option('--seed <s>', 'of the first week; the next have the next').argParser(whole(0, 2 ** 31)).default(1),
+    )
+    .addOption(new Option('--days <n>', 'how long a week lasts').argParser(whole(1, DAYS_MAX)).default(7))
+    .addOption(new Option('--layout <mx>', 'the MX records: role and preference of each').default(DEFAULT_LAYOUT))
+    .addOption(rules())
+    .addOption(json())
+    .action(
+      does(({ rules: rulesFile, layout, weeks, days, seed, json: asJson }: SimulateWords) =>
+        simulate({
+          rulesFile,
+          layout,
+          weeks,
+          days,
+          seed,
+          screen,
+          errors,
+          complain,
+          json: asJson ?? false,
+          problems,
+          now: Date.now,
+        }),
+      ),
+    )
+}

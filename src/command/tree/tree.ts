@@ -1,0 +1,24 @@
+/**
+ * The command tree: every word that a person can type, with its arguments and options, as one value.
+ *
+ * It is apart from main.ts so that what is made of it (usage, shell completion, manual pages) reads the same tree.
+ */
+import { Command } from 'commander'
+import { applianceCommands } from './appliance.ts'
+import { decisionCommands } from './decisions.ts'
+import type { Stage } from './options.ts'
+import { ruleCommands } from './rules.ts'
+
+export function commandTree(stage: Stage): Command {
+  const program = new Command('decoymx')
+    .description('Decoy mail exchangers on spare IPs: who insists there is refused at the real MX.')
+    .version(stage.version)
+    .showHelpAfterError('(decoymx --help lists the commands)')
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(stage.errors.colours.red(text)) })
+  applianceCommands(program, stage)
+  decisionCommands(program, stage)
+  ruleCommands(program, stage)
+  return program
+}
