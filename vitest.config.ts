@@ -13,8 +13,8 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [LAB, '**/node_modules/**'],
           globalSetup: 'test/setup.ts',
-          testTimeout: 20_000,
-          hookTimeout: 30_000,
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
         },
       },
       // By itself (`npm run lab`): it takes minutes, and measures how soon real mail servers deliver.

@@ -61,7 +61,7 @@ const ANYWHERE = {
 }
 
 /** From the start to open doors. */
-const READY_MS = 10_000
+const READY_MS = 60_000
 /** From SIGTERM to its end, with what it allows itself; then it is killed, and has no exit code. */
 const END_MS = 6000
 /** From a deed to the log line that tells of it. */

@@ -41,7 +41,7 @@ async function realMx(): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-describe.each([0, 2])('with %d workers', { timeout: 30_000 }, (workers) => {
+describe.each([0, 2])('with %d workers', { timeout: 90_000 }, (workers) => {
   test('a held offender hears the banner of the real MX', async () => {
     const appliance = await start(workers, { greet: [await realMx()] })
     expect((await appliance.decoymx('block', '203.0.113.9')).code).toBe(0)
