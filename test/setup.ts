@@ -19,6 +19,7 @@ const PROGRAMS = {
   tcpdump: 'tcpdump',
   openssl: 'openssl',
   'systemd-socket-activate': 'systemd',
+  'systemd-analyze': 'systemd',
   dnsmasq: 'dnsmasq-base',
 } as const
 

@@ -1,0 +1,39 @@
+/** The units as systemd's own tools read them: how much of the host they leave open, printed as systemd prints it. */
+import { spawnSync } from 'node:child_process'
+import { cpSync, globSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, inject, test } from 'vitest'
+import { folder } from '../folders.ts'
+
+const deploy = join(import.meta.dirname, '../../deploy/systemd')
+/** On systemd's scale from 0 to 10, where 10 is no protection at all. */
+const EXPOSURE_MAX = 2
+
+/** The unit where systemd would have it, with or without its drop-in. */
+function exposure(unit: string, dropIns: boolean): { readonly said: string; readonly level: number } {
+  const place = folder()
+  cpSync(join(deploy, unit), join(place, unit))
+  if (dropIns) {
+    mkdirSync(join(place, `${unit}.d`))
+    for (const file of globSync('*.conf', { cwd: join(deploy, `${unit}.d`) }))
+      cpSync(join(deploy, `${unit}.d`, file), join(place, `${unit}.d`, file))
+  }
+  const words = ['security', '--offline=true', '--no-pager', join(place, unit)]
+  const { stdout } = spawnSync('systemd-analyze', words, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } })
+  const said = /Overall exposure level for .*/.exec(stdout)?.[0] ?? stdout
+  return { said, level: Number(/: (\d+\.\d+)/.exec(said)?.[1] ?? NaN) }
+}
+
+describe.skipIf(inject('missing').includes('systemd-analyze'))('systemd-analyze security', () => {
+  const services = globSync('*.service', { cwd: deploy })
+  const ways = services.flatMap((unit) => [
+    { unit, dropIns: false, as: 'by itself' },
+    { unit, dropIns: true, as: 'with its drop-ins' },
+  ])
+  test('there are services to look at', () => expect(services).toContain('decoymx.service'))
+  test.each(ways)('$unit, $as, is exposed by at most 2.0', ({ unit, dropIns, as }) => {
+    const { said, level } = exposure(unit, dropIns)
+    console.log(`${said} (${as})`)
+    expect(level).toBeLessThanOrEqual(EXPOSURE_MAX)
+  })
+})
