@@ -7,6 +7,7 @@ import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { check } from '../check.ts'
 import { doctor } from '../doctor.ts'
 import { kernel } from '../kernel.ts'
+import { init, type Words } from '../init.ts'
 import { run } from '../run.ts'
 import { status } from '../status.ts'
 import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf } from './options.ts'
@@ -37,6 +38,28 @@ export function applianceCommands(program: Command, stage: Stage): void {
           screen,
           problems,
           refuse: (error) => complain({ error }),
+        }),
+      ),
+    )
+
+  program
+    .command('init')
+    .description('the settings and rules of a new host: four questions, or their flags; starts nothing')
+    .option('--domain <names>', 'the domains to protect, with commas; the first one names the decoys')
+    .option('--primary <ip>', 'spare address for the primary decoy, or none')
+    .option('--backup <ip>', 'spare address for the backup decoy, or none')
+    .option('--real-mx <ip>', 'address of the real MX, or dns to find it by the MX records')
+    .option('--into <dir>', 'where to write decoymx.yaml and rules.yaml', '.')
+    .option('--force', 'also over files that are there')
+    .action(
+      does(({ into, force = false, ...words }: Words & { readonly into: string; readonly force?: boolean }) =>
+        init(words, {
+          into,
+          force,
+          screen,
+          complain,
+          input: process.stdin.isTTY ? process.stdin : undefined,
+          output: process.stderr,
         }),
       ),
     )

@@ -1,0 +1,110 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import picocolors from 'picocolors'
+import { describe, expect, test } from 'vitest'
+import { readAll } from '../../src/command/check.ts'
+import { init, type Words } from '../../src/command/init.ts'
+import { spellAddress } from '../../src/command/places.ts'
+import { folder } from '../folders.ts'
+
+const GOOD: Words = { domain: 'example.net, example.org', primary: '192.0.2.66', backup: '2001:db8::9', realMx: 'dns' }
+
+/** One run of the command, as from a script; with lines, as from a person who types them. */
+async function runInit(words: Words, options: { into?: string; force?: boolean; types?: string[] } = {}) {
+  const into = options.into ?? folder()
+  const told: string[] = []
+  const errors: string[] = []
+  const input = options.types && new PassThrough()
+  input?.end(options.types?.map((line) => `${line}\n`).join(''))
+  const code = await init(words, {
+    into,
+    force: options.force ?? false,
+    input,
+    output: new PassThrough().resume(),
+    screen: { colours: picocolors.createColors(false), person: true, width: 100, print: (line) => told.push(line) },
+    complain: (body) => errors.push((body as { error: string }).error) && 1,
+  })
+  const read = readAll({ state: into, settings: join(into, 'decoymx.yaml'), rules: join(into, 'rules.yaml') }, {})
+  return { into, code, told: told.join('\n'), errors, read }
+}
+
+describe('init', () => {
+  test('writes settings and rules that the daemon takes, in mode observe, with the comments of deploy/', async () => {
+    const { code, into, told, read } = await runInit(GOOD)
+    expect(code).toBe(0)
+    if (!read.ok) throw new Error(JSON.stringify(read.problems))
+    const { decoys, dnsbl } = read.settings
+    expect(read.settings['real-mx']).toMatchObject({ greet: [], discover: true })
+    expect([...decoys.primary.listen, ...decoys.backup.listen].map(spellAddress)).toEqual([
+      '192.0.2.66:25',
+      '[2001:db8::9]:25',
+    ])
+    expect([decoys.primary.name, decoys.backup.name, dnsbl.zone]).toEqual([
+      'mx0.example.net',
+      'mx9.example.net',
+      'bl.example.net',
+    ])
+    expect([read.rules.mode, read.rules.domains]).toEqual(['observe', ['example.net', 'example.org']])
+    expect(readFileSync(join(into, 'decoymx.yaml'), 'utf8')).toContain('# The primary decoy: the MX with the lowest')
+    expect(readdirSync(into).toSorted()).toEqual(['decoymx.yaml', 'rules.yaml'])
+    expect(told).toContain('Nothing is started')
+  })
+
+  test('without a primary the rules that excuse by the right walk only observe', async () => {
+    const { read } = await runInit({ ...GOOD, primary: 'none' })
+    if (!read.ok) throw new Error(JSON.stringify(read.problems))
+    const observing = read.rules.list.filter(({ mode }) => mode === 'observe').map(({ name }) => name)
+    expect(observing).toEqual(['trap', 'odd-habits', 'false-name', 'backup-first'])
+  })
+
+  test('asks for what no flag gave, and again after a mistake', async () => {
+    const types = ['nonsense', 'example.net', '192.0.2.66', 'none', '192.0.2.25']
+    const { code, told, read } = await runInit({}, { types })
+    expect(told).toContain('expected a domain like example.org, got "nonsense"')
+    expect(code).toBe(0)
+    if (!read.ok) throw new Error(JSON.stringify(read.problems))
+    expect(read.settings['real-mx'].greet.map(spellAddress)).toEqual(['192.0.2.25:25'])
+  })
+
+  test('an input that ends, or says the same nonsense again, leaves what is missing told by its flag', async () => {
+    const ended = await runInit({}, { types: ['example.net'] })
+    expect([ended.code, ended.errors.map((error) => error.split(':')[0])]).toEqual([
+      1,
+      ['--primary', '--backup', '--real-mx'],
+    ])
+    const { domain: _, ...rest } = GOOD
+    const stubborn = await runInit(rest, { types: ['a', 'a', 'a', 'a'] })
+    expect([stubborn.code, stubborn.errors.length]).toEqual([1, 1])
+    expect(readdirSync(stubborn.into)).toEqual([])
+  })
+
+  test('every mistake at once, and nothing is written', async () => {
+    const alone = await runInit({ domain: 'foo', primary: '1.2.3', backup: 'none', realMx: 'mail' })
+    expect(alone.errors).toEqual([
+      '--domain: expected a domain like example.org, got "foo"',
+      '--primary: expected an IP address or none, got "1.2.3"',
+      '--real-mx: expected an IP address or dns, got "mail"',
+    ])
+    const together = await runInit({ ...GOOD, primary: '192.0.2.1', backup: '192.0.2.1', realMx: '192.0.2.1' })
+    expect(together.errors).toEqual([
+      '--backup: expected another address than that of --primary, got 192.0.2.1',
+      expect.stringMatching(/^--primary: expected a spare address, got that of the real MX/),
+      expect.stringMatching(/^--backup: expected a spare address, got that of the real MX/),
+    ])
+    const nothing = await runInit({ ...GOOD, primary: 'none', backup: 'none' })
+    expect(nothing.errors).toEqual([expect.stringContaining('at least one spare address')])
+    expect([alone, together, nothing].flatMap(({ into }) => readdirSync(into))).toEqual([])
+  })
+
+  test('a file that is there stays, unless forced; a folder that cannot be is told', async () => {
+    const into = folder()
+    writeFileSync(join(into, 'rules.yaml'), 'mine')
+    const refused = await runInit(GOOD, { into })
+    expect([refused.code, refused.errors]).toEqual([1, [`${join(into, 'rules.yaml')} is there already`]])
+    expect(existsSync(join(into, 'decoymx.yaml'))).toBe(false)
+    expect((await runInit(GOOD, { into, force: true })).read.ok).toBe(true)
+    const nowhere = await runInit(GOOD, { into: join(into, 'rules.yaml', 'below') })
+    expect([nowhere.code, nowhere.errors[0]]).toEqual([1, expect.stringContaining('cannot be written: ENOTDIR')])
+  })
+})
