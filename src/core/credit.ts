@@ -73,22 +73,31 @@ function faded(walks: readonly Instant[], each: number, halfLifeMs: number, now:
 export function walksOf(counts: Counts, withinMs: number): Instant[] {
   const [starts, ends] = [counts.get('primary.contact'), counts.get('real.passed')]
   if (!starts || !ends) return []
-  const began = new Map(starts.map((bucket) => [bucket.hour, bucket]))
   const hours = Math.ceil(withinMs / HOUR_MS)
-  return ends.flatMap((reached) => {
+  const walks: Instant[] = []
+  // Both rise by the hour: the starts that are too old for one end are too old for the next.
+  let oldest = 0
+  for (const end of ends) {
+    while (oldest < starts.length && (starts[oldest] as Bucket).hour < end.hour - hours) oldest++
     let latest = -Infinity
-    // From one hour later on: the contact may have been told late.
-    for (let hour = reached.hour + 1; hour >= reached.hour - hours; hour--) {
-      const start = began.get(hour)
-      if (start) latest = Math.max(latest, ...endsOf(start, reached, withinMs))
+    // Up to one hour later: the contact may have been told late.
+    for (let i = oldest; i < starts.length; i++) {
+      const start = starts[i] as Bucket
+      if (start.hour > end.hour + 1) break
+      latest = Math.max(latest, endOf(start, end, withinMs))
     }
-    return latest > -Infinity ? [latest] : []
-  })
+    if (latest > -Infinity) walks.push(latest)
+  }
+  return walks
 }
 
-/** Of the sightings that two hours are known by, those at the real MX that follow one at the primary closely enough. */
-function endsOf(start: Bucket, reached: Bucket, withinMs: number): Instant[] {
-  return [reached.first, reached.last].filter((end) =>
-    [start.first, start.last].some((from) => end - from >= -LATE_MS && end - from <= withinMs),
-  )
+/** Of the sightings that two hours are known by, the last at the real MX that follows one at the primary closely enough. */
+function endOf(start: Bucket, reached: Bucket, withinMs: number): Instant {
+  const follows = (end: Instant, from: Instant) => end - from >= -LATE_MS && end - from <= withinMs
+  const ends = (end: Instant) => follows(end, start.first) || follows(end, start.last)
+  const [earlier, later] = [
+    ends(reached.first) ? reached.first : -Infinity,
+    ends(reached.last) ? reached.last : -Infinity,
+  ]
+  return Math.max(earlier, later)
 }

@@ -93,14 +93,25 @@ export function hourOf(at: Instant): number {
 
 /** The counts with one more sighting, or with `times` more of that moment. The stores do the same in their own way; one test suite holds them together. */
 export function withSighting(counts: Counts, fact: FactName, at: Instant, times = 1): Counts {
+  return addSighting(new Map(counts), fact, at, times)
+}
+
+/** The same, added to counts that nobody else holds: a long recording has no time for a copy at every line. */
+export function addSighting(counts: Map<FactName, readonly Bucket[]>, fact: FactName, at: Instant, times = 1): Counts {
   const hour = hourOf(at)
   const buckets = counts.get(fact) ?? []
-  const old = buckets.find((bucket) => bucket.hour === hour)
-  const grown: Bucket = old
-    ? { hour, count: old.count + times, first: Math.min(old.first, at), last: Math.max(old.last, at) }
-    : { hour, count: times, first: at, last: at }
-  const next = [...buckets.filter((bucket) => bucket.hour !== hour), grown].sort((a, b) => a.hour - b.hour)
-  return bounded(new Map(counts).set(fact, next))
+  const newest = buckets.at(-1)
+  if (!newest || newest.hour < hour) counts.set(fact, [...buckets, { hour, count: times, first: at, last: at }])
+  else {
+    const place = newest.hour === hour ? buckets.length - 1 : buckets.findIndex((bucket) => bucket.hour >= hour)
+    const old = buckets[place] as Bucket
+    const grown =
+      old.hour === hour
+        ? { hour, count: old.count + times, first: Math.min(old.first, at), last: Math.max(old.last, at) }
+        : { hour, count: times, first: at, last: at }
+    counts.set(fact, buckets.toSpliced(place, old.hour === hour ? 1 : 0, grown))
+  }
+  return bounded(counts)
 }
 
 /**

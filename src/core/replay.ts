@@ -3,70 +3,124 @@
  *
  * The daemon does the same three with a store and a ledger around them; here they are maps. So a story, or a replay
  * under other rules, ends in the verdicts that the daemon would have given. As there, a client is judged when evidence
- * of it at a decoy counts, and a listing then stands its time out; the clock is the recording's own.
+ * of it at a decoy counts, and a listing then stands its time out; the clock is the recording's own. And as there, each
+ * box has a guard of its own, fed by its own looks at the real MX, while the facts of all boxes are one.
  *
- * `step` takes the world it is given and hands it on: go on with what it returns. A copy at every step would make a
- * month's journal quadratic.
+ * What was seen does not depend on rules. So a past is told once (`witness`), and several worlds, each with rules of its
+ * own, judge it beside each other (`rejudge`). With one world it is `step`.
+ *
+ * All of these change the world they are given: a copy at every step would make a month's journal quadratic.
  */
 import { type Client, clientOfKey } from './client.ts'
 import { clientOf, type Entry, type Instant, type Word } from './evidence.ts'
-import { type Counts, countsSince, type Facts, NO_COUNTS, tally, withSighting } from './facts.ts'
+import { addSighting, type Bucket, countsSince, type FactName, type Facts, NO_COUNTS, tally } from './facts.ts'
 import { effectOf, type Listing, renew, standOf } from './listing.ts'
 import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } from './outage.ts'
-import { covers, parsePrefix, type Prefix } from './prefixes.ts'
+import { covers, Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
 import type { Member } from './pools.ts'
 import type { Rules, Standing } from './rules.ts'
-import { judge, type Verdict } from './verdict.ts'
+import { judge, mayWeigh, type Verdict } from './verdict.ts'
 
-export type World = {
-  readonly rules: Rules
-  /** Who is of a pool of senders: DNS is not asked again, so it is as whoever tells the recording says. */
-  readonly memberOf: MemberOf
-  readonly guard: Guard
+/** What was seen and said. */
+export type Past = {
+  /** Who vouches for the real MX at this box? */
+  readonly watchAt: (box: string) => Watch
+  readonly guards: Map<string, Guard>
   /** What is known by `Client.key`; the one that was touched last comes last. */
   readonly clients: Map<string, Kept>
   /** Counts by `Client.network`. */
   readonly networks: Map<string, Counts>
+  /** What the operator said that stands: allow and block; and whom it released. */
+  readonly words: Prefixes<Ruling>
+  readonly releases: Prefixes<Ruling>
+  /** How many hits the guard let go by, and why. */
+  readonly waived: Partial<Record<Waived['why'], number>>
+}
+
+/** And what rules make of it. */
+export type World = Past & {
+  readonly rules: Rules
+  /** Who is of a pool of senders: DNS is not asked again, so it is as whoever tells the recording says. */
+  readonly memberOf: MemberOf
   /** What the rules said, by `Client.key`. */
   readonly listings: Map<string, Listing>
-  /** What the operator said, by `Prefix.cidr`; releases apart. */
-  readonly rulings: Map<string, Ruling>
-  /** How many hits the guard let go by, and why. */
-  readonly waived: Readonly<Partial<Record<Waived['why'], number>>>
 }
 
 export type MemberOf = (client: Client) => Member
 const NOBODY: MemberOf = () => undefined
 
-type Kept = { readonly counts: Counts; readonly forgottenAt: Instant }
+type Counts = Map<FactName, readonly Bucket[]>
+type Kept = { counts: Counts; forgottenAt: Instant }
 type Ruling = { readonly prefix: Prefix; readonly word: Word }
 
-/** Most clients, networks and listings that a world keeps; the one touched longest ago is forgotten first. */
+/** Most clients, networks and listings that are kept; the one touched longest ago is forgotten first. */
 export const CLIENTS_MAX = 1_000_000
 
-/** A world in which nothing has been seen. Watch: who vouches for the real MX? */
-export function newWorld(rules: Rules, watch: Watch, memberOf = NOBODY): World {
+/** A past in which nothing has been seen. */
+export function newPast(watchAt: (box: string) => Watch): Past {
   return {
-    rules,
-    memberOf,
-    guard: newGuard(watch),
+    watchAt,
+    guards: new Map(),
     clients: new Map(),
     networks: new Map(),
-    listings: new Map(),
-    rulings: new Map(),
+    words: new Prefixes(),
+    releases: new Prefixes(),
     waived: {},
   }
 }
 
+/** This past, as these rules see it from now on; others may judge it beside them. */
+export function worldOf(past: Past, rules: Rules, memberOf = NOBODY): World {
+  return { ...past, rules, memberOf, listings: new Map() }
+}
+
+/** A world in which nothing has been seen. Watch: who vouches for the real MX? */
+export function newWorld(rules: Rules, watch: Watch, memberOf = NOBODY): World {
+  return worldOf(
+    newPast(() => watch),
+    rules,
+    memberOf,
+  )
+}
+
 /** The world after one more entry. */
-export function step(world: World, { seq, event }: Entry): World {
-  const { guard, counted, waived } = admit(world.guard, seq, event)
-  for (const hit of [...counted, ...waived]) count(world, hit)
-  const atDecoys = counted.filter(({ evidence }) => evidence.role !== 'real').map(({ evidence }) => clientOf(evidence))
-  for (const client of new Map(atDecoys.map((each) => [each.key, each])).values()) rule(world, client, event.at)
-  const letGo = waived.reduce((sum, { why }) => ({ ...sum, [why]: (sum[why] ?? 0) + 1 }), world.waived)
-  const next = { ...world, guard, waived: letGo }
-  return event.type === 'word' ? heed(next, event) : next
+export function step(world: World, entry: Entry): World {
+  rejudge(world, witness(world, entry), entry.event.at)
+  return world
+}
+
+/** Whom the rules have to judge again, and the keys of those who are forgotten. */
+export type Witnessed = { readonly judged: readonly Client[]; readonly forgotten: readonly string[] }
+
+/** Takes one more entry of a box's journal into the past. */
+export function witness(past: Past, { seq, event }: Entry, box = ''): Witnessed {
+  const before = past.guards.get(box) ?? newGuard(past.watchAt(box))
+  const { guard, counted, waived } = admit(before, seq, event)
+  past.guards.set(box, guard)
+  const atDecoys = new Map<string, Client>()
+  for (const hit of counted) {
+    const client = count(past, hit)
+    if (hit.evidence.role !== 'real') atDecoys.set(client.key, client)
+  }
+  for (const hit of waived) {
+    count(past, hit)
+    past.waived[hit.why] = (past.waived[hit.why] ?? 0) + 1
+  }
+  return { judged: [...atDecoys.values()], forgotten: event.type === 'word' ? heed(past, event) : [] }
+}
+
+/** Has the rules of a world judge what has been witnessed. */
+export function rejudge(world: World, { judged, forgotten }: Witnessed, now: Instant): void {
+  const { listings, rules } = world
+  for (const key of forgotten) listings.delete(key)
+  for (const client of judged) {
+    const standing = listings.get(client.key)
+    const facts = factsOf(world, client)
+    if (!standing && !mayWeigh(facts, rules)) continue
+    const listing = renew(standing, judge(client, facts, rules, now), rules, now)
+    if (listing) keep(listings, client.key, listing)
+    else if (standing) listings.delete(client.key)
+  }
 }
 
 /** What stands for a client, and the arithmetic beside it. */
@@ -91,45 +145,50 @@ export function verdictOf(world: World, client: Client, now: Instant): Finding {
 
 /** What an asker is told: what stands, without the arithmetic. */
 export function standingOf(world: World, client: Client, now: Instant): Omit<Finding, 'verdict'> {
+  const { rules, listings } = world
   const none = { effect: 'pass', by: undefined, until: undefined } as const
   const allow = operatorsWord(world, client, 'allow', now)
   if (allow) return { ...none, word: 'allow', by: 'operator', until: allow.until, because: allow.because }
-  const entry = world.rules.allow.find(client)
+  const entry = rules.allow.find(client)
   if (entry && (entry.until ?? Infinity) > now)
     return { ...none, word: 'allow', by: 'rules', until: entry.until, because: entry.because }
 
-  const never = world.rules.never(client)
+  const never = rules.never(client)
   if (never) return { ...none, word: 'clean', because: never }
   const block = operatorsWord(world, client, 'block', now)
   if (block) {
-    const effect = world.rules.modes.block === 'enforce' ? 'block' : 'pass'
+    const effect = rules.modes.block === 'enforce' ? 'block' : 'pass'
     return { word: 'block', effect, by: 'operator', until: block.until, because: block.because }
   }
-  const listing = world.listings.get(client.key)
+  const listing = listings.get(client.key)
   const stand = standOf(listing?.stands ?? [], now)
   if (!listing || !stand) return { ...none, word: 'clean', because: undefined }
-  const effect = effectOf(listing, world.rules, now)
+  const effect = effectOf(listing, rules, now)
   return { word: stand.word, effect, by: 'rules', until: stand.until, because: undefined }
 }
 
 export function factsOf(world: World, client: Client): Facts {
-  const { counts } = world.clients.get(client.key) ?? UNKNOWN
   return {
-    own: counts,
+    own: world.clients.get(client.key)?.counts ?? NO_COUNTS,
     network: world.networks.get(client.network) ?? NO_COUNTS,
     releasedUntil: releasedUntil(world, client),
     member: world.memberOf(client),
   }
 }
 
-function count(world: World, hit: Numbered | Waived): void {
-  const { key, network, fact, at, times } = tally(hit)
-  const { counts, forgottenAt } = world.clients.get(key) ?? UNKNOWN
-  if (at > forgottenAt) keep(world.clients, key, { counts: withSighting(counts, fact, at, times), forgottenAt })
-  keep(world.networks, network, withSighting(world.networks.get(network) ?? NO_COUNTS, fact, at, times))
+function count(past: Past, hit: Numbered | Waived): Client {
+  const client = clientOf(hit.evidence)
+  const { fact, at, times } = tally(hit)
+  const known = past.clients.get(client.key) ?? { counts: new Map(), forgottenAt: -1 }
+  if (at > known.forgottenAt) {
+    addSighting(known.counts, fact, at, times)
+    keep(past.clients, client.key, known)
+  }
+  const network = past.networks.get(client.network) ?? new Map()
+  addSighting(network, fact, at, times)
+  keep(past.networks, client.network, network)
+  return client
 }
-
-const UNKNOWN: Kept = { counts: NO_COUNTS, forgottenAt: -1 }
 
 /** Sets a value as the newest of its map, and lets the oldest go when there are too many. */
 function keep<Value>(map: Map<string, Value>, key: string, value: Value): void {
@@ -138,53 +197,46 @@ function keep<Value>(map: Map<string, Value>, key: string, value: Value): void {
   if (map.size > CLIENTS_MAX) map.delete(map.keys().next().value as string)
 }
 
-function rule(world: World, client: Client, now: Instant): void {
-  const verdict = judge(client, factsOf(world, client), world.rules, now)
-  const listing = renew(world.listings.get(client.key), verdict, world.rules, now)
-  if (listing) keep(world.listings, client.key, listing)
-  else world.listings.delete(client.key)
-}
-
 /** The operator's word takes the place of what the operator said before of the same target. */
-function heed(world: World, word: Word): World {
+function heed(past: Past, word: Word): readonly string[] {
   const prefix = parsePrefix(word.target)
-  if (typeof prefix === 'string' || word.word === 'enlist' || word.word === 'discard') return world
+  if (typeof prefix === 'string' || word.word === 'enlist' || word.word === 'discard') return []
   if (word.word === 'release') {
-    world.rulings.delete(prefix.cidr)
-    world.rulings.set(`release ${prefix.cidr}`, { prefix, word })
-    forget(world, prefix, word.at)
-  } else if ((word.until ?? Infinity) > word.at) world.rulings.set(prefix.cidr, { prefix, word })
-  return world
+    past.words.delete(prefix)
+    past.releases.set(prefix, { prefix, word })
+    return forget(past, prefix, word.at)
+  }
+  if ((word.until ?? Infinity) > word.at) past.words.set(prefix, { prefix, word })
+  return []
 }
 
 /**
  * Forgets what clients inside this prefix did up to then, and frees them. What still waits for a probe is theirs,
  * too: it was seen before the operator spoke.
  */
-function forget(world: World, prefix: Prefix, at: Instant): void {
-  const waiting = world.guard.pending.map(({ evidence }) => clientOf(evidence).key)
-  for (const key of new Set([...world.clients.keys(), ...waiting])) {
-    if (!covers(prefix, clientOfKey(key) as Client)) continue
-    const { counts } = world.clients.get(key) ?? UNKNOWN
-    keep(world.clients, key, { counts: countsSince(counts, at), forgottenAt: at })
-    world.listings.delete(key)
+function forget(past: Past, prefix: Prefix, at: Instant): readonly string[] {
+  const waiting = [...past.guards.values()].flatMap(({ pending }) =>
+    pending.map(({ evidence }) => clientOf(evidence).key),
+  )
+  const inside = [...new Set([...past.clients.keys(), ...waiting])].filter((key) =>
+    covers(prefix, clientOfKey(key) as Client),
+  )
+  for (const key of inside) {
+    const counts = countsSince(past.clients.get(key)?.counts ?? NO_COUNTS, at)
+    keep(past.clients, key, { counts: new Map(counts), forgottenAt: at })
   }
+  return inside
 }
 
 /** Until when an operator's release has it believed about what may have honest reasons. */
-function releasedUntil({ rulings, rules }: World, client: Client): Instant | undefined {
-  const ends = [...rulings.values()].flatMap(({ prefix, word }) =>
-    word.word === 'release' && covers(prefix, client) ? [word.until ?? word.at + rules.releaseGraceMs] : [],
-  )
+function releasedUntil({ releases, rules }: World, client: Client): Instant | undefined {
+  if (releases.size === 0) return undefined
+  const ends = releases.findAll(client).map(({ word }) => word.until ?? word.at + rules.releaseGraceMs)
   return ends.length > 0 ? Math.max(...ends) : undefined
 }
 
 /** The longest of the operator's rulings with this word that stand and hold the client. */
-function operatorsWord(world: World, client: Client, word: Word['word'], now: Instant): Word | undefined {
-  let found: Ruling | undefined
-  for (const ruling of world.rulings.values()) {
-    if (ruling.word.word !== word || (ruling.word.until ?? Infinity) <= now || !covers(ruling.prefix, client)) continue
-    if (!found || ruling.prefix.length > found.prefix.length) found = ruling
-  }
-  return found?.word
+function operatorsWord({ words }: Past, client: Client, word: Word['word'], now: Instant): Word | undefined {
+  if (words.size === 0) return undefined
+  return words.findAll(client).find((each) => each.word.word === word && (each.word.until ?? Infinity) > now)?.word
 }

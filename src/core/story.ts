@@ -68,10 +68,10 @@ export function readStory(file: string, source: string): StoryReading {
 
 export function runStory(story: Story, rules: Rules): Outcome[] {
   const outcomes: Outcome[] = []
-  let world = newWorld(rules, story.watch, (client) => story.pools.find(client))
+  const world = newWorld(rules, story.watch, (client) => story.pools.find(client))
   let seq = 0
   for (const moment of story.moments) {
-    if ('event' in moment) world = step(world, { seq: ++seq, event: moment.event })
+    if ('event' in moment) step(world, { seq: ++seq, event: moment.event })
     else outcomes.push(...moment.expectation.client.map((who) => hold(world, who, moment.expectation, moment.at)))
   }
   return outcomes

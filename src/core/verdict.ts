@@ -9,7 +9,7 @@
 import type { Client } from './client.ts'
 import { type Credit, creditOf, LATE_MS } from './credit.ts'
 import type { Instant, Kind } from './evidence.ts'
-import { type Bucket, type Counts, type FactName, type Facts, HOUR_MS } from './facts.ts'
+import { type Bucket, type Counts, FACT_NAMES, type FactName, type Facts, HOUR_MS } from './facts.ts'
 import { DEFERRED_MS, INEXCUSABLE } from './outage.ts'
 import type { Member, Membership } from './pools.ts'
 import { type AllowEntry, type Rule, type Rules, type Standing, STANDINGS } from './rules.ts'
@@ -69,8 +69,8 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
   const { member } = facts
   const belief = { good: credit.good, released: (facts.releasedUntil ?? 0) > now, member }
   const factor = isMember(member) ? rules.pools.factor : 1
-  const trials = rules.list.map((rule) => tryRule(rule, facts, belief, factor, now))
-  const reasons = trials.map((trial) => reasonOf(trial, now)).filter((reason) => reason.count + reason.waived > 0)
+  const trials = triedBy(facts, rules, belief, factor, now)
+  const reasons = trials.map((trial) => reasonOf(trial, now))
   const enforcedReasons = reasons.filter(({ mode }) => mode === 'enforce')
   const plain: Verdict = {
     word: 'clean',
@@ -100,6 +100,14 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
   return { ...plain, word: heaviest.word, clearsAt: heaviest.clearsAt, reached, enforced }
 }
 
+/**
+ * Can anything that these facts hold weigh under these rules? Where not, judge lists nobody, and whoever has millions to
+ * judge need not ask it.
+ */
+export function mayWeigh({ own }: Facts, { list }: Rules): boolean {
+  return list.some(({ weight, counts }) => weight !== 0 && counts.some((fact) => own.has(fact)))
+}
+
 function reachedBy(score: number, trials: readonly Trial[], { thresholds }: Rules, now: Instant): Reached[] {
   return STANDINGS.filter((word) => score >= thresholds[word]).map((word) => ({
     word,
@@ -120,25 +128,42 @@ type Trial = {
   readonly companyAt: Instant
 }
 
-function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: Instant): Trial {
-  const company = rule.together.flatMap((fact) => recent(facts.own, fact, rule.windowMs, now))
-  const companyAt = rule.together.length === 0 ? Infinity : Math.max(-Infinity, ...company.map(({ last }) => last))
-  const nothing: Trial = { rule, factor, marks: [], waived: 0, excuse: undefined, last: 0, companyAt }
-  if (companyAt === -Infinity) return nothing
+/** The rules that find anything to count, or to waive. */
+function triedBy(facts: Facts, rules: Rules, belief: Belief, factor: number, now: Instant): Trial[] {
+  const trials: Trial[] = []
+  for (const rule of rules.list) {
+    const trial = rule.counts.some((fact) => facts.own.has(fact)) && tryRule(rule, facts, belief, factor, now)
+    if (trial) trials.push(trial)
+  }
+  return trials
+}
+
+function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: Instant): Trial | undefined {
+  const companyAt = rule.together.length === 0 ? Infinity : lastOf(facts.own, rule.together)
+  if (now - companyAt >= rule.windowMs) return undefined
 
   const marks: { n: number; last: Instant }[] = []
   let [waived, last] = [0, 0]
   let excuse: Excuse | undefined
-  for (const bucket of rule.counts.flatMap((fact) => recent(facts.own, fact, rule.windowMs, now))) {
-    const n = rule.each === 'hour' ? 1 : bucket.count
-    last = Math.max(last, bucket.last)
-    const found = excuseFor(bucket, rule, facts, belief)
-    if (found) {
-      waived += n
-      excuse ??= found
-    } else marks.push({ n, last: bucket.last })
-  }
-  return { ...nothing, marks, waived, excuse, last }
+  for (const fact of rule.counts)
+    for (const bucket of facts.own.get(fact) ?? []) {
+      if (now - bucket.last >= rule.windowMs) continue
+      const n = rule.each === 'hour' ? 1 : bucket.count
+      last = Math.max(last, bucket.last)
+      const found = excuseFor(bucket, rule, facts, belief)
+      if (found) {
+        waived += n
+        excuse ??= found
+      } else marks.push({ n, last: bucket.last })
+    }
+  return marks.length + waived === 0 ? undefined : { rule, factor, marks, waived, excuse, last, companyAt }
+}
+
+/** When any of these was last seen; -Infinity if none ever was. */
+function lastOf(counts: Counts, facts: readonly FactName[]): Instant {
+  let at = -Infinity
+  for (const fact of facts) for (const { last } of counts.get(fact) ?? []) at = Math.max(at, last)
+  return at
 }
 
 function reasonOf(trial: Trial, now: Instant): Reason {
@@ -156,10 +181,6 @@ function weightOf({ rule, factor, marks, companyAt }: Trial, at: Instant): numbe
   return Math.min(weight, rule.cap) * factor
 }
 
-function recent(counts: Counts, fact: FactName, windowMs: number, now: Instant): readonly Bucket[] {
-  return (counts.get(fact) ?? []).filter((bucket) => now - bucket.last < windowMs)
-}
-
 /**
  * What excuses the sightings of a bucket. If the client, or its network, was at the real MX before and not refused there,
  * then whatever sent it to the backup may have been the real MX itself. If it was at the primary, then it walks the right
@@ -173,20 +194,24 @@ function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, belief: Belief): Ex
   if (rule.kind === 'order' && belief.member) return isMember(belief.member) ? 'pool' : 'identity'
   if (rule.unlessWalkedMs !== undefined && before(facts.own, WALKED, bucket, rule.unlessWalkedMs, LATE_MS))
     return 'primary'
-  const atRealMx = (what: readonly FactName[], withinMs: number) =>
-    [facts.own, facts.network].some((counts) => before(counts, what, bucket, withinMs, 0))
-  if (rule.unlessSeenMs !== undefined && atRealMx(SEEN, rule.unlessSeenMs)) return 'real-mx'
+  if (rule.unlessSeenMs !== undefined && atRealMx(facts, SEEN, bucket, rule.unlessSeenMs)) return 'real-mx'
   // Whatever the rules say: our own "later" must never feed our own evidence.
-  return rule.counts.every(isExcusable) && atRealMx(DEFERRED, DEFERRED_MS) ? 'real-mx' : undefined
+  if (!atRealMx(facts, DEFERRED, bucket, DEFERRED_MS)) return undefined
+  return rule.counts.every((fact) => !NEVER_EXCUSED.has(fact)) ? 'real-mx' : undefined
+}
+
+/** Was it, or its network, told any of these at the real MX so long before? */
+function atRealMx({ own, network }: Facts, what: readonly FactName[], bucket: Bucket, withinMs: number): boolean {
+  return before(own, what, bucket, withinMs, 0) || before(network, what, bucket, withinMs, 0)
 }
 
 function isMember(member: Member): member is Membership {
   return typeof member === 'object'
 }
 
-function isExcusable(fact: FactName): boolean {
-  return !INEXCUSABLE.has(fact.slice(fact.indexOf('.') + 1) as Kind)
-}
+const NEVER_EXCUSED: ReadonlySet<FactName> = new Set(
+  FACT_NAMES.filter((name) => INEXCUSABLE.has(name.slice(name.indexOf('.') + 1) as Kind)),
+)
 
 const DEFERRED: readonly FactName[] = ['real.deferred']
 
@@ -200,9 +225,10 @@ const WALKED: readonly FactName[] = ['primary.contact']
 
 /** Was any of these seen no longer than this before the bucket's sightings? News of it may be late. */
 function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, withinMs: number, lateMs: number): boolean {
-  return facts.some((fact) =>
-    (counts.get(fact) ?? []).some((seen) => seen.first <= bucket.last + lateMs && seen.last >= bucket.first - withinMs),
-  )
+  for (const fact of facts)
+    for (const seen of counts.get(fact) ?? [])
+      if (seen.first <= bucket.last + lateMs && seen.last >= bucket.first - withinMs) return true
+  return false
 }
 
 /**
@@ -210,8 +236,9 @@ function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, with
  * halving finds it. That credit fades, and a release ends, is no reason to hold anybody longer.
  */
 function whenBelow(threshold: number, trials: readonly Trial[], now: Instant): Instant {
-  const holds = (at: Instant) => rounded(trials.reduce((total, trial) => total + weightOf(trial, at), 0)) >= threshold
-  let [low, high] = [now, now + Math.max(HOUR_MS, ...trials.map(({ rule }) => rule.windowMs))]
+  const weighing = trials.filter(({ rule, marks }) => rule.weight !== 0 && marks.length > 0)
+  const holds = (at: Instant) => rounded(weighing.reduce((total, trial) => total + weightOf(trial, at), 0)) >= threshold
+  let [low, high] = [now, now + Math.max(HOUR_MS, ...weighing.map(({ rule }) => rule.windowMs))]
   while (high - low > 60_000) {
     const middle = Math.floor((low + high) / 2)
     if (holds(middle)) low = middle

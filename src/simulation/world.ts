@@ -114,7 +114,7 @@ function newHouse(
   memberOf: MemberOf,
   { hear, watch = 'witness' }: WeekOptions,
 ) {
-  let world = newWorld(inForce(rules), watch, memberOf)
+  const world = newWorld(inForce(rules), watch, memberOf)
   let seq = 0
   let lookedAt = -Infinity
   let nudged = false
@@ -125,7 +125,7 @@ function newHouse(
 
   const tell = (event: Event) => {
     const entry: Entry = { seq: ++seq, event }
-    world = step(world, entry)
+    step(world, entry)
     hear?.(entry)
   }
   const see = (client: Client, role: Role, kind: Kind, where: string, session: string, at: Instant) => {

@@ -13,7 +13,18 @@ import {
 } from '../../src/core/evidence.ts'
 import { type FactName, HOUR_MS, NO_COUNTS, total, withSighting } from '../../src/core/facts.ts'
 import { admit, newGuard, type Watch } from '../../src/core/outage.ts'
-import { CLIENTS_MAX, factsOf, newWorld, step, verdictOf, type World } from '../../src/core/replay.ts'
+import {
+  CLIENTS_MAX,
+  factsOf,
+  newPast,
+  newWorld,
+  rejudge,
+  step,
+  verdictOf,
+  witness,
+  type World,
+  worldOf,
+} from '../../src/core/replay.ts'
 import { readRules, type Rules } from '../../src/core/rules.ts'
 
 const T0 = Date.UTC(2026, 0, 5)
@@ -293,8 +304,40 @@ describe("the operator's word", () => {
   })
 
   test('a target that is no prefix is passed over', () => {
-    expect(tell([said(T0, 'block', '192.0.2.1/24')]).rulings.size).toBe(0)
+    expect(tell([said(T0, 'block', '192.0.2.1/24')]).words.size).toBe(0)
   })
+})
+
+test('each box has a guard of its own, and the facts of all are one', () => {
+  const world = worldOf(
+    newPast(() => 'witness'),
+    rules,
+  )
+  const boxes = { east: 0, west: 0 }
+  const hear = (box: keyof typeof boxes, event: Event) =>
+    rejudge(world, witness(world, { seq: ++boxes[box], event }, box), event.at)
+  const hit = (at: Instant) => seen(at, '203.0.113.9', 'backup', 'recipient')
+  for (const box of ['east', 'west'] as const) hear(box, probe(T0, box === 'east' ? 'up' : 'down'))
+  for (const box of ['east', 'west'] as const) hear(box, hit(T0 + 1))
+  for (const box of ['east', 'west'] as const) hear(box, probe(T0 + 2))
+  const { own } = factsOf(world, client('203.0.113.9'))
+  expect([total(own, 'backup.recipient'), total(own, 'outage.recipient')]).toEqual([1, 1])
+})
+
+test('several rules judge one past, each as if it were alone with it', () => {
+  fc.assert(
+    fc.property(fc.array(anyEvent, { maxLength: 60 }), anyWatch, (events, watch) => {
+      const told = events.toSorted((a, b) => a.at - b.at)
+      const harsh = { ...rules, thresholds: { observe: 1, defer: 5, block: 10 } }
+      const past = newPast(() => watch)
+      const worlds = [rules, harsh].map((each) => worldOf(past, each))
+      for (const [i, event] of told.entries()) {
+        const seen = witness(past, { seq: i + 1, event })
+        for (const world of worlds) rejudge(world, seen, event.at)
+      }
+      for (const world of worlds) expect(world.listings).toEqual(tell(told, watch, world.rules).listings)
+    }),
+  )
 })
 
 test('what the guard let go by is counted, by its reason', () => {
@@ -313,7 +356,7 @@ test('what the guard let go by is counted, by its reason', () => {
 
 test('a world keeps at most CLIENTS_MAX clients; the one touched longest ago goes first', () => {
   const full = newWorld(rules, 'trusted')
-  for (let i = 0; i < CLIENTS_MAX; i++) full.clients.set(`${i}`, { counts: NO_COUNTS, forgottenAt: 0 })
+  for (let i = 0; i < CLIENTS_MAX; i++) full.clients.set(`${i}`, { counts: new Map(), forgottenAt: 0 })
   const world = step(full, { seq: 1, event: seen(T0, '203.0.113.9', 'backup', 'contact') })
   expect(world.clients.size).toBe(CLIENTS_MAX)
   expect(world.clients.has('0')).toBe(false)

@@ -19,7 +19,7 @@ import {
 import { type Listing, renew } from '../../src/core/listing.ts'
 import { DEFERRED_MS } from '../../src/core/outage.ts'
 import { readRules, type Rule, type Rules, STANDINGS } from '../../src/core/rules.ts'
-import { judge, type Verdict } from '../../src/core/verdict.ts'
+import { judge, mayWeigh, type Verdict } from '../../src/core/verdict.ts'
 
 const T0 = Date.UTC(2026, 0, 5)
 const MINUTE_MS = 60_000
@@ -418,4 +418,21 @@ describe('under any rules', () => {
       }),
     )
   })
+})
+
+test('of whom nothing may weigh, the rules reach no verdict', () => {
+  const sighting = fc.tuple(
+    fc.constantFrom(...FACT_NAMES),
+    fc.nat(20 * DAY_MS).map((ms) => T0 + ms),
+  )
+  fc.assert(
+    fc.property(fc.array(sighting, { maxLength: 5 }), (seen) => {
+      const facts = alone(seen)
+      const counted = shipped.list.some(
+        ({ weight, counts }) => weight > 0 && counts.some((fact) => facts.own.has(fact)),
+      )
+      expect(mayWeigh(facts, shipped)).toBe(counted)
+      if (!counted) expect(judge(BOT, facts, shipped, T0 + 20 * DAY_MS)).toMatchObject({ score: 0, reached: [] })
+    }),
+  )
 })
