@@ -117,7 +117,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   let realMx: RealMxWatch | undefined
   const reputation = await openReputation({
     folder: where.state,
-    redisUrl: settings.store.url,
+    redis: settings.store.redis,
     keepMs: settings.journal.keep,
     journalBytesMax: settings.journal['max-megabytes'] * 1024 * 1024,
     maxAgeMs: settings.store['max-age'],

@@ -1,8 +1,8 @@
 /**
  * decoymx.yaml: this host. Addresses, store, limits, pace; what the evidence means is in rules.yaml.
  *
- * Everything has a default, so that no file is needed to try it. Secrets may come from a file (`url-file`) or from the
- * environment (DECOYMX_REDIS_URL, DECOYMX_REDIS_URL_FILE). Only commands read settings; rooms get plain options.
+ * Everything has a default, so that no file is needed to try it. The store
+ * is in store-settings.ts, with what the environment says of it. Only commands read settings; rooms get plain options.
  */
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
@@ -12,8 +12,17 @@ import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import { readCertificate } from './certificate.ts'
 import { parseAddress, parseUnixAddress, placeMistakes } from './places.ts'
 import { SOCKET_PATH_MAX } from './state.ts'
+import { type RedisSettings, readStore, STORE_ENVIRONMENT, storeSchema } from './store-settings.ts'
 
-export type Settings = z.output<typeof settingsSchema>
+type Written = z.output<typeof settingsSchema>
+
+export type Settings = Omit<Written, 'store'> & {
+  readonly store: {
+    /** Undefined: the embedded store. */
+    readonly redis: RedisSettings | undefined
+    readonly 'max-age': number
+  }
+}
 
 const address = z.string().transform((text, ctx) => {
   const read = parseAddress(text)
@@ -220,20 +229,7 @@ export const settingsSchema = z
       })
       .prefault({}),
     http: z.strictObject({ listen: listen('127.0.0.1:8025') }).prefault({}),
-    store: z
-      .strictObject({
-        url: z
-          .string()
-          .regex(/^rediss?:\/\/.+|^redis\+unix:\/\/.+|^\/.+/, {
-            error: (issue) =>
-              `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(issue.input)}`,
-          })
-          .optional()
-          .describe('A Redis that several hosts share; without it the store is embedded, in the state directory'),
-        'url-file': z.string().optional().describe('A file that holds the url'),
-        'max-age': span('5m').describe('Older copies of the rulings refuse nobody'),
-      })
-      .prefault({}),
+    store: storeSchema,
     governor: z
       .strictObject({
         'per-minute': z.int().min(1).max(1_000_000).default(100).describe('New listings in a minute'),
@@ -313,30 +309,15 @@ export function readSettings(file: string | undefined, env: NodeJS.ProcessEnv): 
   }
   const read = readDocument(file ?? 'defaults', source, settingsSchema)
   if (!read.ok) return { ok: false, problems: [...problems, ...read.problems] }
-  const url =
-    secret(env['DECOYMX_REDIS_URL'], env['DECOYMX_REDIS_URL_FILE'] ?? read.value.store['url-file'], problems) ??
-    read.value.store.url
-  if (url !== undefined && !settingsSchema.shape.store.safeParse({ url }).success)
-    problems.push(
-      at(
-        'DECOYMX_REDIS_URL',
-        `expected redis://host:port, rediss://..., or the path of a socket, got ${hideSecret(url)}`,
-      ),
-    )
+  const redis = readStore(read.value.store, env, problems)
   const { tls } = read.value.decoys.backup
   const certificate = tls && readCertificate(tls)
   if (certificate && 'message' in certificate) problems.push(at(certificate.file, certificate.message))
   if (problems.length > 0) return { ok: false, problems }
-  return { ok: true, settings: { ...read.value, store: { ...read.value.store, url } } }
+  return { ok: true, settings: { ...read.value, store: { redis, 'max-age': read.value.store['max-age'] } } }
 }
 
-const ENVIRONMENT = [
-  'DECOYMX_STATE',
-  'DECOYMX_SETTINGS',
-  'DECOYMX_RULES',
-  'DECOYMX_REDIS_URL',
-  'DECOYMX_REDIS_URL_FILE',
-] as const
+const ENVIRONMENT = ['DECOYMX_STATE', 'DECOYMX_SETTINGS', 'DECOYMX_RULES', ...STORE_ENVIRONMENT] as const
 
 function strangers(env: NodeJS.ProcessEnv): Problem[] {
   return Object.keys(env)
@@ -345,22 +326,6 @@ function strangers(env: NodeJS.ProcessEnv): Problem[] {
       ...at(name, 'no such environment variable'),
       hint: didYouMean(name, ENVIRONMENT) ?? `known: ${ENVIRONMENT.join(', ')}`,
     }))
-}
-
-function secret(value: string | undefined, file: string | undefined, problems: Problem[]): string | undefined {
-  if (value !== undefined && value !== '') return value
-  if (file === undefined) return undefined
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch (error) {
-    problems.push(at(file, `cannot be read: ${(error as Error).message}`))
-    return undefined
-  }
-}
-
-/** A URL without its password, for messages. */
-function hideSecret(url: unknown): string {
-  return show(typeof url === 'string' ? url.replace(/\/\/[^@/]*@/, '//***@') : url)
 }
 
 function at(file: string, message: string): Problem {

@@ -72,7 +72,7 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
       grave.push(`${door.name} ${door.address}: ${door.error ?? 'not open yet'}; tried again every few seconds`)
   if (view.reputation.ledger !== 'fresh')
     grave.push(`the copy of the decisions is ${view.reputation.ledger}: nobody is refused. Is the store reachable?`)
-  light.push(...watched(view.realMx))
+  light.push(...storeRemarks(view.reputation), ...watched(view.realMx))
   for (const why of ['standing', 'held', 'minute', 'network'] as const)
     if (view.reputation.governor[why] > 0)
       light.push(`governor: ${view.reputation.governor[why]} new listings wait: ${BOUNDS[why]}. See decoymx governor`)
@@ -88,10 +88,43 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
     light.push(
       'the kernel was told to refuse nobody, though the settings want it: the decoy resets strangers itself. decoymx kernel on',
     )
-  if (view.reputation.waiting > 1000) light.push(`${view.reputation.waiting} events wait in the journal for the store`)
+  if (view.reputation.waiting > 1000 && view.reputation.blocked === null)
+    light.push(`${view.reputation.waiting} events wait in the journal for the store`)
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
+}
+
+/** What is wrong with the store, how long answers do without it, and that nothing is lost by it. */
+function storeRemarks({
+  store,
+  storeHealth,
+  blocked,
+  waiting,
+  ledger,
+  ledgerAgeMs,
+  ledgerMaxAgeMs,
+}: ReputationState): string[] {
+  const { state, error, since } = storeHealth
+  const left = ledger === 'fresh' ? ledgerMaxAgeMs - ledgerAgeMs : 0
+  const stands = left > 0 ? `the last known decisions are used for another ${span(left)}` : 'nobody is refused'
+  const keeps = `${waiting} events wait in the journal, none is lost`
+  if (state !== 'up') {
+    const trouble = store === 'embedded' ? 'cannot be written' : state === 'hung' ? 'hangs' : 'is away'
+    return [`the store ${trouble} since ${since}: ${error}; ${stands}; ${keeps}`]
+  }
+  return blocked === null ? [] : [`the store takes no evidence: ${blocked}; ${keeps}`]
+}
+
+function storeSentence({ store, storeHealth, waiting }: ReputationState, now: number): string {
+  const { state, since } = storeHealth
+  const word = { up: 'up', down: 'away', hung: 'hangs, asked again each second' }[state]
+  return `${store}, ${word} for ${span(now - Date.parse(since))}; ${waiting} events on their way`
+}
+
+function copySentence({ ledger, ledgerAgeMs, ledgerMaxAgeMs }: ReputationState): string {
+  if (ledger === 'starting') return 'of the decisions: none yet, so nobody is refused'
+  return `of the decisions: ${ledger}, ${span(ledgerAgeMs)} old; older than ${span(ledgerMaxAgeMs)} refuses nobody`
 }
 
 function realMxs({ mxs }: RealMxView, screen: Screen, now: number): string[] {
@@ -150,7 +183,8 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     `  Held now    primary ${view.held.primary}, backup ${view.held.backup}`,
     ...(view.kernel && view.kernel.state !== 'off' ? [`  Kernel      ${kernelSentence(view.kernel)}`] : []),
     `  Decisions   ${rules.block} blocked, ${rules.defer} deferred, ${rules.observe} observed; operator: ${operator.allow} allowed, ${operator.block} blocked`,
-    `  Store       ${view.reputation.store}, copy ${view.reputation.ledger}; ${view.reputation.waiting} events on their way`,
+    `  Store       ${storeSentence(view.reputation, now)}`,
+    `  Copy        ${copySentence(view.reputation)}`,
     `  Rules       ${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,
     `  Witness     ${view.witness}`,
     `  Order       ${view.reputation.freeze ? frozen(view.reputation.freeze, now) : 'counts: the real MX is known to take mail'}`,

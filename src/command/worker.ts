@@ -63,7 +63,13 @@ async function work(begin: Begin): Promise<void> {
   })
 
   const copy = await openCopy(
-    { rules: () => rules, now: Date.now, maxAgeMs: begin.maxAgeMs, changed: () => reconsider() },
+    {
+      rules: () => rules,
+      now: Date.now,
+      uptime: () => performance.now(),
+      maxAgeMs: begin.maxAgeMs,
+      changed: () => reconsider(),
+    },
     (hears) => (take = hears),
   )
   const decoys = await openDecoys({

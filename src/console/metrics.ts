@@ -27,6 +27,9 @@ export type Levels = {
   readonly held: Record<'primary' | 'backup', number>
   readonly doors: readonly { readonly open: boolean }[]
   readonly reputation: {
+    readonly storeHealth: { readonly state: 'up' | 'down' | 'hung' }
+    readonly blocked: string | null
+    readonly ledger: 'starting' | 'fresh' | 'stale'
     readonly ledgerAgeMs: number
     readonly waiting: number
     readonly freeze: { readonly why: string } | null
@@ -254,6 +257,20 @@ export function createMetrics(version: string) {
     'ledger_age_seconds',
     'Since the copy of the decisions was last proved fresh',
     (now) => now.reputation.ledgerAgeMs / 1000,
+  )
+  gauge('ledger_fresh', '1 while the copy of the decisions may be used to refuse, 0 while it is too old', (now) =>
+    Number(now.reputation.ledger === 'fresh'),
+  )
+  gauge('store_up', '1 while the store answers and is of use', (now) =>
+    Number(now.reputation.storeHealth.state === 'up'),
+  )
+  gauge(
+    'store_breaker_open',
+    '1 while the store is asked once a second only, because it let a call wait in vain',
+    (now) => Number(now.reputation.storeHealth.state === 'hung'),
+  )
+  gauge('evidence_blocked', '1 while the store does not take evidence, which waits in the journal', (now) =>
+    Number(now.reputation.blocked !== null),
   )
   new Gauge({
     name: 'decoymx_listings_waiting',

@@ -84,6 +84,8 @@ export type Copy = {
 export type CopyOptions = {
   readonly rules: () => Rules
   readonly now: () => Instant
+  /** Milliseconds that only go up. */
+  readonly uptime: () => number
   readonly maxAgeMs: number
   /** Something stands otherwise than before. */
   readonly changed: () => void
@@ -91,16 +93,16 @@ export type CopyOptions = {
 
 /** Settles with the first whole copy; `begin` is called with what is to be given the news. */
 export async function openCopy(
-  { rules, now, maxAgeMs, changed }: CopyOptions,
+  { rules, now, uptime, maxAgeMs, changed }: CopyOptions,
   begin: (take: (news: News) => void) => void,
 ): Promise<Copy> {
-  const mirror = new Mirror(now)
+  const mirror = new Mirror(uptime)
   begin((news) => mirror.take(news))
   await mirror.whole
   const tell = (it: LedgerHappening) => {
     if (it.what !== 'unreachable') changed()
   }
-  const ledger = new Ledger(mirror, { now, maxAgeMs, tell })
+  const ledger = new Ledger(mirror, { now, uptime, maxAgeMs, tell })
   await ledger.start()
   return { decide: decider(ledger, rules, now), take: (news) => mirror.take(news), close: () => ledger.close() }
 }
@@ -108,22 +110,22 @@ export async function openCopy(
 /** What a ledger needs of a store, made of the news. */
 class Mirror implements RulingSource {
   readonly whole: Promise<void>
-  readonly #now: () => Instant
+  readonly #uptime: () => number
   readonly #rulings = new Map<string, Ruling>()
   #generation = 0
   #partial = true
-  #heardAt: Instant = -Infinity
+  #heardAt = -Infinity
   #fresh = false
   #settle: () => void = () => {}
   #onChange: ((change: Change) => void) | undefined
 
-  constructor(now: () => Instant) {
-    this.#now = now
+  constructor(uptime: () => number) {
+    this.#uptime = uptime
     this.whole = new Promise((resolve) => (this.#settle = resolve))
   }
 
   take(news: News): void {
-    this.#heardAt = this.#now()
+    this.#heardAt = this.#uptime()
     if (news.what === 'beat') this.#fresh = news.fresh
     else if (news.what === 'changes') for (const step of news.steps) this.#step(step)
     else {
@@ -160,7 +162,7 @@ class Mirror implements RulingSource {
   #trusted(): void {
     if (this.#partial) throw new Error('the rulings are still on their way')
     if (!this.#fresh) throw new Error('the store does not answer the appliance')
-    if (this.#now() - this.#heardAt > PATIENCE_MS) throw new Error('the appliance is not heard of')
+    if (this.#uptime() - this.#heardAt > PATIENCE_MS) throw new Error('the appliance is not heard of')
   }
 }
 

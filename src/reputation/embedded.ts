@@ -36,6 +36,7 @@ import {
   type Snapshot,
   type Store,
   type StoreHappening,
+  type StoreHealth,
 } from './store.ts'
 
 export type EmbeddedOptions = {
@@ -77,7 +78,7 @@ class Embedded implements Store {
   readonly #dirty: Dirty = { records: new Set(), rulings: new Set(), marks: new Set() }
   #round: Iterator<[string, Ruling]>
   #onChange: ((change: Change) => void) | undefined
-  #failing = false
+  #health: StoreHealth
   #closed = false
 
   constructor(
@@ -104,7 +105,12 @@ class Embedded implements Store {
     this.#round = this.#rulings.entries()
     this.#bound()
     this.#timer = setInterval(() => this.#tick(), flushMs)
+    this.#health = { state: 'up', since: now(), error: undefined }
     tell({ what: 'up' })
+  }
+
+  health(): StoreHealth {
+    return this.#health
   }
 
   async cursor(box: string): Promise<number> {
@@ -273,13 +279,18 @@ class Embedded implements Store {
       )
     } catch (error) {
       if (codeOf(error) === undefined) throw error
-      if (!this.#failing) this.#tell({ what: 'flush-failed', error: (error as Error).message })
-      this.#failing = true
+      const { message } = error as Error
+      if (this.#health.state === 'up') {
+        this.#health = { state: 'down', since: this.#now(), error: message }
+        this.#tell({ what: 'flush-failed', error: message })
+      }
       return false
     }
     for (const set of [records, rulings, marks]) set.clear()
-    if (this.#failing) this.#tell({ what: 'up' })
-    this.#failing = false
+    if (this.#health.state !== 'up') {
+      this.#health = { state: 'up', since: this.#now(), error: undefined }
+      this.#tell({ what: 'up' })
+    }
     return true
   }
 

@@ -73,11 +73,15 @@ export class Intake {
   #onDisk: number
   /** Do we know where the store's cursor stands? */
   #placed = false
+  /** The store lost what it had, and our copy of the rulings may still have it. */
+  #rewound = false
   /** Entries on disk have not gone through the queue: they are read from there. */
   #behind = false
   #pumping: Promise<void> | undefined
   /** Words that did not wait for their turn; at most WORDS_MAX are remembered, and repeating one does no harm. */
   readonly #applied = new Set<number>()
+  /** Why the last attempt of a delivery failed. */
+  #blocked: string | undefined
   #waiters: { seq: number; done: () => void }[] = []
   #closed = false
   #wake: (() => void) | undefined
@@ -95,6 +99,11 @@ export class Intake {
   /** How many events are on disk and not yet in the store. */
   get waiting(): number {
     return this.#onDisk - this.#delivered
+  }
+
+  /** Why the store does not take what waits; undefined while it does. */
+  get blocked(): string | undefined {
+    return this.#blocked
   }
 
   /** Why the order of visits counts for nothing now; undefined while it counts. */
@@ -170,7 +179,12 @@ export class Intake {
   async #catchUp(): Promise<void> {
     const { journal, store } = this.#options
     if (!this.#placed) {
-      const cursor = await this.#persist(() => store.cursor(journal.box))
+      const cursor = await this.#persist(async () => {
+        // What stood in our copy may be gone there: who is judged again must not be taken for listed.
+        if (this.#rewound) await this.#options.ledger.refresh()
+        this.#rewound = false
+        return await store.cursor(journal.box)
+      })
       if (cursor === undefined) return
       journal.skipTo(cursor)
       this.#taken = this.#delivered = this.#cursor = cursor
@@ -232,6 +246,7 @@ export class Intake {
     })
     if (done === 'rewound') {
       // The store lost what it had: begin again at its cursor, from the files.
+      this.#rewound = true
       this.#placed = false
       this.#behind = true
     }
@@ -275,9 +290,11 @@ export class Intake {
       try {
         const value = await attempt()
         if (tries > 0) this.#options.tell({ what: 'flowing' })
+        this.#blocked = undefined
         return value
       } catch (error) {
-        if (tries === 0) this.#options.tell({ what: 'blocked', error: (error as Error).message })
+        this.#blocked = (error as Error).message
+        if (tries === 0) this.#options.tell({ what: 'blocked', error: this.#blocked })
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)])
           this.#wake = () => (clearTimeout(timer), resolve())

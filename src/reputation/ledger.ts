@@ -21,6 +21,8 @@ export type Ticketed = { readonly ruling: Ruling; readonly endedAt: Instant | un
 
 export type LedgerOptions = {
   readonly now: () => Instant
+  /** Milliseconds that only go up: the age of the copy is none of the clock that people set. */
+  readonly uptime: () => number
   readonly maxAgeMs: number
   readonly tell: (happening: LedgerHappening) => void
 }
@@ -45,10 +47,13 @@ export class Ledger {
   readonly #blocks = new Prefixes<Ruling>()
   readonly #releases = new Prefixes<Ruling>()
   #generation = LOST
+  /** How often changes may have been missed: a snapshot that was on its way then is not enough. */
+  #losses = 0
   #watching = false
   /** Changes heard while a snapshot is on its way: those that are newer than it are applied after it. */
   #heard: Change[] | undefined
-  #freshAt: Instant | undefined
+  /** When it was last proved fresh, by `uptime`. */
+  #freshAt: number | undefined
   #timer: NodeJS.Timeout | undefined
   #loading: Promise<void> | undefined
   #closed = false
@@ -75,11 +80,11 @@ export class Ledger {
   /** How far to trust this copy. */
   get state(): 'starting' | 'fresh' | 'stale' {
     if (this.#freshAt === undefined) return 'starting'
-    return this.#options.now() - this.#freshAt > this.#options.maxAgeMs ? 'stale' : 'fresh'
+    return this.ageMs > this.#options.maxAgeMs ? 'stale' : 'fresh'
   }
 
   get ageMs(): number {
-    return this.#freshAt === undefined ? Infinity : this.#options.now() - this.#freshAt
+    return this.#freshAt === undefined ? Infinity : this.#options.uptime() - this.#freshAt
   }
 
   /** Of which generation this copy is; 0 while that is not known. */
@@ -127,13 +132,29 @@ export class Ledger {
     return [...this.#byId.values()].flatMap((ruling) => standing(ruling, now) ?? [])
   }
 
+  /** Takes a new snapshot now, where the store is known to have lost what it had. Rejects when it does not give one. */
+  async refresh(): Promise<void> {
+    this.#lose()
+    await this.#prove()
+    // A snapshot may have been on its way already.
+    if (this.#generation === LOST) await this.#prove()
+  }
+
   async #beat(): Promise<void> {
+    try {
+      await this.#prove()
+    } catch (error) {
+      this.#options.tell({ what: 'unreachable', error: (error as Error).message })
+    }
+  }
+
+  /** The copy is as fresh as the question, not as the answer. */
+  async #prove(): Promise<void> {
+    const askedAt = this.#options.uptime()
     try {
       const generation = await this.#store.generation()
       if (this.#freshAt === undefined || generation !== this.#generation) await (this.#loading ??= this.#load())
-      this.#freshAt = this.#options.now()
-    } catch (error) {
-      this.#options.tell({ what: 'unreachable', error: (error as Error).message })
+      this.#freshAt = Math.max(askedAt, this.#freshAt ?? -Infinity)
     } finally {
       this.#loading = undefined
     }
@@ -144,11 +165,12 @@ export class Ledger {
     if (!this.#watching) {
       await this.#store.watch(
         (change) => this.#hear(change),
-        () => (this.#generation = LOST),
+        () => this.#lose(),
       )
       this.#watching = true
     }
     this.#heard = []
+    const losses = this.#losses
     try {
       const { generation, rulings } = await this.#store.rulings()
       const gone = new Set(this.#byId.keys())
@@ -157,12 +179,17 @@ export class Ledger {
         this.#set(ruling)
       }
       for (const id of gone) this.#remove(id)
-      this.#generation = generation
+      this.#generation = losses === this.#losses ? generation : LOST
       this.#options.tell({ what: 'loaded', rulings: rulings.length })
       for (const change of this.#heard) if (change.generation > generation) this.#apply(change)
     } finally {
       this.#heard = undefined
     }
+  }
+
+  #lose(): void {
+    this.#losses++
+    this.#generation = LOST
   }
 
   #hear(change: Change): void {

@@ -1,37 +1,27 @@
 /**
  * The store that several boxes share: Redis, one script per record, so that every step is whole and can be repeated.
  *
- *     decoymx:{<key>}:facts          hash: `<fact> <hour>` -> `count first last`, `seq <box>/<lane>`, `forgotten`
- *     decoymx:cursor:{<box>}         number
- *     decoymx:{rulings}              hash: id -> JSON
- *     decoymx:{rulings}:until        sorted set: id by the end of its ruling
- *     decoymx:{rulings}:generation   number; every change is published on `decoymx:changes`
+ *     decoymx:1:{<key>}:facts          hash: `<fact> <hour>` -> `count first last`, `seq <box>/<lane>`, `forgotten`
+ *     decoymx:1:cursor:{<box>}         number; in a Cluster `decoymx:1:cursor:{<0..>}:<box>`, so that each node has one
+ *     decoymx:1:{rulings}              hash: id -> JSON
+ *     decoymx:1:{rulings}:until        sorted set: id by the end of its ruling
+ *     decoymx:1:{rulings}:generation   number; every change is published on `decoymx:1:changes`
  *
- * A record is one key and the rulings are one slot, so the same scripts run on a Cluster. Nothing waits for a Redis
- * that is away: commands are neither queued nor sent again, since the journal is the queue. What is read is checked,
- * because another program may write there: what cannot be ours is passed over and told, and a key of another type is
- * begun anew.
+ * docs/redis.md tells them to others who read them; the 1 rises when what is told there changes. A record is one key and
+ * the rulings are one slot, so the same scripts run on a Cluster. Nothing waits for a Redis that is away, since the
+ * journal is the queue, and one that hangs costs one deadline (breaker.ts). What is read is checked, because another
+ * program may write there: what cannot be ours is passed over and told, and a key of another type is begun anew.
  */
-import { Redis } from 'ioredis'
 import type { Instant } from '../core/evidence.ts'
-import {
-  type Bucket,
-  BUCKETS_MAX,
-  type Counts,
-  type FactName,
-  hourOf,
-  laneOf,
-  RETENTION_MS,
-  type Tally,
-} from '../core/facts.ts'
-import { CHANNEL, SCRIPTS, SWEEP_MAX } from './redis-scripts.ts'
+import { BUCKETS_MAX, type Counts, RETENTION_MS, type Tally } from '../core/facts.ts'
+import { Breaker } from './breaker.ts'
+import { type Connection, prepareConnection, type RedisAccess } from './redis-connection.ts'
+import { pairs, readChange, readCounts, rowOf, whole } from './redis-replies.ts'
+import { CHANNEL, SWEEP_MAX } from './redis-scripts.ts'
 import {
   byRecord,
   type Change,
   idOf,
-  isFactName,
-  parsed,
-  readBucket,
   readRuling,
   Rewound,
   type Ruling,
@@ -39,6 +29,7 @@ import {
   type Snapshot,
   type Store,
   type StoreHappening,
+  type StoreHealth,
 } from './store.ts'
 
 export type RedisOptions = {
@@ -52,18 +43,24 @@ export type RedisOptions = {
 }
 
 /** Opens whether or not Redis answers; the connection is made, and made again, behind the scenes. */
-export async function openRedis(url: string, options: RedisOptions): Promise<Store> {
-  if (!/^(rediss?:\/\/[^/]|\/[^/])/.test(url))
-    throw new Error('expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB or the path of a socket')
-  const { commandTimeoutMs = 500 } = options
-  const store = new RedisStore(() => connection(url, commandTimeoutMs), commandTimeoutMs, options)
+export async function openRedis(access: RedisAccess, options: RedisOptions): Promise<Store> {
+  const store = new RedisStore(access, options)
   await store.greet()
   return store
 }
 
-const RULINGS_KEYS = ['decoymx:{rulings}', 'decoymx:{rulings}:generation', 'decoymx:{rulings}:until'] as const
-const recordKey = (key: string) => `decoymx:{${key}}:facts`
-const cursorKey = (box: string) => `decoymx:cursor:{${box}}`
+const RULINGS_KEYS = ['decoymx:1:{rulings}', 'decoymx:1:{rulings}:generation', 'decoymx:1:{rulings}:until'] as const
+const recordKey = (key: string) => `decoymx:1:{${key}}:facts`
+/**
+ * Where the cursor of a box is kept. A node of a Cluster that restarts empty, or whose replica lagged, forgets records
+ * of its own slots alone: so each node must have a cursor that goes with them, and the least of all is the box's. With
+ * so many, a node that holds a tenth of the slots lacks one in one case of 700,000.
+ */
+const CLUSTER_CURSORS = 128
+const cursorKeys = (kind: Connection['kind'], box: string) =>
+  kind === 'cluster'
+    ? Array.from({ length: CLUSTER_CURSORS }, (_, i) => `decoymx:1:cursor:{${i}}:${box}`)
+    : [`decoymx:1:cursor:{${box}}`]
 
 /** Records worked on at once by one `add`: far fewer than Redis gets through within the time-out of a command. */
 const CALLS_MAX = 1000
@@ -71,19 +68,20 @@ const CALLS_MAX = 1000
 const TALLIES_MAX = 1000
 /** Rulings read, or swept, in one step: HGETALL of a million would stop Redis for all its clients for a second. */
 const SCAN_COUNT = 1000
-const RETRY_MAX_MS = 1000
+/** A server that hung is looked at again so often. */
+const BREAK_MS = 1000
 /** What is told of a connection that ended without an error. */
 const CLOSED = 'the connection was closed'
 
 class RedisStore implements Store {
   readonly kind = 'redis'
-  readonly #redis: Connection
-  readonly #subscriber: Connection
+  readonly #connection: Connection
   readonly #now: () => Instant
   readonly #tell: (happening: StoreHappening) => void
-  readonly #commandTimeoutMs: number
   readonly #rulingsMax: number
   readonly #timer: NodeJS.Timeout
+  /** In a Cluster the rulings may be on a node that answers while one with records hangs, and the other way round. */
+  readonly #breakers: Record<'records' | 'rulings', Breaker>
   /** Rises with each connection: what stood in the store before may be gone after it. */
   #epoch = 0
   /** Of each box of ours the cursor as we last knew it, and in which epoch. */
@@ -91,46 +89,132 @@ class RedisStore implements Store {
   #watcher: { readonly onChange: (change: Change) => void; readonly onLost: () => void } | undefined
   /** The generation of the last change that was told. */
   #told: number | undefined
-  #state: 'up' | 'down' | undefined
+  #connected = false
+  /** Settles when it is known whether the server we are connected to is a master. */
+  #examined: Promise<void> = Promise.resolve()
+  /** Why it is of no use, though it answers. */
+  #unfit: string | undefined
+  #health: StoreHealth | undefined
   #lastError = CLOSED
   #sweeping = false
   #closed = false
 
   constructor(
-    connect: () => Connection,
-    commandTimeoutMs: number,
-    { now, tell, sweepMs = 1000, rulingsMax = RULINGS_MAX }: RedisOptions,
+    access: RedisAccess,
+    { now, tell, commandTimeoutMs = 500, sweepMs = 1000, rulingsMax = RULINGS_MAX }: RedisOptions,
   ) {
     this.#now = now
     this.#tell = tell
-    this.#commandTimeoutMs = commandTimeoutMs
     this.#rulingsMax = rulingsMax
-    this.#redis = connect()
-    this.#redis.on('error', (error: Error) => (this.#lastError = error.message))
-    this.#redis.on('ready', () => this.#up())
-    this.#redis.on('close', () => this.#down())
-    this.#subscriber = connect()
+    this.#connection = prepareConnection(access, commandTimeoutMs, {
+      ready: () => this.#ready(),
+      closed: () => this.#disconnected(),
+      failed: (error) => (this.#lastError = error.message),
+      nodesChanged: () => this.#startEpoch(),
+    })
+    const breaker = () =>
+      new Breaker({
+        slowMs: 0.9 * commandTimeoutMs,
+        pauseMs: BREAK_MS,
+        clock: () => performance.now(),
+        turned: () => this.#settleHealth(),
+      })
+    const records = breaker()
+    this.#breakers = { records, rulings: this.#connection.kind === 'cluster' ? breaker() : records }
+    const { subscriber } = this.#connection
     // Whatever is wrong is wrong with the other connection, too, and told there.
-    this.#subscriber.on('error', () => {})
-    this.#subscriber.on('ready', () => void this.#resubscribe())
-    this.#subscriber.on('message', (_channel: string, message: string) => this.#heard(message))
-    this.#timer = setInterval(() => void this.#sweep(), sweepMs)
+    subscriber.on('error', () => {})
+    subscriber.on('ready', () => void this.#resubscribe())
+    subscriber.on('message', (_channel: string, message: string) => this.#heard(message))
+    this.#timer = setInterval(() => void this.#tend(), sweepMs)
   }
 
   /** Settles when the first attempt to connect has come to an end, one way or the other. */
   async greet(): Promise<void> {
-    await this.#redis.connect().catch(() => {})
+    await this.#redis.connect().catch((error: Error) => {
+      if (this.#lastError === CLOSED) this.#lastError = error.message
+    })
+    await this.#examined
+    this.#settleHealth()
+  }
+
+  health(): StoreHealth {
+    return this.#health ?? { state: 'down', since: this.#now(), error: this.#lastError }
   }
 
   async cursor(box: string): Promise<number> {
     const epoch = this.#epoch
-    const cursor = await this.#readCursor(box)
+    const cursor = await this.#through('records', () => this.#readCursor(box))
     this.#cursors.set(box, { cursor, epoch })
     return cursor
   }
 
   async add(box: string, tallies: readonly Tally[], upTo: number): Promise<ReadonlyMap<string, Counts>> {
     await this.#proveCursor(box)
+    return await this.#through('records', () => this.#add(box, tallies, upTo))
+  }
+
+  async counts(key: string): Promise<Counts> {
+    const flat = await this.#through('records', () =>
+      this.#redis.decoymxAdd(recordKey(key), '', RETENTION_MS, BUCKETS_MAX),
+    )
+    return this.#countsOf(key, flat)
+  }
+
+  async forget(key: string, at: Instant): Promise<void> {
+    await this.#through('records', () => this.#redis.decoymxForget(recordKey(key), at, RETENTION_MS))
+  }
+
+  rulings(): Promise<Snapshot> {
+    return this.#through('rulings', () => this.#readRulings())
+  }
+
+  generation(): Promise<number> {
+    return this.#through('rulings', () => this.#readGeneration())
+  }
+
+  async put(ruling: Ruling): Promise<void> {
+    const text = JSON.stringify(ruling)
+    await this.#through('rulings', () =>
+      this.#redis.decoymxPut(...RULINGS_KEYS, idOf(ruling), text, ruling.until ?? '', this.#rulingsMax),
+    )
+  }
+
+  async drop(id: string): Promise<void> {
+    await this.#through('rulings', () => this.#redis.decoymxDrop(...RULINGS_KEYS, id))
+  }
+
+  async watch(onChange: (change: Change) => void, onLost: () => void): Promise<void> {
+    const { subscriber } = this.#connection
+    if (subscriber.status === 'wait') await subscriber.connect()
+    await subscriber.subscribe(CHANNEL)
+    this.#told = undefined
+    this.#watcher = { onChange, onLost }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    clearInterval(this.#timer)
+    await this.#connection.close()
+  }
+
+  get #redis(): Connection['commands'] {
+    return this.#connection.commands
+  }
+
+  async #through<Value>(what: 'records' | 'rulings', call: () => Promise<Value>): Promise<Value> {
+    if (this.#unfit !== undefined && !this.#closed) throw new Error(this.#unfit)
+    try {
+      return await this.#breakers[what].through(call)
+    } catch (error) {
+      // It was made a replica while we were connected.
+      if ((error as Error).message.startsWith('READONLY')) void this.#examine()
+      throw error
+    }
+  }
+
+  async #add(box: string, tallies: readonly Tally[], upTo: number): Promise<ReadonlyMap<string, Counts>> {
     const epoch = this.#epoch
     const touched = new Map<string, Counts>()
     const groups = [...byRecord(tallies)]
@@ -142,68 +226,11 @@ class RedisStore implements Store {
       for (const outcome of await Promise.allSettled(calls)) if (outcome.status === 'rejected') throw outcome.reason
     }
     this.#stillIn(epoch)
-    const cursor = Number(await this.#redis.decoymxAdvance(cursorKey(box), upTo, RETENTION_MS))
-    this.#cursors.set(box, { cursor, epoch })
-    return touched
-  }
-
-  async counts(key: string): Promise<Counts> {
-    return this.#countsOf(key, await this.#redis.decoymxAdd(recordKey(key), '', RETENTION_MS, BUCKETS_MAX))
-  }
-
-  async forget(key: string, at: Instant): Promise<void> {
-    await this.#redis.decoymxForget(recordKey(key), at, RETENTION_MS)
-  }
-
-  async rulings(): Promise<Snapshot> {
-    const generation = await this.generation()
-    const found = new Map<string, Ruling>()
-    const ignored: string[] = []
-    const now = this.#now()
-    let place = '0'
-    do {
-      const [next, flat] = await this.#redis.hscan(RULINGS_KEYS[0], place, 'COUNT', SCAN_COUNT)
-      for (const [id, text] of pairs(flat)) {
-        const ruling = readRuling(id, text)
-        if (!ruling) ignored.push(`ruling ${id}`)
-        else if ((ruling.until ?? Infinity) > now) found.set(id, ruling)
-      }
-      place = next
-    } while (place !== '0')
-    this.#ignored(ignored)
-    return { generation, rulings: [...found.values()] }
-  }
-
-  async generation(): Promise<number> {
-    return whole(await this.#redis.get(RULINGS_KEYS[1])) ?? 0
-  }
-
-  async put(ruling: Ruling): Promise<void> {
-    await this.#redis.decoymxPut(
-      ...RULINGS_KEYS,
-      idOf(ruling),
-      JSON.stringify(ruling),
-      ruling.until ?? '',
-      this.#rulingsMax,
+    const advanced = await Promise.all(
+      cursorKeys(this.#connection.kind, box).map((key) => this.#redis.decoymxAdvance(key, upTo, RETENTION_MS)),
     )
-  }
-
-  async drop(id: string): Promise<void> {
-    await this.#redis.decoymxDrop(...RULINGS_KEYS, id)
-  }
-
-  async watch(onChange: (change: Change) => void, onLost: () => void): Promise<void> {
-    if (this.#subscriber.status === 'wait') await this.#subscriber.connect()
-    await this.#subscriber.subscribe(CHANNEL)
-    this.#told = undefined
-    this.#watcher = { onChange, onLost }
-  }
-
-  async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    clearInterval(this.#timer)
-    await Promise.all([this.#redis, this.#subscriber].map((each) => disconnect(each, this.#commandTimeoutMs)))
+    this.#cursors.set(box, { cursor: Math.min(...advanced.map(Number)), epoch })
+    return touched
   }
 
   async #addTo(key: string, box: string, tallies: readonly Tally[], epoch: number): Promise<Counts> {
@@ -217,24 +244,44 @@ class RedisStore implements Store {
   }
 
   #countsOf(key: string, flat: unknown): Counts {
-    const counts = new Map<FactName, Bucket[]>()
-    const ignored: string[] = []
-    for (const [field, text] of pairs(flat)) {
-      const [fact = '', hour] = field.split(' ')
-      const bucket = readBucket(...(text.split(' ').map(whole) as [unknown, unknown, unknown]))
-      if (!bucket || String(bucket.hour) !== hour || !isFactName(fact)) ignored.push(`${field} of ${key}`)
-      else counts.set(fact, [...(counts.get(fact) ?? []), bucket])
-    }
-    for (const buckets of counts.values()) buckets.sort((a, b) => a.hour - b.hour)
-    this.#ignored(ignored)
+    const { counts, ignored } = readCounts(flat)
+    this.#ignored(ignored.map((field) => `${field} of ${key}`))
     return counts
   }
 
   async #readCursor(box: string): Promise<number> {
-    const text = await this.#redis.get(cursorKey(box))
-    const cursor = whole(text)
-    if (text !== null && cursor === undefined) this.#ignored([`cursor of ${box}`])
-    return cursor ?? 0
+    const texts = await Promise.all(cursorKeys(this.#connection.kind, box).map((key) => this.#redis.get(key)))
+    const cursors = texts.map(whole)
+    if (texts.some((text, i) => text !== null && cursors[i] === undefined)) this.#ignored([`cursor of ${box}`])
+    return Math.min(...cursors.map((cursor) => cursor ?? 0))
+  }
+
+  async #readGeneration(): Promise<number> {
+    return whole(await this.#redis.get(RULINGS_KEYS[1])) ?? 0
+  }
+
+  async #readRulings(): Promise<Snapshot> {
+    const generation = await this.#readGeneration()
+    const found = new Map<string, Ruling>()
+    const ids = new Set<string>()
+    const ignored: string[] = []
+    const now = this.#now()
+    let place = '0'
+    do {
+      const [next, flat] = await this.#redis.hscan(RULINGS_KEYS[0], place, 'COUNT', SCAN_COUNT)
+      for (const [id, text] of pairs(flat)) {
+        ids.add(id)
+        const ruling = readRuling(id, text)
+        if (!ruling) ignored.push(`ruling ${id}`)
+        else if ((ruling.until ?? Infinity) > now) found.set(id, ruling)
+      }
+      place = next
+    } while (place !== '0')
+    // Where a slot moves to another node meanwhile, a scan goes on at the wrong place there.
+    if (ids.size < (await this.#redis.hlen(RULINGS_KEYS[0])) && generation === (await this.#readGeneration()))
+      throw new Error('the rulings moved while they were read')
+    this.#ignored(ignored)
+    return { generation, rulings: [...found.values()] }
   }
 
   /** Has the store, since we were connected anew, still got what it had of this box? */
@@ -252,14 +299,17 @@ class RedisStore implements Store {
     if (epoch !== this.#epoch) throw new Error('the connection was made anew meanwhile')
   }
 
-  /** Takes away the rulings that have ended. Whoever comes first does it, and it is done once. */
-  async #sweep(): Promise<void> {
-    if (this.#sweeping || this.#state !== 'up') return
+  /** Takes away the rulings that have ended, whoever comes first, and looks again at a server that was of no use. */
+  async #tend(): Promise<void> {
+    if (this.#sweeping || !this.#connected) return
     this.#sweeping = true
     try {
+      if (this.#unfit !== undefined) await this.#examine()
       let dropped = SWEEP_MAX
       while (dropped === SWEEP_MAX && !this.#closed)
-        dropped = Number(await this.#redis.decoymxSweep(...RULINGS_KEYS, this.#now(), SWEEP_MAX))
+        dropped = Number(
+          await this.#through('rulings', () => this.#redis.decoymxSweep(...RULINGS_KEYS, this.#now(), SWEEP_MAX)),
+        )
     } catch {
       // Away, or ill: the connection tells of it, and the next round tries again.
     } finally {
@@ -281,88 +331,62 @@ class RedisStore implements Store {
     const watcher = this.#watcher
     if (!watcher) return
     try {
-      await this.#subscriber.subscribe(CHANNEL)
+      await this.#connection.subscriber.subscribe(CHANNEL)
       this.#told = undefined
       this.#watcher?.onLost()
     } catch {
-      if (!this.#closed) this.#subscriber.disconnect(true)
+      if (!this.#closed) this.#connection.subscriber.disconnect(true)
     }
   }
 
-  #up(): void {
-    this.#epoch++
-    if (this.#state !== 'up') this.#tell({ what: 'up' })
-    this.#state = 'up'
+  #ready(): void {
+    this.#connected = true
+    this.#startEpoch()
+    this.#lastError = CLOSED
+    for (const breaker of Object.values(this.#breakers)) breaker.close()
+    this.#examined = this.#examine()
   }
 
-  #down(): void {
-    if (this.#state !== 'down' && !this.#closed) this.#tell({ what: 'down', error: this.#lastError })
-    this.#state = 'down'
-    this.#lastError = CLOSED
+  #disconnected(): void {
+    this.#connected = false
+    this.#unfit = undefined
+    this.#settleHealth()
+  }
+
+  #startEpoch(): void {
+    this.#epoch++
+  }
+
+  /**
+   * Sentinels and Clusters name their masters. A single server may be a replica: it takes nothing, and its rulings may be
+   * old without its knowing, so it proves nothing either.
+   */
+  async #examine(): Promise<void> {
+    if (this.#connection.kind === 'one') {
+      // Who may not ask is not told, and learns it by the first write.
+      const text = await this.#redis.info('replication').catch(() => '')
+      const master = /^role:slave\r?\nmaster_host:(\S+)\r?\nmaster_port:(\d+)/m.exec(text)
+      this.#unfit = master
+        ? `this is a read-only replica: the store is at its master, ${master[1]} port ${master[2]}`
+        : undefined
+    }
+    this.#settleHealth()
+  }
+
+  /** Each turn for the better or the worse is told once. */
+  #settleHealth(): void {
+    if (this.#closed) return
+    const before = this.#health?.state
+    const hung = this.#breakers.records.error ?? this.#breakers.rulings.error
+    const error = this.#connected ? (this.#unfit ?? hung) : this.#lastError
+    const state = error === undefined ? 'up' : this.#connected && this.#unfit === undefined ? 'hung' : 'down'
+    if (state === before) return
+    this.#health = { state, since: this.#now(), error }
+    if (error === undefined) this.#tell({ what: 'up' })
+    else if (before === undefined || before === 'up') this.#tell({ what: 'down', error })
   }
 
   #ignored(what: readonly string[]): void {
     if (what[0] !== undefined) this.#tell({ what: 'ignored', where: what[0], count: what.length })
   }
-}
-
-/** A published change; undefined when it is none. */
-function readChange(message: string): Change | undefined {
-  const raw = parsed(message)
-  if (typeof raw !== 'object' || raw === null || !('generation' in raw) || !Number.isSafeInteger(raw.generation))
-    return undefined
-  const generation = raw.generation as number
-  if ('drop' in raw && typeof raw.drop === 'string') return { generation, drop: raw.drop }
-  if (!('put' in raw) || !('id' in raw)) return undefined
-  const put = readRuling(String(raw.id), JSON.stringify(raw.put))
-  return put && { generation, put }
-}
-
-/** A flat reply `field, value, field, value, ...` in pairs; anything else in it is left out. */
-/** What the script wants of a tally. */
-function rowOf(tally: Tally): (string | number)[] {
-  return [tally.fact, hourOf(tally.at), tally.at, tally.seq, tally.times ?? 1, laneOf(tally)]
-}
-
-function* pairs(flat: unknown): Generator<readonly [string, string]> {
-  if (!Array.isArray(flat)) return
-  for (let i = 0; i + 1 < flat.length; i += 2) yield [String(flat[i]), String(flat[i + 1])]
-}
-
-/** A whole number as our scripts write them; undefined for anything else. */
-function whole(text: string | null): number | undefined {
-  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined
-}
-
-type Script = (...args: (string | number)[]) => Promise<unknown>
-type Connection = Redis & { [Name in keyof typeof SCRIPTS]: Script }
-
-function connection(url: string, commandTimeoutMs: number): Connection {
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    // We subscribe again ourselves, to know when it is done.
-    autoResubscribe: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: 2 * commandTimeoutMs,
-    commandTimeout: commandTimeoutMs,
-    // A server that owes answers and is silent for so long is given up, and with it what was sent to it.
-    socketTimeout: 2 * commandTimeoutMs,
-    disconnectTimeout: commandTimeoutMs,
-    retryStrategy: (times) => Math.min(25 * 2 ** times, RETRY_MAX_MS),
-    replyMapping: 'legacy',
-    scripts: SCRIPTS,
-  })
-  return redis as Connection
-}
-
-/** Says goodbye, and does not wait for a server that hangs. Between two attempts to connect there is nothing to end. */
-async function disconnect(redis: Redis, withinMs: number): Promise<void> {
-  if (redis.status === 'wait' || redis.status === 'reconnecting' || redis.status === 'end') return redis.disconnect()
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(() => (redis.stream?.destroy(), resolve()), withinMs)
-    redis.once('end', () => (clearTimeout(timer), resolve()))
-    redis.disconnect()
-  })
 }

@@ -18,11 +18,13 @@ import { Intake, type IntakeHappening } from './intake.ts'
 import { entriesIn, Journal, type JournalHappening } from './journal.ts'
 import { Ledger, type LedgerHappening, type Ticketed } from './ledger.ts'
 import { openRedis } from './redis.ts'
+import type { RedisAccess } from './redis-connection.ts'
 import { judgeKnown, type Rejudged, released } from './rulings.ts'
-import type { Ruling, Store, StoreHappening } from './store.ts'
+import type { Ruling, Store, StoreHappening, StoreHealth } from './store.ts'
 
 export type { Waiting, Why } from './governor.ts'
 export type { Rejudged } from './rulings.ts'
+export type { Host, RedisAccess } from './redis-connection.ts'
 export { type News, openCopy } from './copy.ts'
 export type { Ruling } from './store.ts'
 
@@ -35,7 +37,8 @@ export type ReputationHappening =
 export type ReputationOptions = {
   /** Where the journal and the embedded store live. */
   readonly folder: string
-  readonly redisUrl: string | undefined
+  /** Undefined: the embedded store, in `folder`. */
+  readonly redis: (RedisAccess & { readonly commandTimeoutMs: number }) | undefined
   readonly keepMs: number
   readonly journalBytesMax: number
   /** Older than this, our copy of the rulings is not used to refuse anyone. */
@@ -69,9 +72,15 @@ export type Explanation = {
 
 export type ReputationState = {
   readonly store: Store['kind']
+  readonly storeHealth: Pick<StoreHealth, 'state' | 'error'> & { readonly since: string }
   readonly ledger: Ledger['state']
   readonly ledgerAgeMs: number
+  /** Older than this, it refuses nobody. */
+  readonly ledgerMaxAgeMs: number
+  /** Events in the journal that the store has not yet. */
   readonly waiting: number
+  /** Why it does not take them; null while they flow. */
+  readonly blocked: string | null
   /** Why the order of visits counts for nothing now, and until when, if known; null while it counts. */
   readonly freeze: { readonly why: Freeze['why']; readonly until: string | null } | null
   readonly rulings: Record<'rules' | 'operator', Record<Ruling['word'], number>>
@@ -130,10 +139,12 @@ export function recording(folder: string): AsyncGenerator<Entry> {
 
 export async function openReputation(options: ReputationOptions): Promise<Reputation> {
   const { folder, now, rules, tell } = options
+  const uptime = () => performance.now()
   const store = await openStore(options)
   const announcers = new Set<Announcer>()
   const ledger = new Ledger(store, {
     now,
+    uptime,
     maxAgeMs: options.maxAgeMs,
     tell: (it) => {
       tell({ from: 'ledger', it })
@@ -219,9 +230,12 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     generation: () => ledger.generation,
     state: () => ({
       store: store.kind,
+      storeHealth: spelled(store.health()),
       ledger: ledger.state,
       ledgerAgeMs: ledger.ageMs,
+      ledgerMaxAgeMs: options.maxAgeMs,
       waiting: intake.waiting,
+      blocked: intake.blocked ?? null,
       freeze: told(intake.freeze),
       rulings: countRulings(ledger),
       governor: countWaiting(stillWaiting(governor, now())),
@@ -241,10 +255,14 @@ function told(freeze: Freeze | undefined): ReputationState['freeze'] {
   return { why: freeze.why, until: freeze.until === undefined ? null : new Date(freeze.until).toISOString() }
 }
 
-function openStore({ folder, redisUrl, now, tell }: ReputationOptions): Promise<Store> {
+function spelled({ state, since, error }: StoreHealth): ReputationState['storeHealth'] {
+  return { state, error, since: new Date(since).toISOString() }
+}
+
+function openStore({ folder, redis, now, tell }: ReputationOptions): Promise<Store> {
   const told = (it: StoreHappening) => tell({ from: 'store', it })
-  return redisUrl
-    ? openRedis(redisUrl, { now, tell: told })
+  return redis
+    ? openRedis(redis, { now, tell: told, commandTimeoutMs: redis.commandTimeoutMs })
     : openEmbedded(join(folder, 'reputation.db'), { now, tell: told })
 }
 

@@ -57,8 +57,18 @@ export type StoreHappening =
   /** The store knows less of a box than it did: it was restored, emptied, or a replica that lagged took over. */
   | { readonly what: 'rewound'; readonly box: string; readonly from: number; readonly to: number }
 
+/** How a store is now, and since when. */
+export type StoreHealth = {
+  /** hung: it is connected, and let a call wait in vain; until it answers again, nobody is kept waiting by it. */
+  readonly state: 'up' | 'down' | 'hung'
+  readonly since: Instant
+  readonly error: string | undefined
+}
+
 export type Store = {
   readonly kind: 'embedded' | 'redis'
+
+  health(): StoreHealth
 
   /** The highest event number of this box of which all before it, too, are safely in the store. 0 when none is. */
   cursor(box: string): Promise<number>

@@ -65,7 +65,7 @@ async function basisOf({ rulings, mode = 'enforce', allow = [], never: ours = []
     generation: async () => 7,
     watch: async () => {},
   }
-  const ledger = new Ledger(source, { now: () => NOON, maxAgeMs: HOUR, tell: () => {} })
+  const ledger = new Ledger(source, { now: () => NOON, uptime: () => 0, maxAgeMs: HOUR, tell: () => {} })
   await ledger.start()
   ledger.close()
   return {

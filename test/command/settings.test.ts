@@ -60,7 +60,7 @@ describe('settings', () => {
     expect(dnsbl.listen.map(spellAddress)).toEqual(['127.0.0.1:5300'])
     expect(dnsbl.zone).toBe('bl.decoymx.test')
     expect(http.listen.map(spellAddress)).toEqual(['127.0.0.1:8025'])
-    expect(store.url).toBeUndefined()
+    expect(store.redis).toBeUndefined()
     expect(decoys.pace.byte).toBe(0)
   })
 
@@ -94,7 +94,7 @@ describe('settings', () => {
       'decoymx.yaml:6:26: decoys.limits.connections: expected number, got "many"',
       'decoymx.yaml:6:42: decoys.limits.dialogue: expected a time span like 15m, 24h or 7d, got 5',
       'decoymx.yaml:8:11: policy.listen: expected array, got "127.0.0.1:10040"',
-      'decoymx.yaml:10:8: store.url: expected redis://host:port, rediss://..., or the path of a socket, got "http://redis"',
+      'decoymx.yaml:10:8: store.url: expected redis://HOST:PORT/DATABASE, rediss://... for TLS, or the path of a socket, like /run/redis/redis.sock, got "http://redis"',
       'decoymx.yaml:11:6: log: expected debug or info or warn or error, got "noisy"',
     ])
   })
@@ -171,27 +171,6 @@ describe('settings', () => {
       ok: false,
       problems: [{ file: '/nonexistent/decoymx.yaml' }],
     })
-  })
-
-  test('the store comes from the environment, or from a file, before the settings', () => {
-    const path = folder()
-    writeFileSync(join(path, 'url'), 'redis://from-file:6379\n')
-    const file = join(path, 'decoymx.yaml')
-    writeFileSync(file, 'store: { url: "redis://from-settings:6379" }')
-    const urlWith = (env: NodeJS.ProcessEnv) => {
-      const read = readSettings(file, env)
-      return read.ok ? read.settings.store.url : read.problems
-    }
-    expect(urlWith({})).toBe('redis://from-settings:6379')
-    expect(urlWith({ DECOYMX_REDIS_URL_FILE: join(path, 'url') })).toBe('redis://from-file:6379')
-    expect(urlWith({ DECOYMX_REDIS_URL: 'rediss://from-env:6379' })).toBe('rediss://from-env:6379')
-    expect(urlWith({ DECOYMX_REDIS_URL_FILE: join(path, 'gone') })).toMatchObject([
-      { message: expect.stringContaining('cannot be read') },
-    ])
-  })
-
-  test('a password never gets into a message', () => {
-    expect(problemsOf('store: { url: "http://user:hunter2@redis" }').join()).not.toContain('hunter2')
   })
 
   test('addresses are read and spelled alike', () => {

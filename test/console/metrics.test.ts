@@ -7,6 +7,9 @@ const LEVELS: Levels = {
   held: { primary: 1, backup: 7 },
   doors: [{ open: true }, { open: false }],
   reputation: {
+    storeHealth: { state: 'hung' as const },
+    blocked: 'OOM',
+    ledger: 'fresh' as const,
     ledgerAgeMs: 1500,
     waiting: 3,
     freeze: { why: 'blind' },

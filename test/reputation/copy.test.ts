@@ -26,14 +26,14 @@ async function pair(first: readonly Ruling[] = []) {
   const store = await openEmbedded(join(folder(), 'reputation.db'), { now, tell: () => {} })
   for (const each of first) await store.put(each)
   let announcer: Announcer | undefined
-  const ledger = new Ledger(store, { now, maxAgeMs: MAX_AGE_MS, tell: (it) => announcer?.hear(it) })
+  const ledger = new Ledger(store, { now, uptime: now, maxAgeMs: MAX_AGE_MS, tell: (it) => announcer?.hear(it) })
   await ledger.start()
   const line = { cut: false }
   const sent: News[] = []
   let changes = 0
   let take: (news: News) => void = () => {}
   const copy: Copy = await openCopy(
-    { rules: () => RULES, now, maxAgeMs: MAX_AGE_MS, changed: () => changes++ },
+    { rules: () => RULES, now, uptime: now, maxAgeMs: MAX_AGE_MS, changed: () => changes++ },
     (begin) => {
       take = begin
       announcer = new Announcer(ledger, (news) => {

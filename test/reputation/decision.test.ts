@@ -34,7 +34,7 @@ function ruling(target: string, word: Ruling['word'], more: Partial<Ruling> = {}
 async function setUp(options: { rules?: Rules; now?: () => number } = {}) {
   const now = options.now ?? (() => NOON)
   const store = await openEmbedded(join(folder(), 'reputation.db'), { now, tell: () => {} })
-  const ledger = new Ledger(store, { now, maxAgeMs: MAX_AGE_MS, tell: () => {} })
+  const ledger = new Ledger(store, { now, uptime: now, maxAgeMs: MAX_AGE_MS, tell: () => {} })
   onTestFinished(async () => {
     ledger.close()
     await store.close()
@@ -189,8 +189,8 @@ describe('decision', () => {
   })
 
   test('a store that was never reached leaves everybody free', async () => {
-    const store: Store = await openRedis('/nonexistent/socket', { now: () => NOON, tell: () => {} })
-    const ledger = new Ledger(store, { now: () => NOON, maxAgeMs: MAX_AGE_MS, tell: () => {} })
+    const store: Store = await openRedis({ at: { path: '/nonexistent/socket' } }, { now: () => NOON, tell: () => {} })
+    const ledger = new Ledger(store, { now: () => NOON, uptime: () => 0, maxAgeMs: MAX_AGE_MS, tell: () => {} })
     onTestFinished(async () => {
       ledger.close()
       await store.close()

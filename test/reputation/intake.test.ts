@@ -49,7 +49,7 @@ async function box(
   const now = options.now ?? (() => NOON)
   const told: IntakeHappening[] = []
   const store = await openEmbedded(join(path, 'reputation.db'), { now, tell: () => {} })
-  const ledger = new Ledger(store, { now, maxAgeMs: 60_000, tell: () => {} })
+  const ledger = new Ledger(store, { now, uptime: now, maxAgeMs: 60_000, tell: () => {} })
   const governor = newGovernor({ perMinute: 1000, perNetwork: 1000, goodShare: 1, ...options.bounds })
   const journal: Journal = await Journal.open(join(path, 'journal'), {
     keepMs: 1e10,

@@ -35,6 +35,7 @@ async function ledgerOn(change: (store: Store) => Partial<Store>) {
   let waiting = () => {}
   const ledger = new Ledger(changed, {
     now: () => NOON,
+    uptime: () => 0,
     maxAgeMs: 60_000,
     tell: (happening) => {
       told.push(happening)

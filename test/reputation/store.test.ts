@@ -76,7 +76,7 @@ const REDIS: Kind = {
     return server.url
   },
   openAt: (place, { now = () => NOON, told = new Told(), rulingsMax } = {}) =>
-    openRedis(place, { now, tell: told.push, commandTimeoutMs: 2000, sweepMs: 5, rulingsMax }),
+    openRedis({ at: { path: place } }, { now, tell: told.push, commandTimeoutMs: 2000, sweepMs: 5, rulingsMax }),
 }
 
 describe.each([EMBEDDED, REDIS])('the store: $kind', (kind) => {
@@ -382,7 +382,7 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
     await changes.until((all) => all.length >= 500)
     expect(changes.all.map(({ generation }) => generation)).toEqual(Array.from({ length: 500 }, (_, i) => i + 1))
     expect(await stores[2]?.rulings()).toEqual({ generation: 500, rulings: [] })
-    expect(await admin.exists('decoymx:{rulings}', 'decoymx:{rulings}:until')).toBe(0)
+    expect(await admin.exists('decoymx:1:{rulings}', 'decoymx:1:{rulings}:until')).toBe(0)
   })
 
   test('reads thousands of rulings in steps', async () => {
@@ -400,10 +400,10 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
     await store.forget('198.51.100.7', NOON)
     const keys = await admin.keys('*')
     expect(keys.toSorted()).toEqual([
-      'decoymx:cursor:{box}',
-      'decoymx:{198.51.100.7}:facts',
-      'decoymx:{203.0.113.0/24}:facts',
-      'decoymx:{203.0.113.9}:facts',
+      'decoymx:1:cursor:{box}',
+      'decoymx:1:{198.51.100.7}:facts',
+      'decoymx:1:{203.0.113.0/24}:facts',
+      'decoymx:1:{203.0.113.9}:facts',
     ])
     for (const key of keys) {
       const leftMs = await admin.pttl(key)
@@ -418,7 +418,7 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
     const tally = tallyOf(1, '203.0.113.9', 'backup.recipient')
     const hour = NOON / HOUR_MS
     await store.put(rulingOf('203.0.113.9'))
-    await admin.hset('decoymx:{rulings}', {
+    await admin.hset('decoymx:1:{rulings}', {
       'rules 203.0.113.9 ': '{}',
       'rules 1.2.3.4': 'nonsense',
       'rules 5.6.7.8': JSON.stringify(rulingOf('9.9.9.9')),
@@ -426,7 +426,7 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
     expect((await store.rulings()).rulings).toEqual([rulingOf('203.0.113.9')])
     expect(told.all.at(-1)).toMatchObject({ what: 'ignored', count: 3 })
 
-    await admin.hset('decoymx:{203.0.113.9}:facts', {
+    await admin.hset('decoymx:1:{203.0.113.9}:facts', {
       [`backup.recipient ${hour}`]: 'nan inf -1',
       [`backup.contact ${hour}`]: `0 ${NOON} ${NOON}`,
       [`backup.auth ${hour + 1}`]: `1 ${NOON} ${NOON}`,
@@ -443,7 +443,7 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
       modelOf([tally]).get('203.0.113.9'),
     )
 
-    await admin.set('decoymx:cursor:{box}', 'NaN')
+    await admin.set('decoymx:1:cursor:{box}', 'NaN')
     expect(await store.cursor('box')).toBe(0)
     expect(told.all.at(-1)).toEqual({ what: 'ignored', where: 'cursor of box', count: 1 })
   })
@@ -451,13 +451,13 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
   test('begins anew a key that has another type', async () => {
     const told = new Told<StoreHappening>()
     const store = await opened(REDIS, { told })
-    await admin.set('decoymx:{203.0.113.9}:facts', 'mine')
-    await admin.rpush('decoymx:cursor:{box}', 'mine')
-    await admin.mset('decoymx:{rulings}', 'mine', 'decoymx:{rulings}:until', 'mine')
-    await admin.hset('decoymx:{rulings}:generation', 'mine', 1)
+    await admin.set('decoymx:1:{203.0.113.9}:facts', 'mine')
+    await admin.rpush('decoymx:1:cursor:{box}', 'mine')
+    await admin.mset('decoymx:1:{rulings}', 'mine', 'decoymx:1:{rulings}:until', 'mine')
+    await admin.hset('decoymx:1:{rulings}:generation', 'mine', 1)
     expect(await store.counts('203.0.113.9')).toEqual(NO_COUNTS)
     expect(told.all.at(-1)).toEqual({ what: 'ignored', where: 'a string of 203.0.113.9', count: 1 })
-    expect(await admin.get('decoymx:{203.0.113.9}:facts'), 'reading leaves it alone').toBe('mine')
+    expect(await admin.get('decoymx:1:{203.0.113.9}:facts'), 'reading leaves it alone').toBe('mine')
 
     await store.add('box', [tallyOf(1, '203.0.113.9', 'backup.contact')], 1)
     await store.put(rulingOf('203.0.113.9'))
@@ -480,9 +480,9 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
       '{"generation":1,"put":{}}',
       '{"generation":1,"id":"rules 1.2.3.4","put":{"by":"rules"}}',
     ]
-    for (const message of wrong) await admin.publish('decoymx:changes', message)
+    for (const message of wrong) await admin.publish('decoymx:1:changes', message)
     await store.put(rulingOf('203.0.113.1'))
-    await admin.set('decoymx:{rulings}:generation', 7)
+    await admin.set('decoymx:1:{rulings}:generation', 7)
     await store.put(rulingOf('203.0.113.2'))
     await store.put(rulingOf('203.0.113.3'))
     await changes.until((all) => all.length === 3)
@@ -538,7 +538,7 @@ describe.skipIf(NO_REDIS)('redis when it is away', () => {
     expect(outcomes.map(({ status }) => status)).toEqual(methods.map(() => 'rejected'))
     await told.until((all) => all.some(({ what }) => what === 'down'))
     await expect(store.generation(), 'then it is known to be away, and nobody waits').rejects.toThrow(
-      /^(?!.*timed out)/,
+      /^not asked|^Stream isn't writeable/,
     )
 
     signal('SIGCONT')
@@ -606,7 +606,7 @@ describe.skipIf(NO_REDIS)('redis when it is away', () => {
   test('opens beside a server that hangs, and closes beside it, too', async () => {
     const own = await ownRedis()
     own.signal('SIGSTOP')
-    const store = await openRedis(own.url, { now: () => NOON, tell: () => {}, commandTimeoutMs: 100 })
+    const store = await openRedis({ at: { path: own.url } }, { now: () => NOON, tell: () => {}, commandTimeoutMs: 100 })
     await expect(store.generation()).rejects.toThrow()
     await store.close()
     await expect(store.generation()).rejects.toThrow()
@@ -622,13 +622,6 @@ describe.skipIf(NO_REDIS)('redis when it is away', () => {
     expect(told.all).toEqual([{ what: 'down', error: expect.stringContaining('NOAUTH') }])
     boss.disconnect()
   })
-
-  test.each(['', 'redis://', 'http://localhost/', 'localhost:6379', '//socket'])(
-    'refuses the address "%s" in a sentence',
-    async (url) => {
-      await expect(openRedis(url, { now: () => NOON, tell: () => {} })).rejects.toThrow(/^expected redis:/)
-    },
-  )
 })
 
 describe('embedded alone', () => {
@@ -888,7 +881,10 @@ async function openedRedis(
   url: string,
   { told, commandTimeoutMs }: { told: Told<StoreHappening>; commandTimeoutMs: number },
 ): Promise<Store> {
-  const store = await openRedis(url, { now: () => NOON, tell: told.push, commandTimeoutMs, sweepMs: 1000 })
+  const store = await openRedis(
+    { at: { path: url } },
+    { now: () => NOON, tell: told.push, commandTimeoutMs, sweepMs: 1000 },
+  )
   onTestFinished(() => store.close())
   return store
 }

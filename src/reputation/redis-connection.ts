@@ -1,0 +1,201 @@
+/**
+ * How a Redis is reached: one server, the master that Sentinels name, or a Cluster; plain, by TLS, or by a Unix socket.
+ *
+ * Two connections, since whoever listens to changes does little else. Nothing waits in them for a server that is away:
+ * commands are neither queued nor sent again, since the journal is the queue. A server that owes an answer and is silent
+ * for the time-out of a command is given up with all that was asked of it; it is `ready` again only once it has answered.
+ */
+import { Cluster, Redis } from 'ioredis'
+import { SCRIPTS } from './redis-scripts.ts'
+
+export type Host = { readonly host: string; readonly port: number }
+
+export type RedisAccess = {
+  readonly at:
+    | Host
+    | { readonly path: string }
+    | {
+        /** What the Sentinels call the master. */
+        readonly master: string
+        readonly sentinels: readonly Host[]
+        readonly user?: string | undefined
+        readonly password?: string | undefined
+      }
+    | { readonly cluster: readonly Host[] }
+  readonly user?: string | undefined
+  readonly password?: string | undefined
+  readonly database?: number | undefined
+  /** PEM texts, as node:tls takes them; {} for TLS with what the system trusts. */
+  readonly tls?:
+    | {
+        readonly ca?: string | undefined
+        readonly cert?: string | undefined
+        readonly key?: string | undefined
+        readonly servername?: string | undefined
+      }
+    | undefined
+}
+
+type Script = (...args: (string | number)[]) => Promise<unknown>
+
+/** What we ask of either client. */
+export type Commands = Pick<Redis, 'get' | 'hscan' | 'hlen' | 'info' | 'connect'> & {
+  readonly [Name in keyof typeof SCRIPTS]: Script
+}
+
+export type Connection = {
+  readonly kind: 'one' | 'sentinel' | 'cluster'
+  readonly commands: Commands
+  readonly subscriber: Redis
+  /** Says goodbye on both, and does not wait for a server that hangs. */
+  readonly close: () => Promise<void>
+}
+
+export type ConnectionHappenings = {
+  readonly ready: () => void
+  readonly closed: () => void
+  readonly failed: (error: Error) => void
+  /** A node of a Cluster was lost, or has come: what stood there before may be gone. */
+  readonly nodesChanged: () => void
+}
+
+const RETRY_MAX_MS = 1000
+/** How often a Cluster is asked where its slots are, when nothing else tells. */
+const SLOTS_REFRESH_MS = 2000
+
+/** Opens nothing yet: both connections are made when they are first asked to connect, and then made again by themselves. */
+export function prepareConnection(access: RedisAccess, commandTimeoutMs: number, on: ConnectionHappenings): Connection {
+  const close = (clients: readonly (Redis | Cluster)[]) => async () => {
+    await Promise.all(clients.map((each) => disconnect(each, commandTimeoutMs)))
+  }
+  if ('cluster' in access.at) {
+    const cluster = clusterClient(access, access.at.cluster, commandTimeoutMs)
+    cluster.on('node error', (error: Error) => on.failed(error))
+    cluster.on('-node', () => on.nodesChanged())
+    cluster.on('+node', () => on.nodesChanged())
+    follow(cluster, on)
+    const subscriber = clusterSubscriber(cluster, access, access.at.cluster, commandTimeoutMs)
+    return {
+      kind: 'cluster',
+      commands: cluster as unknown as Commands,
+      subscriber,
+      close: close([cluster, subscriber]),
+    }
+  }
+  const redis = client(access, commandTimeoutMs)
+  follow(redis, on)
+  const subscriber = client(access, commandTimeoutMs)
+  return {
+    kind: 'master' in access.at ? 'sentinel' : 'one',
+    commands: redis as unknown as Commands,
+    subscriber,
+    close: close([redis, subscriber]),
+  }
+}
+
+function follow(client: Redis | Cluster, on: ConnectionHappenings): void {
+  client.on('ready', () => on.ready())
+  client.on('close', () => on.closed())
+  client.on('error', (error: Error) => on.failed(error))
+}
+
+/** What every connection to a server has. */
+function manners({ user, password, tls }: RedisAccess, commandTimeoutMs: number) {
+  return {
+    ...(user === undefined ? {} : { username: user }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls === undefined ? {} : { tls }),
+    autoResendUnfulfilledCommands: false,
+    // We subscribe again ourselves, to know when it is done.
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: 2 * commandTimeoutMs,
+    commandTimeout: commandTimeoutMs,
+    socketTimeout: commandTimeoutMs,
+    disconnectTimeout: commandTimeoutMs,
+    replyMapping: 'legacy' as const,
+  }
+}
+
+const retryStrategy = (times: number) => Math.min(25 * 2 ** times, RETRY_MAX_MS)
+
+function client(access: RedisAccess, commandTimeoutMs: number): Redis {
+  const { at, database = 0, tls } = access
+  const common = {
+    ...manners(access, commandTimeoutMs),
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    db: database,
+    retryStrategy,
+    scripts: SCRIPTS,
+  }
+  if ('cluster' in at) throw new Error('a Cluster is more than one server')
+  if (!('sentinels' in at)) return new Redis({ ...common, ...at })
+  const { master, sentinels, user, password } = at
+  return new Redis({
+    ...common,
+    name: master,
+    sentinels: sentinels.map((each) => ({ ...each })),
+    ...(user === undefined ? {} : { sentinelUsername: user }),
+    ...(password === undefined ? {} : { sentinelPassword: password }),
+    ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
+    // Once round all of them, then `retryStrategy` says when to begin anew.
+    sentinelRetryStrategy: () => null,
+    sentinelCommandTimeout: commandTimeoutMs,
+    // They tell of a new master before the old one has hung up.
+    failoverDetector: true,
+    // A master that became a replica while we were connected.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  })
+}
+
+function clusterClient(access: RedisAccess, hosts: readonly Host[], commandTimeoutMs: number): Cluster {
+  return new Cluster(
+    hosts.map((each) => ({ ...each })),
+    {
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      scripts: SCRIPTS,
+      clusterRetryStrategy: retryStrategy,
+      slotsRefreshTimeout: commandTimeoutMs,
+      slotsRefreshInterval: SLOTS_REFRESH_MS,
+      // Names are resolved when they are connected to, so that a certificate is checked against the name.
+      dnsLookup: (name, done) => done(null, name),
+      redisOptions: manners(access, commandTimeoutMs),
+    },
+  )
+}
+
+/**
+ * Changes are published to all nodes of a Cluster, so any of them will do. The library's own subscriber does not tell
+ * when it moved to another node, and what was missed meanwhile; ours is a plain connection, and tries the next node each time.
+ */
+function clusterSubscriber(
+  cluster: Cluster,
+  access: RedisAccess,
+  hosts: readonly Host[],
+  commandTimeoutMs: number,
+): Redis {
+  const subscriber = client({ ...access, at: hosts[0] as Host, database: 0 }, commandTimeoutMs)
+  let turn = 0
+  subscriber.on('reconnecting', () => {
+    const known = cluster.nodes('master').map(({ options: { host = '', port = 0 } }) => ({ host, port }))
+    const among = known.length > 0 ? known : hosts
+    Object.assign(subscriber.options, among[++turn % among.length])
+  })
+  return subscriber
+}
+
+/** Between two attempts to connect there is nothing to end. */
+async function disconnect(client: Redis | Cluster, withinMs: number): Promise<void> {
+  const { status } = client
+  if (status === 'wait' || status === 'reconnecting' || status === 'end') return client.disconnect()
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      for (const each of client instanceof Redis ? [client] : client.nodes()) each.stream?.destroy()
+      resolve()
+    }, withinMs)
+    client.once('end', () => (clearTimeout(timer), resolve()))
+    client.disconnect()
+  })
+}
