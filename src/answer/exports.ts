@@ -175,8 +175,10 @@ function* digestOf(format: Format, entries: readonly Entry[]): Paced<string> {
 type Spell = (head: Head, entries: readonly Entry[], now: Instant) => Generator<string>
 
 const SPELL: Record<Format, Spell> = {
+  // OpenSMTPD takes a table of which it has seen no entry yet for a list by this comment only, and else for no list for good.
   *plain(head, entries) {
     yield* comments(head)
+    yield '# @list'
     for (const entry of entries) yield shortOf(entry)
   },
 
