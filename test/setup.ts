@@ -21,6 +21,7 @@ const PROGRAMS = {
   'systemd-socket-activate': 'systemd',
   'systemd-analyze': 'systemd',
   dnsmasq: 'dnsmasq-base',
+  nsd: 'nsd',
 } as const
 
 export type Program = keyof typeof PROGRAMS

@@ -1,11 +1,12 @@
 /**
- * What is made of the code rather than written: the JSON Schemas of what people write, for their editors, and the page of
- * facts that rules can name.
+ * What is made of the code rather than written: the JSON Schemas of what people write, for their editors, the page of facts
+ * that rules can name, and the page of what lint can say.
  *
  * `node src/command/schema.ts` writes the files; a test holds those that are there to the code.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
+import { DANGERS } from '../core/dangers.ts'
 import { KIND_NAMES, KINDS } from '../core/evidence.ts'
 import { wellKnownSchema } from '../core/pools.ts'
 import { rulesSchema } from '../core/rules.ts'
@@ -32,6 +33,37 @@ export function factsPage(): string {
   return `# Facts that rules can name\n\nMade of the code (src/core/evidence.ts) by \`node src/command/schema.ts\`.\n\n${rows.join('\n')}`
 }
 
+/** docs/lint.md: every code that lint can say, how grave it is, why, what to do, and who says so. */
+export function lintPage(): string {
+  const levels = {
+    error: 'error (exit 2)',
+    unknown: 'unknown (exit 3)',
+    warning: 'warning (exit 1)',
+    note: 'note (exit 0)',
+  }
+  const rows = Object.entries(DANGERS).map(
+    ([code, { level, title, why, fix, source }]) =>
+      `## ${code}: ${title}\n\n- **Level:** ${levels[level]}.\n- **Why:** ${why}.\n- **Fix:** ${fix}.\n- **Source:** ${source}.\n`,
+  )
+  const intro = [
+    '# What lint says about an MX layout',
+    '',
+    'Made of the code (src/core/dangers.ts) by `node src/command/schema.ts`.',
+    '',
+    '    decoymx lint example.org                                  # what DNS says now, by the resolvers of this host',
+    '    decoymx lint example.org --server 192.0.2.53              # by another one',
+    '    decoymx lint example.org --zone example.org.zone          # before it goes to the name server',
+    '    decoymx lint example.org --primary mx0.example.org --backup mx9.example.org --probe',
+    '    decoymx plan example.org --primary mx0.example.org --primary-address 192.0.2.66',
+    '',
+    'Which exchanges are decoys: those that are named, else those whose name or addresses the settings (`--settings`) give. `--probe`',
+    'calls port 25 of every exchange from this host as a stranger would; run it from another network than the decoys’. Exit',
+    'codes are those of monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown; an error outweighs what is unknown.',
+    '',
+  ]
+  return `${intro.join('\n')}\n${rows.join('\n')}`
+}
+
 function jsonOf(schema: z.ZodType): object {
   return z.toJSONSchema(schema, { target: 'draft-7', io: 'input' })
 }
@@ -42,4 +74,5 @@ if (import.meta.main) {
   for (const [file, schema] of Object.entries(schemas()))
     writeFileSync(new URL(file, root), `${JSON.stringify(schema, null, 2)}\n`)
   writeFileSync(new URL('docs/facts.md', root), factsPage())
+  writeFileSync(new URL('docs/lint.md', root), lintPage())
 }

@@ -44,6 +44,19 @@ function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
 }
 
+/** Lines of at most `width`, each behind a margin. */
+export function wrapped(text: string, width: number, margin: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && margin + line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line].map((each) => `${' '.repeat(margin)}${each}`)
+}
+
 /** `3 h`, `12 min`, `2 d`: the one unit that tells enough. */
 export function span(ms: number): string {
   const units: readonly [number, string][] = [

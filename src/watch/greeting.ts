@@ -6,7 +6,8 @@
  * disk or a failing policy shows itself as 4xx, and keeps what was said, so that a decoy can look like it.
  *
  * 4xx is `later`: senders go on to the backup by right. 5xx after a good greeting is `up`: it lives, and means only us; as
- * a greeting it is `unsure`, and so is silence on an open connection. Never is a recipient named, nor a message offered.
+ * a greeting it is `unsure`, and so is silence on an open connection. Never is a message offered, and a recipient is named
+ * only where the caller gives one, to see what a decoy of ours says to it.
  */
 import net from 'node:net'
 import { printable, type Probe } from '../core/evidence.ts'
@@ -27,7 +28,12 @@ export type Look = {
   readonly because: string
   /** Of a full look that came to the end of EHLO. */
   readonly looks: Looks | undefined
+  readonly connected: boolean
+  /** The last reply, and to what; undefined where there was none. */
+  readonly reply: { readonly step: Step; readonly code: string } | undefined
 }
+
+type Step = 'greeting' | 'EHLO' | 'MAIL' | 'RCPT'
 
 /** Longest look: a greeting after half a minute is rare, and is called silence. */
 const LOOK_MS = 30_000
@@ -39,14 +45,19 @@ type Reply = { readonly code: string; readonly lines: readonly string[] }
 
 export function lookAt(
   { host, port }: Address,
-  { full, lookMs = LOOK_MS, signal }: { full: boolean; lookMs?: number; signal?: AbortSignal },
+  {
+    full,
+    recipient,
+    lookMs = LOOK_MS,
+    signal,
+  }: { full: boolean; recipient?: string; lookMs?: number; signal?: AbortSignal },
 ): Promise<Look> {
   return new Promise((resolve) => {
     const beganAt = performance.now()
     const socket = net.connect({ host, port })
     let [text, lines, connected, askedAt, greetingMs, banner] = ['', [] as string[], false, 0, 0, '']
     let looks: Looks | undefined
-    let step: 'greeting' | 'EHLO' | 'MAIL' = 'greeting'
+    let [step, last]: [Step, Look['reply']] = ['greeting', undefined]
 
     const end = (outcome: Look['outcome'], because: string) => {
       clearTimeout(timer)
@@ -55,7 +66,7 @@ export function lookAt(
       // What is said last still goes out, where there is anybody to say it to.
       if (connected) socket.destroySoon()
       else socket.destroy()
-      resolve({ outcome, because: printable(because), looks })
+      resolve({ outcome, because: printable(because), looks, connected, reply: last })
     }
     const broken = (how: string) =>
       step !== 'greeting' || lines.length > 0
@@ -77,6 +88,7 @@ export function lookAt(
     }
     const answered = ({ code, lines: said }: Reply) => {
       const first = said[0] ?? ''
+      last = { step, code }
       if (code.startsWith('4')) return end('later', `${step}: ${code} ${first}`)
       if (step === 'greeting') {
         if (code !== '220') return end('unsure', `greets with ${code} ${first}`)
@@ -87,7 +99,11 @@ export function lookAt(
         return say(`EHLO ${literal(socket.localAddress)}`)
       }
       if (!code.startsWith('2')) return leave(`greets; refuses us at ${step}: ${code} ${first}`)
-      if (step === 'MAIL') return leave('takes mail')
+      if (step === 'MAIL' && recipient !== undefined) {
+        step = 'RCPT'
+        return say(`RCPT TO:<${recipient}>`)
+      }
+      if (step === 'MAIL' || step === 'RCPT') return leave('takes mail')
       looks = { banner, ehlo: said.slice(1), greetingMs, replyMs: Math.round(performance.now() - askedAt) }
       step = 'MAIL'
       return say('MAIL FROM:<>')

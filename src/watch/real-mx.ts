@@ -53,6 +53,14 @@ const SOONEST_MS = 500
 const NUDGES_MAX = 6
 const NUDGE_EVERY_MS = 5000
 
+const NO_ADDRESS: Look = {
+  outcome: 'down',
+  because: 'has no address',
+  looks: undefined,
+  connected: false,
+  reply: undefined,
+}
+
 export class RealMx {
   readonly #options: RealMxOptions
   readonly #states = new Map<string, MxState>()
@@ -163,7 +171,7 @@ export class RealMx {
 
   /** An MX is up when one of its addresses is: senders try them in turn. */
   async #lookAtOne({ name, addresses }: Exchange, kind: 'full' | 'short'): Promise<Look> {
-    if (addresses.length === 0) return { outcome: 'down', because: 'has no address', looks: undefined }
+    if (addresses.length === 0) return NO_ADDRESS
     const full = kind === 'full' || this.#states.get(name)?.outcome !== 'up'
     const { lookMs } = this.#options
     const { signal } = this.#ending

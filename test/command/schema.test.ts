@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { factsPage, schemas } from '../../src/command/schema.ts'
+import { factsPage, lintPage, schemas } from '../../src/command/schema.ts'
 import { FACT_NAMES } from '../../src/core/facts.ts'
 import { rulesSchema } from '../../src/core/rules.ts'
 
@@ -16,6 +16,10 @@ test.each(Object.entries(schemas()))(
 
 test('the page of facts is what the code makes', () => {
   expect(readFileSync(new URL('../../docs/facts.md', import.meta.url), 'utf8')).toBe(factsPage())
+})
+
+test('so is the page of what lint says', () => {
+  expect(readFileSync(new URL('../../docs/lint.md', import.meta.url), 'utf8')).toBe(lintPage())
 })
 
 describe('the schema of the rules', () => {

@@ -6,6 +6,7 @@
 import { Command } from 'commander'
 import { applianceCommands } from './appliance.ts'
 import { decisionCommands } from './decisions.ts'
+import { layoutCommands } from './layout.ts'
 import type { Stage } from './options.ts'
 import { ruleCommands } from './rules.ts'
 
@@ -20,5 +21,6 @@ export function commandTree(stage: Stage): Command {
   applianceCommands(program, stage)
   decisionCommands(program, stage)
   ruleCommands(program, stage)
+  layoutCommands(program, stage)
   return program
 }

@@ -1,0 +1,125 @@
+/**
+ * `plan DOMAIN`: the zone lines to add and to take away so that decoys may stand in the layout, step by step, each with how
+ * long to wait after it. Nothing is changed. Exit 0, or 3 when there can be no plan.
+ */
+import { type Screen, span, table, wrapped } from '../console/terminal.ts'
+import { parseClient } from '../core/client.ts'
+import type { Problem } from '../core/document.ts'
+import { neverListed } from '../core/never.ts'
+import { type Plan, planFor, type PlannedRecord, type WantedDecoy, zoneLine } from '../core/plan.ts'
+import { hostName, surveyDomain, type SurveyWords } from './surveying.ts'
+import type { Settings } from './settings.ts'
+import { isWildcard } from './places.ts'
+
+export type PlanWords = SurveyWords & {
+  readonly primaryAddress?: readonly string[]
+  readonly backupAddress?: readonly string[]
+}
+
+const UNKNOWN = 3
+
+export async function planDomain(
+  domain: string,
+  words: PlanWords,
+  env: NodeJS.ProcessEnv,
+  tools: {
+    readonly json: boolean
+    readonly screen: Screen
+    readonly errors: Screen
+    readonly problems: (all: readonly Problem[]) => void
+  },
+): Promise<number> {
+  const { json, screen, errors, problems } = tools
+  const strange = [...(words.primaryAddress ?? []), ...(words.backupAddress ?? [])].filter((text) => !parseClient(text))
+  if (strange.length > 0) {
+    problems(
+      strange.map((text) => ({
+        file: '--…-address',
+        line: 1,
+        column: 1,
+        message: `expected an IP address, got "${text}"`,
+      })),
+    )
+    return UNKNOWN
+  }
+  const surveyed = await surveyDomain(domain, words, env, (from) => {
+    if (errors.person) errors.print(errors.colours.dim(`asking ${from} about ${domain}`))
+  })
+  if (!surveyed.ok) {
+    problems(surveyed.problems)
+    return UNKNOWN
+  }
+  const { survey, settings } = surveyed
+  const wanted = {
+    primary: wantedDecoy(words.primary?.[0], words.primaryAddress, settings, 'primary'),
+    backup: wantedDecoy(words.backup?.[0], words.backupAddress, settings, 'backup'),
+  }
+  const plan = planFor(survey, wanted)
+  if (!('steps' in plan)) {
+    if (json) screen.print(JSON.stringify({ domain: survey.layout.domain, obstacles: plan }, null, 2))
+    else for (const sentence of plan) errors.print(`${errors.colours.red('no plan')}  ${sentence}`)
+    return UNKNOWN
+  }
+  if (json) screen.print(JSON.stringify({ domain: survey.layout.domain, ...plan }, null, 2))
+  else for (const line of told(survey.layout.domain, plan, screen)) screen.print(line)
+  return 0
+}
+
+/** What is asked for on the command line, else what the settings listen on, where that is not this host alone. */
+function wantedDecoy(
+  name: string | undefined,
+  addresses: readonly string[] | undefined,
+  { decoys }: Settings,
+  role: 'primary' | 'backup',
+): WantedDecoy | undefined {
+  const { name: own, listen } = decoys[role]
+  const listening = listen
+    .filter((each) => !isWildcard(each))
+    .flatMap(({ host }) => {
+      const client = parseClient(host)
+      return client && neverListed(client) === undefined ? [client.ip] : []
+    })
+  if (name === undefined && addresses === undefined && listening.length === 0) return undefined
+  const given = addresses?.map((text) => parseClient(text)?.ip ?? text)
+  return {
+    name: hostName(name ?? own) ?? own,
+    addresses: given ?? (name === undefined || hostName(name) === hostName(own) ? listening : []),
+  }
+}
+
+function told(domain: string, { steps }: Plan, screen: Screen): string[] {
+  if (steps.length === 0) return [`${screen.colours.green('nothing to do')}  ${domain} is as it should be`]
+  const { colours } = screen
+  const rows = steps.flatMap(({ add, remove }, i) => [
+    ...remove.map((record) => row(i + 1, 'remove', record)),
+    ...add.map((record) => row(i + 1, 'add', record)),
+  ])
+  const heads = ['step', 'change', 'type', 'name', 'ttl', 'data']
+  if (!screen.person) return table(screen, heads, rows)
+  const text = steps.flatMap(({ does, add, remove, waitSeconds }, i) => [
+    ...wrapped(does, screen.width, 3).map((line, n) =>
+      n === 0 ? `${colours.bold(`${i + 1}.`)} ${line.trimStart()}` : line,
+    ),
+    ...remove.map((record) => colours.red(`   - ${zoneLine(record)}`)),
+    ...add.map((record) => colours.green(`   + ${zoneLine(record)}`)),
+    ...(waitSeconds > 0 ? [colours.dim(`   then wait ${span(waitSeconds * 1000)}`)] : []),
+    '',
+  ])
+  return [
+    `${colours.bold(domain)}: ${steps.length} steps. Lines are as BIND reads them; add 1 to the serial of the SOA each time.`,
+    '',
+    ...text,
+    colours.bold('The same for a web form'),
+    ...table(screen, heads, rows),
+    '',
+    ...wrapped(
+      'To undo: take the MX records of the decoys away first, and give up their addresses only when twice the TTL has passed.',
+      screen.width,
+      0,
+    ),
+  ]
+}
+
+function row(step: number, change: string, { type, name, ttlSeconds, data }: PlannedRecord): string[] {
+  return [String(step), change, type, name, String(ttlSeconds), data]
+}

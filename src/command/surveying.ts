@@ -1,0 +1,124 @@
+/**
+ * How `lint` and `plan` come to know a domain: from name servers or from a zone file, and which of its exchanges are decoys:
+ * those that are named, else those of the settings.
+ *
+ * A person's mistakes are all told, and nothing is looked at then.
+ */
+import { readFileSync } from 'node:fs'
+import { getServers } from 'node:dns'
+import { isIP } from 'node:net'
+import { domainToASCII } from 'node:url'
+import { parseClient } from '../core/client.ts'
+import { type Problem, show } from '../core/document.ts'
+import { type Prefix, prefixOf } from '../core/prefixes.ts'
+import type { KnownDecoy, KnownDecoys, Survey } from '../core/survey.ts'
+import { readZoneFile } from '../core/zone-file.ts'
+import { type Lookup, lookupInZone } from '../watch/lookup.ts'
+import { lookupAt } from '../watch/name-server.ts'
+import { fetchStsPolicy } from '../watch/sts-policy.ts'
+import { survey } from '../watch/surveyor.ts'
+import { type Address, isWildcard, parseAddress, spellAddress } from './places.ts'
+import { readSettings, type Settings } from './settings.ts'
+
+export type SurveyWords = {
+  readonly settings?: string
+  readonly server?: string
+  readonly zone?: string
+  readonly sts?: string
+  readonly primary?: readonly string[]
+  readonly backup?: readonly string[]
+  readonly probe?: boolean
+  /** For tests, which may not have port 25. */
+  readonly port?: number
+}
+
+export type Surveyed =
+  | { readonly ok: true; readonly survey: Survey; readonly settings: Settings; readonly from: string }
+  | { readonly ok: false; readonly problems: readonly Problem[] }
+
+/** All questions to DNS together. */
+const IN_ALL_MS = 45_000
+
+export async function surveyDomain(
+  domainText: string,
+  words: SurveyWords,
+  env: NodeJS.ProcessEnv,
+  begin: (from: string) => void,
+): Promise<Surveyed> {
+  const problems: Problem[] = []
+  const say = (file: string, message: string) => problems.push({ file, line: 1, column: 1, message })
+  const readText = (file: string | undefined): string | undefined => {
+    try {
+      return file === undefined ? undefined : readFileSync(file, 'utf8')
+    } catch (error) {
+      say(file as string, `cannot be read: ${(error as Error).message}`)
+      return undefined
+    }
+  }
+  const domain = hostName(domainText)
+  if (domain === undefined) say('DOMAIN', `expected a domain like example.org, got ${show(domainText)}`)
+  const settings = readSettings(words.settings, env)
+  if (!settings.ok) problems.push(...settings.problems)
+  const servers = words.server === undefined ? getServers().map(serverIn) : [serverIn(words.server)]
+  if (words.server !== undefined && !servers[0])
+    say('--server', `expected an IP address, with a port or without, got ${show(words.server)}`)
+  const names = (role: 'primary' | 'backup') =>
+    (words[role] ?? []).flatMap((name) => {
+      const host = hostName(name)
+      if (host === undefined) say(`--${role}`, `expected a host name, got ${show(name)}`)
+      return host ?? []
+    })
+  const named = { primary: names('primary'), backup: names('backup') }
+  const zoneText = readText(words.zone)
+  const policy = readText(words.sts)
+  const zone =
+    zoneText === undefined || domain === undefined ? undefined : readZoneFile(words.zone as string, zoneText, domain)
+  if (zone && !zone.ok) problems.push(...zone.problems)
+  if (problems.length > 0 || domain === undefined || !settings.ok || (zone && !zone.ok)) return { ok: false, problems }
+
+  const reachable = servers.filter((server) => server !== undefined)
+  const asking = lookupAt({ servers: reachable, signal: AbortSignal.timeout(IN_ALL_MS) })
+  const beyond = zone === undefined || words.server !== undefined ? asking : undefined
+  const lookup: Lookup = zone ? lookupInZone(zone.origin, zone.records, beyond) : asking
+  const from = [...(zone ? [words.zone as string] : []), ...(beyond ? reachable.map(spellAddress) : [])].join(', ')
+  begin(from)
+  const found = await survey({
+    domain,
+    lookup,
+    known: knownDecoys(named, settings.settings),
+    policy,
+    ...(beyond ? { fetchPolicy: (of: string) => fetchStsPolicy(of, { lookup }) } : {}),
+    ...(words.probe ? { knockAt: words.port ?? 25 } : {}),
+  })
+  return { ok: true, survey: found, settings: settings.settings, from }
+}
+
+/** A name as DNS has it: in ASCII, small letters, without the last dot. */
+export function hostName(text: string): string | undefined {
+  const name = domainToASCII(text.trim().replace(/\.$/, '')).toLowerCase()
+  return /^(?=.{1,253}$)(?:[a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}$/.test(name) && isIP(name) === 0 ? name : undefined
+}
+
+function serverIn(text: string): Address | undefined {
+  const host = text.trim()
+  return isIP(host) === 0 ? parseAddress(host) : { host, port: 53 }
+}
+
+function knownDecoys(
+  named: Readonly<Record<'primary' | 'backup', readonly string[]>>,
+  settings: Settings,
+): KnownDecoys {
+  const of = (role: 'primary' | 'backup'): KnownDecoy => {
+    const { name, listen, prefixes } = settings.decoys[role]
+    return {
+      names: named[role].length > 0 ? named[role] : [name.toLowerCase().replace(/\.$/, '')],
+      networks: prefixes.length > 0 ? prefixes : listen.filter((each) => !isWildcard(each)).flatMap(alone),
+    }
+  }
+  return { primary: of('primary'), backup: of('backup') }
+}
+
+function alone({ host }: Address): Prefix[] {
+  const client = parseClient(host)
+  return client ? [prefixOf(client, client.family === 4 ? 32 : 128)] : []
+}

@@ -1,0 +1,211 @@
+/**
+ * plan: the records to add to a domain and to take away, so that decoys may stand in its layout, and in which order.
+ *
+ * The order is what keeps mail safe: the decoy must answer before DNS names it, the backup comes before the primary, because a
+ * mistake there costs evidence only, and between two steps old records must be gone from caches. A real MX keeps its
+ * preference unless there is no room below it.
+ */
+import { exchangesOf } from './lint.ts'
+import { parseClient } from './client.ts'
+import type { MxRecord } from './mx.ts'
+import type { Survey } from './survey.ts'
+
+/** A decoy that is wanted; addresses that are not given stay as they are. */
+export type WantedDecoy = { readonly name: string; readonly addresses: readonly string[] }
+export type Wanted = { readonly primary?: WantedDecoy | undefined; readonly backup?: WantedDecoy | undefined }
+
+export type PlannedRecord = {
+  /** Without the last dot. */
+  readonly name: string
+  readonly ttlSeconds: number
+  readonly type: 'A' | 'AAAA' | 'MX' | 'TLSA'
+  readonly data: string
+}
+
+export type Step = {
+  readonly does: string
+  readonly add: readonly PlannedRecord[]
+  readonly remove: readonly PlannedRecord[]
+  /** Before the next step. */
+  readonly waitSeconds: number
+}
+
+export type Plan = { readonly steps: readonly Step[]; readonly after: readonly MxRecord[] }
+
+const GAP = 5
+const CHANGE_TTL_SECONDS = 300
+const SETTLED_TTL_SECONDS = 3600
+const PREFERENCE_MAX = 65_535
+
+/** The plan, or the sentences that say why there can be none. */
+export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[] {
+  const wanted = {
+    primary: asked.primary ?? presentDecoy(survey, 'primary'),
+    backup: asked.backup ?? presentDecoy(survey, 'backup'),
+  }
+  const obstacles = obstaclesTo(survey, wanted)
+  if (obstacles.length > 0) return obstacles
+  const { layout, mxTtlSeconds = CHANGE_TTL_SECONDS } = survey
+  const implicit = layout.mx.length === 0
+  const decoys = new Set([wanted.primary?.name, wanted.backup?.name])
+  const present = implicit ? [{ preference: 20, exchange: layout.domain }] : exchangesOf(survey, 'real')
+  const takes = present.filter(({ exchange }) => !decoys.has(exchange))
+  const lowest = Math.min(...takes.map(({ preference }) => preference))
+  const isFirst = layout.mx.some(({ exchange, preference }) => exchange === wanted.primary?.name && preference < lowest)
+  const real = wanted.primary && !isFirst ? shifted(takes) : takes
+  const preferences = real.map(({ preference }) => preference)
+  const [least, most] = [Math.min(...preferences), Math.max(...preferences)]
+  // A decoy that stands well stays where it is.
+  const kept = (name: string, fits: (preference: number) => boolean) =>
+    layout.mx.find(({ exchange, preference }) => exchange === name && fits(preference))?.preference
+  const primary = wanted.primary && {
+    preference: kept(wanted.primary.name, (at) => at < least) ?? Math.max(0, least - GAP),
+    exchange: wanted.primary.name,
+  }
+  const backup = wanted.backup && {
+    preference: kept(wanted.backup.name, (at) => at > most) ?? backupPreference(most),
+    exchange: wanted.backup.name,
+  }
+  const after = [...(primary ? [primary] : []), ...real, ...(backup ? [backup] : [])]
+
+  const mx = (record: MxRecord, ttlSeconds = CHANGE_TTL_SECONDS): PlannedRecord => ({
+    name: layout.domain,
+    ttlSeconds,
+    type: 'MX',
+    data: `${record.preference} ${record.exchange}.`,
+  })
+  const isIn = (list: readonly MxRecord[], { preference, exchange }: MxRecord) =>
+    list.some((each) => each.preference === preference && each.exchange === exchange)
+  const gone = layout.mx.filter((record) => !isIn(after, record))
+  const newReal = real.filter((record) => !isIn(layout.mx, record))
+  const addresses = [addressChanges(survey, wanted.primary, true), addressChanges(survey, wanted.backup, false)]
+  const added = (record: MxRecord | undefined) => (record && !isIn(layout.mx, record) ? [mx(record)] : [])
+  const [addPrimary, addBackup] = [added(primary), added(backup)]
+  const hosts = { add: addresses.flatMap(({ add }) => add), remove: addresses.flatMap(({ remove }) => remove) }
+  const quick = 2 * CHANGE_TTL_SECONDS
+  const changes = gone.length + newReal.length + addPrimary.length + addBackup.length > 0
+  const steps: Step[] = []
+  const step = (does: string, change: Partial<Pick<Step, 'add' | 'remove'>>, waitSeconds: number) =>
+    steps.push({ does, add: change.add ?? [], remove: change.remove ?? [], waitSeconds })
+
+  if (changes && mxTtlSeconds > CHANGE_TTL_SECONDS)
+    step(
+      `set the TTL of the domain’s MX records to ${CHANGE_TTL_SECONDS}, so that every later step can be undone soon`,
+      {},
+      mxTtlSeconds,
+    )
+  if (hosts.add.length + hosts.remove.length > 0)
+    step('start decoymx on these addresses, in mode observe; then give them their names', hosts, CHANGE_TTL_SECONDS)
+  if (gone.length + newReal.length > 0)
+    step(
+      implicit
+        ? 'first the server that takes mail: from the first MX record on, the domain’s own address is not used any more'
+        : 'put the real MX, and what is wrong, right: both in one edit',
+      { add: newReal.map((record) => mx(record)), remove: gone.map((record) => mx(record, mxTtlSeconds)) },
+      quick,
+    )
+  if (addBackup.length > 0) step('add the backup decoy', { add: addBackup }, quick)
+  if (addPrimary.length > 0)
+    step(
+      `see from another network that port 25 of ${wanted.primary?.name} refuses to connect; then add the primary decoy`,
+      { add: addPrimary },
+      quick,
+    )
+  if (steps.length > 0)
+    step(
+      `run decoymx lint ${layout.domain} --probe; when it finds no error, set the TTLs to ${SETTLED_TTL_SECONDS}`,
+      {},
+      0,
+    )
+  return { steps, after }
+}
+
+/** The decoy that is there already stays, where no other is asked for. */
+function presentDecoy(survey: Survey, role: 'primary' | 'backup'): WantedDecoy | undefined {
+  const [first] = exchangesOf(survey, role)
+  return first && { name: first.exchange, addresses: [] }
+}
+
+function obstaclesTo({ layout, silences }: Survey, { primary, backup }: Wanted): string[] {
+  const unknown = silences.find(({ about }) => about === layout.domain)
+  if (unknown) return [`what ${layout.domain} has now is not known: ${unknown.because}`]
+  if (layout.mx.some(({ exchange }) => exchange === '.'))
+    return [`${layout.domain} says that it takes no mail (MX "."): there is nothing to protect`]
+  const obstacles: string[] = []
+  if (!primary && !backup)
+    obstacles.push('name a decoy: --primary NAME --primary-address IP, --backup NAME --backup-address IP')
+  const own = layout.addresses.get(layout.domain) ?? []
+  if (layout.mx.length === 0 && own.length === 0)
+    obstacles.push(`${layout.domain} has neither MX nor address: nobody takes its mail`)
+  const decoys = [primary, backup].map((decoy) => decoy?.name)
+  const takes = layout.mx.filter(
+    ({ exchange }) => !decoys.includes(exchange) && (layout.roles.get(exchange) ?? 'real') === 'real',
+  )
+  if (layout.mx.length > 0 && takes.length === 0)
+    obstacles.push(`no real MX is left: every exchange of ${layout.domain} is a decoy`)
+  if (takes.some(({ preference }) => preference > PREFERENCE_MAX - GAP))
+    obstacles.push(`a real MX has the preference ${PREFERENCE_MAX - GAP + 1} or more: no backup decoy fits behind it`)
+  const realAddresses = new Set(takes.flatMap(({ exchange }) => layout.addresses.get(exchange) ?? []))
+  const all = [primary, backup].flatMap((decoy) => decoy?.addresses ?? [])
+  for (const address of all)
+    if (realAddresses.has(address)) obstacles.push(`${address} is a real MX’s: a decoy needs an address of its own`)
+  if (new Set(all).size < all.length) obstacles.push(`${all.join(', ')}: each decoy needs an address of its own`)
+  for (const decoy of [primary, backup])
+    if (decoy && decoy.addresses.length === 0 && (layout.addresses.get(decoy.name) ?? []).length === 0)
+      obstacles.push(
+        `${decoy.name} has no address yet: say which with --${decoy === primary ? 'primary' : 'backup'}-address`,
+      )
+  return obstacles
+}
+
+/** The real MXs, moved up together where nothing fits below them. */
+function shifted(real: readonly MxRecord[]): MxRecord[] {
+  const least = Math.min(...real.map(({ preference }) => preference))
+  if (least >= GAP) return [...real]
+  return real.map(({ preference, exchange }) => ({
+    preference: Math.min(PREFERENCE_MAX - GAP, preference + 10),
+    exchange,
+  }))
+}
+
+/** Well behind, and round where it can be. */
+function backupPreference(most: number): number {
+  const round = Math.ceil((most + 20) / 10) * 10
+  return Math.max(most < 90 - GAP ? 90 : 0, Math.min(PREFERENCE_MAX, round))
+}
+
+/** What a decoy's name must say, and must not say any more. The primary has one address. */
+function addressChanges(
+  { layout, hosts }: Survey,
+  decoy: WantedDecoy | undefined,
+  isPrimary: boolean,
+): { readonly add: readonly PlannedRecord[]; readonly remove: readonly PlannedRecord[] } {
+  if (!decoy) return { add: [], remove: [] }
+  const { name } = decoy
+  const now = layout.addresses.get(name) ?? []
+  const wanted = decoy.addresses.length > 0 ? decoy.addresses : now
+  const kept = isPrimary ? (wanted.filter((address) => !address.includes(':'))[0] ?? wanted[0]) : undefined
+  const then = kept === undefined ? wanted : [kept]
+  const ttlSeconds = hosts.get(name)?.ttlSeconds ?? CHANGE_TTL_SECONDS
+  const record = (address: string, ttl: number): PlannedRecord => ({
+    name,
+    ttlSeconds: ttl,
+    type: parseClient(address)?.family === 6 ? 'AAAA' : 'A',
+    data: address,
+  })
+  const isDane = [...hosts.values()].some(({ tlsa }) => tlsa === true)
+  // Nobody is ever given mail there: that the record is there is all that it must do (RFC 7672, 2.2).
+  const tlsa: PlannedRecord[] =
+    isDane && hosts.get(name)?.tlsa !== true
+      ? [{ name: `_25._tcp.${name}`, ttlSeconds: CHANGE_TTL_SECONDS, type: 'TLSA', data: `3 1 1 ${'0'.repeat(64)}` }]
+      : []
+  return {
+    add: [...then.filter((each) => !now.includes(each)).map((each) => record(each, CHANGE_TTL_SECONDS)), ...tlsa],
+    remove: now.filter((each) => !then.includes(each)).map((each) => record(each, ttlSeconds)),
+  }
+}
+
+/** One line of a zone file. */
+export function zoneLine({ name, ttlSeconds, type, data }: PlannedRecord): string {
+  return `${`${name}.`.padEnd(28)} ${String(ttlSeconds).padEnd(6)} IN ${type.padEnd(4)} ${data}`
+}

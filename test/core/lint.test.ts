@@ -1,0 +1,236 @@
+/** Values in, findings out. What each danger looks like in a zone is in test/layouts, which test/e2e/lint.test.ts reads. */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { DANGERS, exitCodeOf, found } from '../../src/core/dangers.ts'
+import { lint } from '../../src/core/lint.ts'
+import { routeOf } from '../../src/core/mx.ts'
+import { planFor } from '../../src/core/plan.ts'
+import { namesInPolicy, readStsPolicy } from '../../src/core/sts.ts'
+import { type Host, rolesOf, type Survey } from '../../src/core/survey.ts'
+
+const HOST: Host = {
+  outcome: 'found',
+  alias: undefined,
+  ttlSeconds: 3600,
+  tlsa: false,
+  reverse: new Map(),
+  place: undefined,
+}
+
+type Line = readonly [preference: number, exchange: string, ...addresses: string[]]
+
+function surveyOf(lines: readonly Line[], more: Partial<Survey> = {}): Survey {
+  const addresses = new Map(lines.map(([, exchange, ...own]) => [exchange, own]))
+  const mx = lines.map(([preference, exchange]) => ({ preference, exchange }))
+  const records = { domain: 'example.org', mx, addresses }
+  const known = { primary: { names: ['mx0', 'mx00'], networks: [] }, backup: { names: ['mx9'], networks: [] } }
+  const { roles, decoyAddresses } = rolesOf(records, known)
+  const hosts = new Map(
+    lines.map(([, exchange, ...own]) => [exchange, { ...HOST, outcome: own.length > 0 ? 'found' : 'none' } as Host]),
+  )
+  return { layout: { ...records, roles }, decoyAddresses, mxTtlSeconds: 3600, hosts, silences: [], cut: [], ...more }
+}
+
+const GOOD: readonly Line[] = [
+  [5, 'mx0', '198.51.100.66'],
+  [20, 'mx1', '198.51.100.25'],
+  [90, 'mx9', '198.51.100.67'],
+]
+
+describe('findings', () => {
+  test('the gravest come first, in the order of the catalogue', () => {
+    const codes = lint(surveyOf([...GOOD, [20, 'mx0', '198.51.100.66']])).map(({ code }) => code)
+    expect(codes).toEqual(['MX04', 'MX12', 'AD06', 'AD06', 'AD06', 'TT01', 'ST01'])
+  })
+
+  test('an error outweighs what is unknown, and that a warning', () => {
+    const [error, unknown, warning, note] = (['MX01', 'DN01', 'MX09', 'ST01'] as const).map((code) =>
+      found(code, '', ''),
+    )
+    const exits = [[error, unknown, warning], [unknown, warning], [warning, note], [note], []]
+    expect(exits.map((all) => exitCodeOf(all as never))).toEqual([2, 3, 1, 0, 0])
+  })
+
+  test('of any layout they have a code, and a sentence; a layout called safe leads every sender to a real MX soon', () => {
+    const name = fc.constantFrom('mx0', 'mx00', 'mx1', 'mx2', 'mx9', '.')
+    const address = fc.constantFrom('198.51.100.1', '198.51.100.2', '198.51.100.3', '2001:db8::1', '127.0.0.1')
+    const line = fc.tuple(fc.integer({ min: 0, max: 40 }), name, fc.array(address, { maxLength: 4 }))
+    fc.assert(
+      fc.property(
+        fc.array(line, { maxLength: 6 }),
+        fc.infiniteStream(fc.double({ min: 0, max: 0.99, noNaN: true })),
+        (lines, lots) => {
+          const of = new Map(lines.map(([, exchange, own]) => [exchange, exchange === '.' ? [] : [...new Set(own)]]))
+          const survey = surveyOf(
+            lines.map(([preference, exchange]) => [preference, exchange, ...(of.get(exchange) ?? [])]),
+          )
+          const findings = lint(survey)
+          for (const { code, seen } of findings) expect([code in DANGERS, seen === '']).toEqual([true, false])
+          if (findings.some(({ level }) => level === 'error')) return
+          const { stops } = routeOf(survey.layout, () => lots.next().value as number)
+          const real = stops.findIndex(({ exchange }) => !survey.layout.roles.has(exchange))
+          // Two hosts (Stalwart), five addresses (Postfix, Exim).
+          const before = new Set(stops.slice(0, real).map(({ exchange }) => exchange))
+          expect(real >= 0 && real < 5 && before.size <= 1).toBe(true)
+          expect([...before].every((exchange) => survey.layout.roles.get(exchange) === 'primary')).toBe(true)
+        },
+      ),
+    )
+  })
+
+  test('a host that is part decoy by the settings is a real MX that shares an address', () => {
+    const records = {
+      domain: 'example.org',
+      mx: [{ preference: 1, exchange: 'a' }],
+      addresses: new Map([['a', ['198.51.100.1', '198.51.100.2']]]),
+    }
+    const networks = [{ cidr: '198.51.100.1/32', family: 4 as const, length: 32, bits: 0xc6_33_64_01n }]
+    const known = { primary: { names: [], networks }, backup: { names: [], networks: [] } }
+    const roles = rolesOf(records, known)
+    expect(roles.roles).toEqual(new Map())
+    const survey = { ...surveyOf([]), layout: { ...records, roles: roles.roles }, decoyAddresses: roles.decoyAddresses }
+    expect(lint(survey).map(({ code }) => code)).toContain('AD05')
+  })
+})
+
+describe('an MTA-STS policy', () => {
+  const POLICY = 'version: STSv1\nmode: enforce\nmx: mail.example.org\nmx: *.mx.example.org\nmax_age: 604800\n'
+
+  test('is read, and its wildcard stands for one label', () => {
+    const policy = readStsPolicy(POLICY)
+    if (typeof policy === 'string') throw new Error(policy)
+    expect(policy).toEqual({ mode: 'enforce', mx: ['mail.example.org', '*.mx.example.org'], maxAgeSeconds: 604_800 })
+    const hosts = ['mail.example.org', 'a.mx.example.org', 'a.b.mx.example.org', 'mx.example.org']
+    expect(hosts.map((host) => namesInPolicy(policy, host))).toEqual([true, true, false, false])
+  })
+
+  test.each([
+    ['', 'expected "version: STSv1", got none'],
+    ['<html>', 'line 1: expected "key: value"'],
+    [POLICY.replace('enforce', 'strict'), 'expected "mode:" enforce, testing or none'],
+    [POLICY.replace('604800', 'week'), 'expected "max_age:" with seconds up to 31557600'],
+    [
+      POLICY.replace('mail.example.org', 'mail*.example.org'),
+      'expected a host name or "*." before one as mx, got "mail*.example.org"',
+    ],
+    [POLICY.replace(/mx: .*\n/g, ''), 'it names no mx'],
+  ])('what is wrong is said: %#', (text, sentence) => {
+    expect(readStsPolicy(text)).toBe(sentence)
+  })
+})
+
+describe('a plan', () => {
+  const wanted = {
+    primary: { name: 'mx0', addresses: ['198.51.100.66'] },
+    backup: { name: 'mx9', addresses: ['198.51.100.67'] },
+  }
+  const told = (lines: readonly Line[], asked = wanted, more: Partial<Survey> = {}) => {
+    const plan = planFor(surveyOf(lines, more), asked)
+    if (!('steps' in plan)) return plan
+    return plan.steps.flatMap(({ add, remove, waitSeconds }) => [
+      ...remove.map(({ name, type, data }) => `- ${name} ${type} ${data}`),
+      ...add.map(({ name, type, data }) => `+ ${name} ${type} ${data}`),
+      `wait ${waitSeconds}`,
+    ])
+  }
+
+  test('first the TTL, then addresses, the backup, the primary; with two TTLs between', () => {
+    expect(told([[10, 'mx1', '198.51.100.25']])).toEqual([
+      'wait 3600',
+      '+ mx0 A 198.51.100.66',
+      '+ mx9 A 198.51.100.67',
+      'wait 300',
+      '+ example.org MX 90 mx9.',
+      'wait 600',
+      '+ example.org MX 5 mx0.',
+      'wait 600',
+      'wait 0',
+    ])
+  })
+
+  test('what is there already stays; nothing to do is said by no steps', () => {
+    expect(told(GOOD)).toEqual([])
+  })
+
+  test('where nothing fits below the real MX, it moves up', () => {
+    expect(
+      told(
+        [
+          [0, 'mx1', '198.51.100.25'],
+          [5, 'mx2', '198.51.100.26'],
+        ],
+        wanted,
+        { mxTtlSeconds: 300 },
+      ),
+    ).toEqual([
+      '+ mx0 A 198.51.100.66',
+      '+ mx9 A 198.51.100.67',
+      'wait 300',
+      '- example.org MX 0 mx1.',
+      '- example.org MX 5 mx2.',
+      '+ example.org MX 10 mx1.',
+      '+ example.org MX 15 mx2.',
+      'wait 600',
+      '+ example.org MX 90 mx9.',
+      'wait 600',
+      '+ example.org MX 5 mx0.',
+      'wait 600',
+      'wait 0',
+    ])
+  })
+
+  test('a second address of the primary goes; a decoy in a DANE zone gets a TLSA record', () => {
+    const hosts = new Map([
+      ['mx1', { ...HOST, tlsa: true }],
+      ['mx0', HOST],
+    ])
+    const lines: Line[] = [
+      [5, 'mx0', '198.51.100.66', '2001:db8::66'],
+      [20, 'mx1', '198.51.100.25'],
+    ]
+    expect(told(lines, { ...wanted, backup: { name: 'mx0', addresses: [] } }, { hosts })).not.toHaveLength(0)
+    const { primary } = wanted
+    const plan = planFor(surveyOf(lines, { hosts }), { primary })
+    if (!('steps' in plan)) throw new Error(plan.join())
+    expect(plan.steps[0]?.remove.map(({ data }) => data)).toEqual(['2001:db8::66'])
+    expect(plan.steps[0]?.add.map(({ name, type }) => `${name} ${type}`)).toEqual(['_25._tcp.mx0 TLSA'])
+  })
+
+  test('what a plan makes, lint calls no error, whatever was there', () => {
+    const name = fc.constantFrom('mx0', 'mx1', 'mx2', 'mx9')
+    const line = fc.tuple(fc.integer({ min: 0, max: 65_535 }), name)
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 5 }), (lines) => {
+        const own: Record<string, string> = {
+          mx0: '198.51.100.66',
+          mx1: '198.51.100.25',
+          mx2: '198.51.100.26',
+          mx9: '198.51.100.67',
+        }
+        const before = surveyOf(lines.map(([preference, exchange]) => [preference, exchange, own[exchange] as string]))
+        const plan = planFor(before, wanted)
+        if (!('steps' in plan)) {
+          expect(plan).not.toEqual([])
+          return
+        }
+        const after = plan.after.map(({ preference, exchange }): Line => [
+          preference,
+          exchange,
+          own[exchange] as string,
+        ])
+        expect(lint(surveyOf(after)).filter(({ level }) => level === 'error')).toEqual([])
+        const again = planFor(surveyOf(after), wanted)
+        expect(again).toMatchObject({ steps: [] })
+      }),
+    )
+  })
+
+  test('what stands in its way is said, all of it', () => {
+    expect(told([[0, '.']])).toEqual(['example.org says that it takes no mail (MX "."): there is nothing to protect'])
+    const both = { primary: { name: 'mx0', addresses: ['198.51.100.25'] }, backup: { name: 'mx9', addresses: [] } }
+    expect(told([[10, 'mx1', '198.51.100.25']], both)).toEqual([
+      '198.51.100.25 is a real MX’s: a decoy needs an address of its own',
+      'mx9 has no address yet: say which with --backup-address',
+    ])
+  })
+})

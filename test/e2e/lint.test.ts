@@ -1,0 +1,288 @@
+/**
+ * lint and plan about layouts that a real name server (NSD) serves, and about the same zone files as files: test/layouts/ has
+ * one for each danger; its second line says what to expect, the exit code and the codes.
+ */
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import packet from 'dns-packet'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { lintDomain } from '../../src/command/lint.ts'
+import { planDomain, type PlanWords } from '../../src/command/plan.ts'
+import { screenOf } from '../../src/console/terminal.ts'
+import type { Finding } from '../../src/core/dangers.ts'
+import type { Plan } from '../../src/core/plan.ts'
+import { startNsd } from '../nsd.ts'
+import { runToEnd } from './appliance.ts'
+
+const LAYOUTS = join(import.meta.dirname, '../layouts')
+/** What is true of every example: its addresses are made up, its TTLs have a length, its primary refuses. */
+const ALWAYS = new Set(['AD06', 'TT01', 'ST01'])
+
+type Layout = {
+  readonly name: string
+  readonly domain: string
+  readonly file: string
+  readonly exit: number
+  readonly codes: readonly string[]
+  readonly words: PlanWords
+}
+
+const layouts = readdirSync(LAYOUTS)
+  .filter((file) => file.endsWith('.zone'))
+  .map((name): Layout => {
+    const file = join(LAYOUTS, name)
+    const text = readFileSync(file, 'utf8')
+    const domain = name.replace('.zone', '.test')
+    const [exit = '', ...codes] = (/^; expect (.*)$/m.exec(text)?.[1] ?? '').split(' ')
+    const primary = (/^; primary (.*)$/m.exec(text)?.[1] ?? 'mx0').split(' ').map((host) => `${host}.${domain}`)
+    const sts = text.includes('\n; sts\n') ? { sts: file.replace('.zone', '.txt') } : {}
+    const words = { primary, backup: [`mx9.${domain}`], ...sts }
+    return { name, domain, file, exit: Number(exit), codes, words }
+  })
+
+function screen() {
+  const lines: string[] = []
+  const stream = { isTTY: false, write: (text: string) => lines.push(text) } as unknown as NodeJS.WriteStream
+  return { ...screenOf(stream, {}), text: () => lines.join('') }
+}
+
+async function linted(
+  domain: string,
+  words: PlanWords,
+): Promise<{ exit: number; findings: Finding[]; codes: string[] }> {
+  const [out, errors] = [screen(), screen()]
+  const problems = (all: unknown) => errors.print(JSON.stringify(all))
+  const exit = await lintDomain(domain, words, {}, { json: true, screen: out, errors, problems })
+  const text = out.text()
+  const findings = text === '' ? [] : (JSON.parse(text) as { findings: Finding[] }).findings
+  return { exit, findings, codes: [...new Set(findings.map(({ code }) => code))].filter((code) => !ALWAYS.has(code)) }
+}
+
+describe.skipIf(inject('missing').includes('nsd'))('asked of a name server', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dmx-nsd-'))
+  let server: Awaited<ReturnType<typeof startNsd>>
+  const at = () => ({ server: `${server.host}:${server.port}` })
+
+  beforeAll(async () => {
+    const crowd = Array.from(
+      { length: 80 },
+      (_, i) => `@ IN MX 20 exchange-number-${i}\nexchange-number-${i} A 192.0.2.25`,
+    )
+    const head = '$TTL 1h\n@ IN SOA ns1.name-server.test. hostmaster 1 1h 15m 1w 5m\n IN NS ns1.name-server.test.\n'
+    writeFileSync(join(folder, 'crowded.zone'), `${head}@ IN MX 5 mx0\nmx0 IN A 192.0.2.66\n${crowd.join('\n')}\n`)
+    writeFileSync(join(folder, 'reverse.zone'), `${head}25 IN PTR mx1.good.test.\n66 IN PTR mx1.good.test.\n`)
+    server = await startNsd(
+      {
+        ...Object.fromEntries(layouts.map(({ domain, file }) => [domain, file])),
+        'crowded.test': join(folder, 'crowded.zone'),
+        '2.0.192.in-addr.arpa': join(folder, 'reverse.zone'),
+      },
+      folder,
+    )
+  })
+
+  afterAll(async () => {
+    await server?.stop()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  test.each(layouts)('$name', async ({ domain, exit, codes, words }) => {
+    const lint = await linted(domain, { ...words, ...at() })
+    expect(lint).toMatchObject({ exit, codes: expect.arrayContaining([...codes]) as string[] })
+    expect(lint.codes.filter((code) => code !== 'AD09').toSorted()).toEqual(codes.toSorted())
+  })
+
+  test('reverse names that are not there, or lead elsewhere, are noted', async () => {
+    const { findings } = await linted('good.test', { ...at(), primary: ['mx0.good.test'], backup: ['mx9.good.test'] })
+    expect(findings.filter(({ code }) => code === 'AD09').map(({ about, seen }) => `${about} ${seen}`)).toEqual([
+      'mx0.good.test 192.0.2.66: its reverse name mx1.good.test does not lead back to it',
+      'mx9.good.test 192.0.2.67: it has no reverse name',
+    ])
+  })
+
+  test('an answer too long for UDP is fetched over TCP; of eighty exchanges the first twenty are looked at, and it is said', async () => {
+    const { exit, findings } = await linted('crowded.test', { ...at(), primary: ['mx0.crowded.test'] })
+    expect(findings.filter(({ code }) => code === 'DN02')).toMatchObject([
+      { level: 'unknown', seen: '81 exchanges; the first 20 were looked at' },
+    ])
+    expect(exit).toBe(3)
+  })
+
+  test('as a person runs it: tab-separated lines in a pipe, and the exit code', async () => {
+    const words = ['lint', 'equal-preference.test', '--server', `${server.host}:${server.port}`]
+    const named = ['--primary', 'mx0.equal-preference.test', '--backup', 'mx9.equal-preference.test']
+    const { code, stdout } = await runToEnd('node', ['src/start.js', ...words, ...named])
+    expect(code).toBe(2)
+    const [heads, first] = stdout.split('\n')
+    expect(heads).toBe('level\tcode\tabout\tseen\tfix\twhere')
+    expect(first).toBe(
+      'error\tMX04\tmx0.equal-preference.test\tit and mx1.equal-preference.test both have 20\tgive the primary decoy a lower number than every real MX, the backup decoy a higher one\t',
+    )
+  })
+
+  test('decoys are known by the addresses of the settings', async () => {
+    const file = join(folder, 'decoymx.yaml')
+    const decoys = { primary: { listen: ['192.0.2.66:25'] }, backup: { listen: ['192.0.2.67:25'] } }
+    writeFileSync(file, JSON.stringify({ decoys }))
+    expect(await linted('good.test', { ...at(), settings: file })).toMatchObject({ exit: 0, codes: ['AD09'] })
+  })
+
+  test('plan: what good needs for a backup is nothing; what implicit needs is the real MX first', async () => {
+    const planned = async (domain: string, words: PlanWords) => {
+      const [out, errors] = [screen(), screen()]
+      const exit = await planDomain(
+        domain,
+        { ...at(), ...words },
+        {},
+        { json: true, screen: out, errors, problems: () => {} },
+      )
+      return { exit, ...(JSON.parse(out.text()) as Plan) }
+    }
+    const good = { primary: ['mx0.good.test'], backup: ['mx9.good.test'] }
+    expect(await planned('good.test', good)).toMatchObject({ exit: 0, steps: [] })
+    const { steps } = await planned('implicit.test', { primary: ['mx0.implicit.test'], primaryAddress: ['192.0.2.66'] })
+    expect(steps.flatMap(({ add }) => add.map(({ type, data }) => `${type} ${data}`))).toEqual([
+      'A 192.0.2.66',
+      'MX 20 implicit.test.',
+      'MX 15 mx0.implicit.test.',
+    ])
+  })
+})
+
+describe('read from the zone file', () => {
+  test.each(layouts)('$name', async ({ domain, file, exit, codes, words }) => {
+    const lint = await linted(domain, { ...words, zone: file })
+    expect([lint.exit, ...lint.codes.toSorted()]).toEqual([exit, ...codes.toSorted()])
+    expect(lint.findings.filter(({ about, place }) => place && about === domain)).toEqual([])
+  })
+
+  test('a finding about a record has its line', async () => {
+    const { findings } = await linted('equal-preference.test', {
+      zone: join(LAYOUTS, 'equal-preference.zone'),
+      primary: ['mx0.equal-preference.test'],
+    })
+    expect(findings.find(({ code }) => code === 'MX04')).toMatchObject({ place: { line: 6, column: 1 } })
+  })
+
+  test('mistakes in it, and in the arguments, are told all at once, and nothing is judged: exit 3', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dmx-zone-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const file = join(folder, 'wrong.zone')
+    writeFileSync(file, '$TTL soon\n@ IN MX mx0\nmx0 IN A 300.1.2.3\n')
+    const words = ['lint', 'example.test', '--zone', file, '--primary', 'mx 0', '--server', 'nearby']
+    const { code, stderr } = await runToEnd('node', ['src/start.js', ...words])
+    expect(code).toBe(3)
+    expect(stderr.replaceAll(file, 'wrong.zone')).toBe(
+      [
+        '--server:1:1: expected an IP address, with a port or without, got "nearby"',
+        '--primary:1:1: expected a host name, got "mx 0"',
+        'wrong.zone:1:6: expected a TTL like 3600 or 1h, got "soon"',
+        'wrong.zone:2:9: MX: expected a preference from 0 to 65535 and a host name, got "mx0"',
+        'wrong.zone:3:10: A: expected an IPv4 address, got "300.1.2.3"',
+        '5 problems',
+        '',
+      ].join('\n'),
+    )
+  })
+})
+
+describe('a name server that cannot be trusted', () => {
+  /** Answers every question by what `answer` makes of the packet. */
+  async function liar(answer: (query: packet.Packet) => packet.Packet | undefined): Promise<string> {
+    const socket = createSocket('udp4')
+    socket.on('message', (bytes, peer) => {
+      const reply = answer(packet.decode(bytes))
+      if (reply) socket.send(packet.encode(reply), peer.port, peer.address)
+    })
+    socket.bind(0, '127.0.0.1')
+    await once(socket, 'listening')
+    onTestFinished(() => void socket.close())
+    return `127.0.0.1:${socket.address().port}`
+  }
+  const mx = (name: string, exchange: string): packet.Answer => ({
+    name,
+    type: 'MX',
+    ttl: 300,
+    data: { preference: 10, exchange },
+  })
+
+  test('that is not there: unknown, exit 3, and soon', async () => {
+    expect(await linted('example.test', { server: '127.0.0.1:1' })).toMatchObject({
+      exit: 3,
+      codes: ['DN01'],
+      findings: [{ about: 'example.test', seen: '127.0.0.1: ECONNREFUSED' }],
+    })
+  })
+
+  test('that answers another question, or with records of another name: not believed', async () => {
+    const server = await liar(({ id = 0, questions = [] }) => {
+      const [question] = questions
+      if (!question) return undefined
+      // The MX of somebody else, beside none of the one that was asked for.
+      return { type: 'response', id, questions: [question], answers: [mx('else.test', 'mx.else.test')] }
+    })
+    expect(await linted('example.test', { server })).toMatchObject({ exit: 2, codes: ['MX01'] })
+  })
+
+  test('that says that it failed: its word is told', async () => {
+    const server = await liar(({ id = 0, questions = [] }) => ({ type: 'response', id, flags: 2, questions }))
+    expect((await linted('example.test', { server })).findings).toMatchObject([
+      { code: 'DN01', seen: '127.0.0.1 says SERVFAIL' },
+    ])
+  })
+})
+
+describe('--probe', () => {
+  /** What listens at a port of the loopback addresses that the layout names. */
+  async function listening(port: number, host: string, hear: (socket: Socket) => void): Promise<number> {
+    const server = createServer((socket) => {
+      socket.on('error', () => {})
+      hear(socket)
+    }).listen(port, host)
+    await once(server, 'listening')
+    onTestFinished(() => void server.close())
+    return (server.address() as { port: number }).port
+  }
+  const smtp = (rcpt: string) => (socket: Socket) => {
+    socket.write('220 here ESMTP\r\n')
+    socket.on('data', (bytes) => {
+      const line = bytes.toString('latin1')
+      if (line.startsWith('QUIT')) socket.end()
+      else socket.write(line.startsWith('RCPT') ? rcpt : '250 fine\r\n')
+    })
+  }
+
+  async function probed(primary: ((socket: Socket) => void) | undefined, backup: (socket: Socket) => void) {
+    const folder = mkdtempSync(join(tmpdir(), 'dmx-probe-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const zone = join(folder, 'probe.zone')
+    const hosts = 'mx0 IN A 127.0.25.66\nmx1 IN A 127.0.25.25\nmx9 IN A 127.0.25.67\n'
+    writeFileSync(zone, `$TTL 300\n@ IN MX 5 mx0\n@ IN MX 20 mx1\n@ IN MX 90 mx9\n${hosts}`)
+    const port = await listening(0, '127.0.25.25', smtp('250 never asked\r\n'))
+    await listening(port, '127.0.25.67', backup)
+    if (primary) await listening(port, '127.0.25.66', primary)
+    const words = { zone, primary: ['mx0.probe.test'], backup: ['mx9.probe.test'], probe: true, port }
+    const { findings } = await linted('probe.test', words)
+    return findings.filter(({ code }) => code.startsWith('PR')).map(({ code, seen }) => `${code} ${seen}`)
+  }
+
+  test('refused, put off, taken: nothing to say', async () => {
+    expect(await probed(undefined, smtp('451 4.3.0 later\r\n'))).toEqual([])
+  })
+
+  test('a primary that talks and a backup that takes or bounces mail are errors', async () => {
+    const talks = (socket: Socket) => void socket.write('421 later\r\n')
+    expect(await probed(talks, smtp('250 fine\r\n'))).toEqual([
+      'PR01 127.0.25.66: greeting: 421 later',
+      'PR04 127.0.25.67: takes mail',
+    ])
+    expect(await probed((socket) => void socket.resetAndDestroy(), smtp('550 nobody\r\n'))).toEqual([
+      'PR04 127.0.25.67: greets; refuses us at RCPT: 550 nobody',
+      'PR03 127.0.25.66: ECONNRESET',
+    ])
+  })
+})
