@@ -139,8 +139,8 @@ function client(access: RedisAccess, commandTimeoutMs: number): Redis {
     ...(user === undefined ? {} : { sentinelUsername: user }),
     ...(password === undefined ? {} : { sentinelPassword: password }),
     ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
-    // Once round all of them, then `retryStrategy` says when to begin anew.
-    sentinelRetryStrategy: () => null,
+    // Without a number the library would give up for good when no Sentinel answers.
+    sentinelRetryStrategy: retryStrategy,
     sentinelCommandTimeout: commandTimeoutMs,
     // They tell of a new master before the old one has hung up.
     failoverDetector: true,

@@ -70,6 +70,8 @@ const TALLIES_MAX = 1000
 const SCAN_COUNT = 1000
 /** A server that hung is looked at again so often. */
 const BREAK_MS = 1000
+/** The first attempt to connect is waited for so long. */
+const GREET_MS = 3000
 /** What is told of a connection that ended without an error. */
 const CLOSED = 'the connection was closed'
 
@@ -131,9 +133,15 @@ class RedisStore implements Store {
 
   /** Settles when the first attempt to connect has come to an end, one way or the other. */
   async greet(): Promise<void> {
-    await this.#redis.connect().catch((error: Error) => {
+    const first = this.#redis.connect().catch((error: Error) => {
       if (this.#lastError === CLOSED) this.#lastError = error.message
     })
+    // Of Sentinels it goes round until one answers.
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, GREET_MS)))
+    await Promise.race([first, late]).finally(() => clearTimeout(timer))
+    // The library may settle before it says that it is ready.
+    await new Promise((resolve) => setImmediate(resolve))
     await this.#examined
     this.#settleHealth()
   }
@@ -204,7 +212,8 @@ class RedisStore implements Store {
   }
 
   async #through<Value>(what: 'records' | 'rulings', call: () => Promise<Value>): Promise<Value> {
-    if (this.#unfit !== undefined && !this.#closed) throw new Error(this.#unfit)
+    if (!this.#closed && !this.#connected) throw new Error(`not connected: ${this.#lastError}`)
+    if (!this.#closed && this.#unfit !== undefined) throw new Error(this.#unfit)
     try {
       return await this.#breakers[what].through(call)
     } catch (error) {
@@ -380,8 +389,8 @@ class RedisStore implements Store {
     const hung = this.#breakers.records.error ?? this.#breakers.rulings.error
     const error = this.#connected ? (this.#unfit ?? hung) : this.#lastError
     const state = error === undefined ? 'up' : this.#connected && this.#unfit === undefined ? 'hung' : 'down'
+    this.#health = { state, since: state === before ? this.health().since : this.#now(), error }
     if (state === before) return
-    this.#health = { state, since: this.#now(), error }
     if (error === undefined) this.#tell({ what: 'up' })
     else if (before === undefined || before === 'up') this.#tell({ what: 'down', error })
   }
