@@ -1,8 +1,8 @@
 /**
- * What is made of the code rather than written: the JSON Schemas of what people write, for their editors, the page of facts
- * that rules can name, and the page of what lint can say.
+ * What is made of the code rather than written: the JSON Schemas of what people write, for their editors, and pages of
+ * reference: facts that rules can name, what lint can say, settings.
  *
- * `node src/command/schema.ts` writes the files; a test holds those that are there to the code.
+ * `npm run generate` writes the files; a test holds those that are there to the code.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
@@ -12,6 +12,7 @@ import { wellKnownSchema } from '../core/pools.ts'
 import { rulesSchema } from '../core/rules.ts'
 import { storySchema } from '../core/story.ts'
 import { settingsSchema } from './settings.ts'
+import { settingsPage } from './settings-page.ts'
 
 /** Each schema by its file, below the root of the project. */
 export function schemas(): Record<string, object> {
@@ -23,18 +24,27 @@ export function schemas(): Record<string, object> {
   }
 }
 
+/** The pages, each by its file below the root of the project. */
+export function pages(): Record<string, string> {
+  return {
+    'docs/facts.md': factsPage(),
+    'docs/lint.md': lintPage(),
+    'docs/settings.md': settingsPage(jsonOf(settingsSchema)),
+  }
+}
+
 /** docs/facts.md: every kind of evidence, where it is seen, why it counts, and who says so. */
-export function factsPage(): string {
+function factsPage(): string {
   const rows = KIND_NAMES.map((kind) => {
     const { roles, what, why, source } = KINDS[kind]
     const names = roles.map((role) => `\`${role}.${kind}\``).join(', ')
     return `## ${kind}\n\n${names}\n\n- **What:** ${what}.\n- **Why:** ${why}.\n- **Source:** ${source}.\n`
   })
-  return `# Facts that rules can name\n\nMade of the code (src/core/evidence.ts) by \`node src/command/schema.ts\`.\n\n${rows.join('\n')}`
+  return `# Facts that rules can name\n\nMade of the code (src/core/evidence.ts) by \`npm run generate\`.\n\n${rows.join('\n')}`
 }
 
 /** docs/lint.md: every code that lint can say, how grave it is, why, what to do, and who says so. */
-export function lintPage(): string {
+function lintPage(): string {
   const levels = {
     error: 'error (exit 2)',
     unknown: 'unknown (exit 3)',
@@ -48,7 +58,7 @@ export function lintPage(): string {
   const intro = [
     '# What lint says about an MX layout',
     '',
-    'Made of the code (src/core/dangers.ts) by `node src/command/schema.ts`.',
+    'Made of the code (src/core/dangers.ts) by `npm run generate`.',
     '',
     '    decoymx lint example.org                                  # what DNS says now, by the resolvers of this host',
     '    decoymx lint example.org --server 192.0.2.53              # by another one',
@@ -64,7 +74,7 @@ export function lintPage(): string {
   return `${intro.join('\n')}\n${rows.join('\n')}`
 }
 
-function jsonOf(schema: z.ZodType): object {
+function jsonOf(schema: z.ZodType): object & { readonly properties?: object } {
   return z.toJSONSchema(schema, { target: 'draft-7', io: 'input' })
 }
 
@@ -73,6 +83,5 @@ if (import.meta.main) {
   mkdirSync(new URL('deploy/schema/', root), { recursive: true })
   for (const [file, schema] of Object.entries(schemas()))
     writeFileSync(new URL(file, root), `${JSON.stringify(schema, null, 2)}\n`)
-  writeFileSync(new URL('docs/facts.md', root), factsPage())
-  writeFileSync(new URL('docs/lint.md', root), lintPage())
+  for (const [file, page] of Object.entries(pages())) writeFileSync(new URL(file, root), page)
 }

@@ -164,7 +164,10 @@ export const settingsSchema = z
         'proxy-from': prefixes('127.0.0.0/8', '::1/128').describe('Peers whose PROXY header is believed'),
         pace: z
           .union([z.enum(['brisk', 'slow']).transform((name) => paceSchema.parse(PACES[name])), paceSchema])
-          .prefault('brisk'),
+          .prefault('brisk')
+          .describe(
+            'How slowly we speak: slow shows who cannot wait, brisk is for trying out; or each pause by itself',
+          ),
         tarpit: z
           .strictObject({
             form: z
@@ -199,7 +202,13 @@ export const settingsSchema = z
           .prefault({}),
       })
       .prefault({}),
-    policy: z.strictObject({ listen: listenAlsoAtPaths('127.0.0.1:10040') }).prefault({}),
+    policy: z
+      .strictObject({
+        listen: listenAlsoAtPaths('127.0.0.1:10040').describe(
+          'Where the real MX asks, by the protocol of Postfix policy services',
+        ),
+      })
+      .prefault({}),
     'tcp-table': z
       .strictObject({ listen: listenAlsoAtPaths().describe("Postfix's tcp: tables; prefer the policy service") })
       .prefault({}),
@@ -208,8 +217,8 @@ export const settingsSchema = z
       .prefault({}),
     dnsbl: z
       .strictObject({
-        listen: listen('127.0.0.1:5300'),
-        zone: hostName.default('bl.decoymx.test'),
+        listen: listen('127.0.0.1:5300').describe('Where it answers, by UDP and TCP'),
+        zone: hostName.default('bl.decoymx.test').describe('The zone that it is asked in'),
         askers: prefixes('127.0.0.0/8', '::1/128').describe('Who may ask; others are refused'),
         contact: hostName.default('postmaster.decoymx.test').describe('Mailbox in SOA form: dots for the @'),
         'name-server': hostName
@@ -228,7 +237,9 @@ export const settingsSchema = z
         'observe-code': z.boolean().default(false).describe('Answer 127.0.0.4 for clients that are observed'),
       })
       .prefault({}),
-    http: z.strictObject({ listen: listen('127.0.0.1:8025') }).prefault({}),
+    http: z
+      .strictObject({ listen: listen('127.0.0.1:8025').describe('Where the API, metrics and health are') })
+      .prefault({}),
     store: storeSchema,
     governor: z
       .strictObject({
@@ -284,7 +295,7 @@ export const settingsSchema = z
           .describe('Between two readings of the SPF records, give or take a fifth'),
       })
       .prefault({}),
-    log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    log: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('The least grave lines that are written'),
   })
   .superRefine((doc, ctx) => {
     for (const mistake of placeMistakes(doc)) ctx.addIssue({ code: 'custom', ...mistake })

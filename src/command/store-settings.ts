@@ -53,8 +53,8 @@ export const storeSchema = z
         master: word.describe('What the Sentinels call the master'),
         at: hosts.describe('Where the Sentinels are, as HOST:PORT'),
         user: word.optional().describe('Who we are to the Sentinels'),
-        password: word.optional(),
-        'password-file': z.string().optional(),
+        password: word.optional().describe('Of the Sentinels themselves, where they ask for one'),
+        'password-file': z.string().optional().describe('A file that holds it'),
       })
       .optional()
       .describe('In place of url: the master that Sentinels name, and after a failover the next'),
