@@ -1,12 +1,13 @@
 /**
  * `check`: are settings and rules sound? Every problem at once, as `file:line:col: message (hint)`; exit 0 or 1.
  */
-import { readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
+import { tellProblems } from '../console/problems.ts'
 import type { Screen } from '../console/terminal.ts'
-import { type Problem, spellProblem } from '../core/document.ts'
+import type { Problem } from '../core/document.ts'
 import { readWellKnown, type WellKnown, type WellKnownReading } from '../core/pools.ts'
 import { type Rules, readRules } from '../core/rules.ts'
+import { readText } from './reading.ts'
 import { readSettings, type Settings, type Where } from './settings.ts'
 
 export type Checked =
@@ -68,27 +69,15 @@ export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
 export function readWellKnownFile(
   path = join(import.meta.dirname, '../../deploy/well-known-senders.yaml'),
 ): WellKnownReading {
-  const file = nearest(path)
-  try {
-    return readWellKnown(file, readFileSync(path, 'utf8'))
-  } catch (error) {
-    const message = `cannot be read: ${(error as Error).message}`
-    return { ok: false, problems: [{ file, line: 1, column: 1, message }] }
-  }
+  const read = readText(path)
+  return read.ok ? readWellKnown(read.file, read.source) : read
 }
 
 export function readRulesFile(path: string): RulesReading {
-  const file = nearest(path)
-  try {
-    const text = { file, source: readFileSync(path, 'utf8') }
-    const read = readRules(file, text.source)
-    return read.ok ? { ...read, text } : read
-  } catch (error) {
-    return {
-      ok: false,
-      problems: [{ file, line: 1, column: 1, message: `cannot be read: ${(error as Error).message}` }],
-    }
-  }
+  const text = readText(path)
+  if (!text.ok) return text
+  const read = readRules(text.file, text.source)
+  return read.ok ? { ...read, text: { file: text.file, source: text.source } } : read
 }
 
 export function check(
@@ -104,20 +93,6 @@ export function check(
     options.screen.print(
       `${options.screen.colours.green('sound')}  ${where.settings ?? 'settings: defaults'}; ${file}: ${list.length} rules, mode ${mode}`,
     )
-  } else printProblems(problems, options.errors)
+  } else tellProblems(problems, options.errors)
   return read.ok ? 0 : 1
-}
-
-export function printProblems(problems: readonly Problem[], screen: Screen): void {
-  for (const problem of problems) {
-    const place = `${problem.file}:${problem.line}:${problem.column}:`
-    screen.print(`${screen.colours.bold(place)}${spellProblem(problem).slice(place.length)}`)
-  }
-  screen.print(screen.colours.red(problems.length === 1 ? '1 problem' : `${problems.length} problems`))
-}
-
-/** The path as a person would type it from here. */
-function nearest(path: string): string {
-  const short = relative(process.cwd(), path)
-  return short !== '' && !short.startsWith('..') ? short : path
 }

@@ -1,6 +1,6 @@
 /**
  * What is made of the code rather than written: the JSON Schemas of what people write, for their editors, and pages of
- * reference: facts that rules can name, what lint can say, settings.
+ * reference: facts that rules can name, problems that files have, what lint can say, settings.
  *
  * `npm run generate` writes the files; a test holds those that are there to the code.
  */
@@ -8,8 +8,10 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
 import { DANGERS } from '../core/dangers.ts'
 import { KIND_NAMES, KINDS } from '../core/evidence.ts'
+import { SUMS } from '../core/facts.ts'
+import { CODES, type Note } from '../core/problems.ts'
 import { wellKnownSchema } from '../core/pools.ts'
-import { rulesSchema } from '../core/rules.ts'
+import { rulesSchema } from '../core/rules-form.ts'
 import { storySchema } from '../core/story.ts'
 import { settingsSchema } from './settings.ts'
 import { settingsPage } from './settings-page.ts'
@@ -29,6 +31,7 @@ export function pages(): Record<string, string> {
   return {
     'docs/facts.md': factsPage(),
     'docs/lint.md': lintPage(),
+    'docs/problems.md': problemsPage(),
     'docs/settings.md': settingsPage(jsonOf(settingsSchema)),
   }
 }
@@ -40,7 +43,20 @@ function factsPage(): string {
     const names = roles.map((role) => `\`${role}.${kind}\``).join(', ')
     return `## ${kind}\n\n${names}\n\n- **What:** ${what}.\n- **Why:** ${why}.\n- **Source:** ${source}.\n`
   })
-  return `# Facts that rules can name\n\nMade of the code (src/core/evidence.ts) by \`npm run generate\`.\n\n${rows.join('\n')}`
+  const sums = Object.entries(SUMS).map(
+    ([name, { of, what }]) =>
+      `## ${name}\n\n\`${name}\`\n\n- **What:** ${what}: the sum of ${of.map((each) => `\`${each}\``).join(', ')}.\n`,
+  )
+  return `# Facts that rules can name\n\nMade of the code (src/core/evidence.ts, src/core/facts.ts) by \`npm run generate\`. How rules use them is in [rules.md](rules.md).\n\n${[...rows, ...sums].join('\n')}`
+}
+
+/** docs/problems.md: every code that a message can end in. */
+function problemsPage(): string {
+  const rows = Object.entries(CODES as Record<string, Note>).map(([code, { title, means, example, mend }]) => {
+    const shown = example === undefined ? '' : `\n\n${example.replace(/^/gm, '    ')}`
+    return `## ${code}\n\n**${title[0]?.toUpperCase()}${title.slice(1)}.** ${means}${shown}\n\n*What to do:* ${mend}\n`
+  })
+  return `# Problems, by their codes\n\nMade of the code (src/core/problems.ts) by \`npm run generate\`. \`D\`: of any document; \`R\`: of the rules; \`W\`: a\nwarning: the rules are read all the same, and \`decoymx check --strict\` fails.\n\n${rows.join('\n')}`
 }
 
 /** docs/lint.md: every code that lint can say, how grave it is, why, what to do, and who says so. */

@@ -4,12 +4,12 @@
  * Everything has a default, so that no file is needed to try it. The store
  * is in store-settings.ts, with what the environment says of it. Only commands read settings; rooms get plain options.
  */
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { didYouMean, duration, type Problem, readDocument, show } from '../core/document.ts'
 import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import { readCertificate } from './certificate.ts'
+import { readText } from './reading.ts'
 import { parseAddress, parseUnixAddress, placeMistakes } from './places.ts'
 import { SOCKET_PATH_MAX } from './state.ts'
 import { type RedisSettings, readStore, STORE_ENVIRONMENT, storeSchema } from './store-settings.ts'
@@ -310,15 +310,9 @@ export type SettingsReading =
 /** Reads the file, if there is one, and the environment; all mistakes of both at once. */
 export function readSettings(file: string | undefined, env: NodeJS.ProcessEnv): SettingsReading {
   const problems: Problem[] = [...strangers(env)]
-  let source = ''
-  if (file !== undefined) {
-    try {
-      source = readFileSync(file, 'utf8')
-    } catch (error) {
-      problems.push(at(file, `cannot be read: ${(error as Error).message}`))
-    }
-  }
-  const read = readDocument(file ?? 'defaults', source, settingsSchema)
+  const text = file === undefined ? { ok: true as const, file: 'defaults', source: '' } : readText(file)
+  if (!text.ok) return { ok: false, problems: [...problems, ...text.problems] }
+  const read = readDocument(file ?? 'defaults', text.source, settingsSchema)
   if (!read.ok) return { ok: false, problems: [...problems, ...read.problems] }
   const redis = readStore(read.value.store, env, problems)
   const { tls } = read.value.decoys.backup

@@ -5,12 +5,13 @@
  * Places are printed as `file:line`, which editors jump to. Exit code 0: all that was expected came true; else 1. A
  * story that cannot be read is a failure, and so is having none: nobody should believe rules that nothing has tried.
  */
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import { readRules } from '../core/rules.ts'
 import { readStory, runStory } from '../core/story.ts'
+import { readText } from './reading.ts'
 
 export type TestOptions = {
   readonly rulesFile: string
@@ -23,7 +24,7 @@ export async function runTests({ rulesFile, cases, screen }: TestOptions): Promi
   const { print, colours } = screen
   const { red, green, dim } = colours
   const complain = (problems: readonly Problem[]) => problems.forEach((problem) => print(red(spellProblem(problem))))
-  const read = await opened(rulesFile, readRules)
+  const read = opened(rulesFile, readRules)
   if (!read.ok) {
     complain(read.problems)
     return 1
@@ -31,7 +32,7 @@ export async function runTests({ rulesFile, cases, screen }: TestOptions): Promi
 
   let [stories, expectations, failed, unreadable] = [0, 0, 0, 0]
   for (const file of (await Promise.all(cases.map(filesOf))).flat()) {
-    const story = await opened(file, readStory)
+    const story = opened(file, readStory)
     if (!story.ok) {
       unreadable++
       complain(story.problems)
@@ -75,13 +76,9 @@ type Unread = { readonly ok: false; readonly problems: readonly Problem[] }
 
 type Reader<Reading> = (file: string, source: string) => Reading
 
-async function opened<Reading>(file: string, read: Reader<Reading>): Promise<Reading | Unread> {
-  try {
-    return read(file, await readFile(file, 'utf8'))
-  } catch (error) {
-    if (!(error instanceof Error && 'syscall' in error)) throw error
-    return { ok: false, problems: [{ file, line: 1, column: 1, message: `cannot be read: ${error.message}` }] }
-  }
+function opened<Reading>(file: string, read: Reader<Reading>): Reading | Unread {
+  const text = readText(file)
+  return text.ok ? read(file, text.source) : text
 }
 
 function counted(n: number, one: string, many = `${one}s`): string {

@@ -1,96 +1,148 @@
 /**
- * Reads YAML that a person wrote against a schema. Every mistake is found in one go, and each has its line, its column,
- * what was expected, what came, and a hint where one helps.
+ * Reads YAML that a person wrote against a schema. Every mistake is found in one go, and each has its line, its column, the
+ * line itself, what was expected, what came, a hint where one helps, and a code (problems.ts).
  *
- * The file's size and its aliases are bounded, because a rules file can come from anywhere (alias bombs, deep nesting).
+ * The file's size, nesting and aliases are bounded, because a rules file can come from anywhere (alias bombs, brackets).
  */
-import { isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, isScalar, type Node, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
+import type { Code } from './problems.ts'
+import { type Place, Places, stopIn } from './source.ts'
 
-export type Problem = {
+export type Problem = Place & {
   readonly file: string
-  readonly line: number
-  readonly column: number
   readonly message: string
   readonly hint?: string | undefined
+  readonly code?: Code | undefined
+  /** What is read all the same. */
+  readonly warning?: true
 }
 
 export type Path = readonly PropertyKey[]
 
 export type Reading<Value> =
-  | { readonly ok: true; readonly value: Value; readonly lineOf: (path: Path) => number }
+  | { readonly ok: true; readonly value: Value; readonly lineOf: (path: Path) => number; readonly placeOf: PlaceOf }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
-/** Largest document in characters, and most problems told at once. */
-export const DOCUMENT_MAX = 262_144
+/** Where the deepest part of the path that exists stands: its value, or its key. */
+export type PlaceOf = (path: Path, atKey?: boolean) => Place
+
+/** Most problems told at once, and most that are looked at for it. */
 const PROBLEMS_MAX = 50
+const ISSUES_MAX = 500
 const ALIASES_MAX = 20
+
+/** Keys that had a meaning once, and what to write in their place. */
+export type Replaced = Readonly<Record<string, string>>
 
 export function readDocument<Schema extends z.ZodType>(
   file: string,
   source: string,
   schema: Schema,
+  replaced: Replaced = {},
 ): Reading<z.output<Schema>> {
-  if (source.length > DOCUMENT_MAX)
-    return sayAt(file, 1, 1, `the file has ${source.length} characters; at most ${DOCUMENT_MAX} are read`)
-  const counter = new LineCounter()
+  const places = new Places(source)
+  const place = (offset: number, width?: number): Place => places.place(offset, width)
+  const stop = stopIn(source)
+  if (stop) {
+    const { at, ...rest } = stop
+    return { ok: false, problems: [{ file, ...place(at), ...rest }] }
+  }
   const doc = parseDocument(source, {
-    lineCounter: counter,
-    uniqueKeys: true,
+    uniqueKeys: false, // ours finds them faster, and says where the first stands
     strict: true,
     merge: false,
     prettyErrors: false,
     logLevel: 'error', // a list or map as a key would be warned of on stderr; the schema tells of it in its place
   })
-  const place = (offset: number) => {
-    const { line, col } = counter.linePos(offset)
-    return { file, line: Math.max(line, 1), column: Math.max(col, 1) }
-  }
-  const slips = [...doc.errors, ...doc.warnings]
-  if (slips.length > 0)
-    return {
-      ok: false,
-      problems: slips.slice(0, PROBLEMS_MAX).map((slip) => ({ ...place(slip.pos[0]), message: yamlSlip(slip) })),
-    }
+  const slips = [...doc.errors, ...doc.warnings].slice(0, PROBLEMS_MAX)
+  const problems = slips.map((slip): Problem => ({ file, ...place(slip.pos[0]), ...yamlSlip(slip) }))
+  if (problems.length === 0)
+    problems.push(
+      ...keysTwice(doc).map(({ at, width, first, name }): Problem => {
+        const message = `${name} stands here twice; the first is on line ${place(first).line}`
+        return { file, ...place(at, width), code: 'D007', message }
+      }),
+    )
+  if (problems.length > 0) return { ok: false, problems }
 
   let plain: unknown
   try {
     plain = doc.toJS({ maxAliasCount: ALIASES_MAX }) ?? {}
   } catch (error) {
-    return sayAt(file, 1, 1, `not readable as plain data: ${(error as Error).message}`)
+    const message = `not readable as plain data: ${(error as Error).message}`
+    return { ok: false, problems: [{ file, ...place(...tooMuch(doc)), code: 'D009', message }] }
   }
-  const lineOf = (path: Path): number => place(offsetOf(path)).line
+  const placeOf: PlaceOf = (path, atKey = false) => place(...spotOf(path, atKey))
   const read = schema.safeParse(plain, { reportInput: true })
-  if (read.success) return { ok: true, value: read.data, lineOf }
+  if (read.success) return { ok: true, value: read.data, lineOf: (path) => placeOf(path).line, placeOf }
 
-  const words = () => schemaWords(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }))
-  const problems = read.error.issues.flatMap(flatten).flatMap((issue): Problem[] => {
-    if (issue.code === 'unrecognized_keys')
-      return issue.keys.map((key) => ({
-        ...place(offsetOf([...issue.path, key], true)),
-        message: `${named([...issue.path, key])}: no such key`,
-        hint: words().has(key) ? `there is a ${key} elsewhere: is this the right place?` : didYouMean(key, words()),
-      }))
-    const values = issue.code === 'invalid_value' ? issue.values.map(String) : []
-    const hint = typeof issue.input === 'string' ? didYouMean(issue.input, values) : undefined
-    return [{ ...place(offsetOf(issue.path)), message: `${named(issue.path)}: ${sentence(issue)}`, hint }]
-  })
-  return { ok: false, problems: problems.sort((a, b) => a.line - b.line || a.column - b.column).slice(0, PROBLEMS_MAX) }
+  let known: Set<string> | undefined
+  const words = () => (known ??= schemaWords(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })))
+  const found = read.error.issues
+    .flatMap(flatten)
+    .slice(0, ISSUES_MAX)
+    .flatMap((issue): Problem[] => {
+      if (issue.code === 'unrecognized_keys')
+        return issue.keys.slice(0, PROBLEMS_MAX).map((key) => {
+          const path = [...issue.path, key]
+          const instead = replaced[key]
+          const hint = words().has(key)
+            ? `there is a ${key} elsewhere: is this the right place?`
+            : didYouMean(key, words())
+          return {
+            file,
+            ...placeOf(path, true),
+            message: instead ? `${named(path)}: this has another name now` : `${named(path)}: no such key`,
+            hint: instead ?? hint,
+            code: instead ? 'R008' : 'D010',
+          }
+        })
+      const values = issue.code === 'invalid_value' ? issue.values.map(String) : []
+      const near = typeof issue.input === 'string' ? didYouMean(issue.input, values) : undefined
+      const said: Said = issue.code === 'custom' ? (issue.params ?? {}) : {}
+      const within = said.at === undefined ? undefined : place(...spotWithin(issue.path, said.at, said.width ?? 1))
+      return [
+        {
+          file,
+          ...(within ?? placeOf(issue.path)),
+          message: `${named(issue.path)}: ${sentence(issue)}`,
+          hint: said.hint ?? near,
+          code: said.code ?? codeOf(issue),
+        },
+      ]
+    })
+  return { ok: false, problems: found.sort((a, b) => a.line - b.line || a.column - b.column).slice(0, PROBLEMS_MAX) }
 
-  /** Where the deepest part of `path` that exists stands. */
-  function offsetOf(path: Path, atKey = false): number {
+  /** Where the deepest part of `path` that exists stands, and how wide it is. */
+  function spotOf(path: Path, atKey: boolean): [number, number] {
     for (let n = path.length; n > 0; n--) {
       const parent = n === 1 ? doc.contents : doc.getIn(path.slice(0, n - 1), true)
+      let node: unknown
       if (isMap(parent)) {
         const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value) === String(path[n - 1]))
-        const node = (atKey || !pair?.value ? pair?.key : pair.value) as Node | undefined
-        if (node?.range) return node.range[0]
-        continue
-      }
-      const node = doc.getIn(path.slice(0, n), true)
-      if (isNode(node) && node.range) return node.range[0]
+        node = atKey || !pair?.value ? pair?.key : pair.value
+      } else node = doc.getIn(path.slice(0, n), true)
+      if (isNode(node) && node.range) return [node.range[0], isScalar(node) ? node.range[1] - node.range[0] : 1]
     }
-    return isNode(doc.contents) ? (doc.contents.range?.[0] ?? 0) : 0
+    return [isNode(doc.contents) ? (doc.contents.range?.[0] ?? 0) : 0, 1]
+  }
+
+  /** Where the character `at` of a text stands in the file, through quotes and folded lines. */
+  function spotWithin(path: Path, at: number, width: number): [number, number] {
+    const node = doc.getIn(path, true)
+    if (!isScalar(node) || typeof node.value !== 'string' || !node.range) return spotOf(path, false)
+    let [i, end] = [node.range[0], node.range[1]]
+    if (node.type === 'QUOTE_DOUBLE' || node.type === 'QUOTE_SINGLE') i++
+    if (node.type === 'BLOCK_FOLDED' || node.type === 'BLOCK_LITERAL') i = source.indexOf('\n', i) + 1
+    for (const sign of node.value.slice(0, at)) {
+      const blank = sign.trim() === ''
+      while (i < end && (blank ? source[i]?.trim() !== '' : source[i] !== sign)) i++
+      i += blank ? 0 : sign.length
+      if (blank) while (i < end && source[i]?.trim() === '') i++
+    }
+    while (i < end && source[i]?.trim() === '' && at < node.value.length) i++
+    return i < end || at >= node.value.length ? [Math.min(i, end), width] : spotOf(path, false)
   }
 }
 
@@ -100,10 +152,72 @@ export function spellProblem(problem: Problem): string {
   return `${problem.file}:${problem.line}:${problem.column}: ${problem.message}${hint}`
 }
 
+/** What an issue of ours may carry: its code, a hint, and a place within the text it is about. */
+type Said = { readonly code?: Code; readonly hint?: string | undefined; readonly at?: number; readonly width?: number }
+
+function codeOf(issue: Issue): Code {
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.input === undefined ? 'D011' : 'D012'
+    case 'invalid_value':
+      return issue.input === undefined ? 'D011' : 'D013'
+    case 'too_small':
+    case 'too_big':
+      return 'D014'
+    case 'custom':
+      return issue.path.length === 0 ? 'D016' : 'D015'
+    default:
+      return 'D015'
+  }
+}
+
+type Twice = { readonly at: number; readonly width: number; readonly first: number; readonly name: string }
+
+function keysTwice(doc: Document.Parsed): Twice[] {
+  const twice: Twice[] = []
+  visit(doc, {
+    Map(_, map) {
+      const seen = new Map<string, number>()
+      for (const { key } of map.items) {
+        if (!isScalar(key) || !key.range) continue
+        const name = String(key.value)
+        const first = seen.get(name)
+        if (first === undefined) seen.set(name, key.range[0])
+        else if (twice.length < PROBLEMS_MAX)
+          twice.push({ at: key.range[0], width: key.range[1] - key.range[0], first, name: named([name]) })
+      }
+    },
+  })
+  return twice
+}
+
+/** The alias with which it becomes too much: one that stands for others, or else the last that is allowed and one. */
+function tooMuch(doc: Document.Parsed): [number, number] {
+  const aliases: Node[] = []
+  let multiplies: Node | undefined
+  visit(doc, {
+    Alias(_, alias) {
+      aliases.push(alias)
+      const target = alias.resolve(doc)
+      let nested = false
+      if (target) visit(target, { Alias: () => ((nested = true), visit.BREAK) })
+      if (nested) multiplies ??= alias
+      return aliases.length > ALIASES_MAX || multiplies ? visit.BREAK : undefined
+    },
+  })
+  const range = (multiplies ?? aliases.at(-1))?.range
+  return range ? [range[0], range[1] - range[0]] : [0, 1]
+}
+
 /** A time span as people write it, in milliseconds: `90s`, `15m`, `24h`, `7d`, `2w`. */
 export const duration = () =>
   z
-    .string({ error: (issue) => `expected a time span like 15m, 24h or 7d, got ${show(issue.input)}` })
+    .string({
+      error: ({ input }) =>
+        input === undefined
+          ? 'missing; expected a time span like 15m, 24h or 7d'
+          : `expected a time span like 15m, 24h or 7d, got ${show(input)}`,
+    })
     .meta({ pattern: SPAN.source })
     .transform((text, ctx) => {
       const ms = parseDuration(text)
@@ -166,17 +280,40 @@ function sentence(issue: Issue): string {
   switch (issue.code) {
     case 'invalid_type':
       return issue.input === undefined
-        ? `missing; expected ${issue.expected}`
-        : `expected ${issue.expected}, got ${show(issue.input)}`
+        ? `missing; expected ${called(issue.expected)}`
+        : `expected ${called(issue.expected)}, got ${show(issue.input)}`
     case 'invalid_value':
-      return `expected ${issue.values.map(String).join(' or ')}, got ${show(issue.input)}`
+      return issue.input === undefined
+        ? `missing; expected ${issue.values.map(String).join(' or ')}`
+        : `expected ${issue.values.map(String).join(' or ')}, got ${show(issue.input)}`
     case 'too_small':
-      return `expected ${issue.origin === 'number' || issue.origin === 'int' ? 'a number' : 'a length'} of at least ${issue.minimum}, got ${show(issue.input)}`
+      return `expected ${sized(issue, issue.inclusive === false ? 'more than' : 'at least', issue.minimum)}, got ${show(issue.input)}`
     case 'too_big':
-      return `expected ${issue.origin === 'number' || issue.origin === 'int' ? 'a number' : 'a length'} of at most ${issue.maximum}, got ${show(issue.input)}`
+      return `expected ${sized(issue, issue.inclusive === false ? 'less than' : 'at most', issue.maximum)}, got ${show(issue.input)}`
     default:
       return issue.message
   }
+}
+
+function sized({ origin }: { origin: string }, bound: string, size: number | bigint): string {
+  if (origin === 'array') return `a list of ${bound} ${size} ${size === 1 ? 'entry' : 'entries'}`
+  if (origin === 'string') return `a text of ${bound} ${size} ${size === 1 ? 'character' : 'characters'}`
+  return `a number of ${bound} ${size}`
+}
+
+/** What zod expects, in the words of a person. */
+function called(type: string): string {
+  return CALLED[type] ?? type
+}
+
+const CALLED: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'keys with their values',
+  record: 'keys with their values',
 }
 
 /** What came, short enough for one line. */
@@ -209,10 +346,18 @@ function schemaWords(node: unknown, found = new Set<string>()): Set<string> {
   return found
 }
 
-function yamlSlip(slip: { code: string; message: string }): string {
-  return slip.code === 'DUPLICATE_KEY' ? 'this key stands here twice' : (slip.message.split('\n', 1)[0] as string)
+function yamlSlip({ code, message }: { code: string; message: string }): Pick<Problem, 'code' | 'message' | 'hint'> {
+  if (code === 'MULTIPLE_DOCS')
+    return { code: 'D008', message: 'a second document begins here; only one is read', hint: 'delete the ---' }
+  if (code === 'TAB_AS_INDENT')
+    return { code: 'D006', message: 'a tab at the beginning of a line', hint: 'YAML indents with spaces' }
+  const [first = 'this is no YAML'] = message.split('\n', 1)
+  return { code: 'D005', message: first.charAt(0).toLowerCase() + first.slice(1), hint: YAML_HINTS[code] }
 }
 
-function sayAt(file: string, line: number, column: number, message: string): { ok: false; problems: Problem[] } {
-  return { ok: false, problems: [{ file, line, column, message }] }
+const YAML_HINTS: Readonly<Record<string, string>> = {
+  BLOCK_AS_IMPLICIT_KEY: 'text with a colon and a blank in it stands between quotes',
+  MISSING_CHAR: 'is a quote, a bracket or a comma missing?',
+  BAD_INDENT: 'does this line stand as far in as its neighbours?',
+  UNEXPECTED_TOKEN: 'is a quote or a bracket missing before it?',
 }

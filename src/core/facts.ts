@@ -22,6 +22,27 @@ export const FACT_NAMES: readonly FactName[] = ROLES.flatMap((role) =>
     .map((kind): FactName => `${role}.${kind}`),
 )
 
+/** Sums of facts, under a name of their own that rules may use in place of any fact. */
+export const SUMS = {
+  'real.contact': {
+    of: ['real.passed', 'real.deferred', 'real.refused'],
+    what: 'came to the real MX, whatever it was told there',
+  },
+} as const satisfies Record<string, { readonly of: readonly FactName[]; readonly what: string }>
+
+/** What stands in rules: a fact, or a sum of some. */
+export type RuleFact = FactName | keyof typeof SUMS
+export const RULE_FACTS: readonly RuleFact[] = [...FACT_NAMES, ...(Object.keys(SUMS) as (keyof typeof SUMS)[])]
+
+/** The facts that a name in the rules stands for. */
+export function factsOf(name: RuleFact): readonly FactName[] {
+  return name in SUMS ? SUMS[name as keyof typeof SUMS].of : [name as FactName]
+}
+
+export function isRuleFact(text: string): text is RuleFact {
+  return (RULE_FACTS as readonly string[]).includes(text)
+}
+
 /** What was seen at the backup and did not count. */
 export const WAIVED_FACTS: readonly FactName[] = WAIVED_WHYS.flatMap((why) =>
   FACT_NAMES.filter((name) => name.startsWith('backup.')).map((name): FactName => `${why}.${kindOf(name)}`),

@@ -18,7 +18,7 @@ import { effectOf, type Listing, renew, standOf } from './listing.ts'
 import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } from './outage.ts'
 import { covers, Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
 import type { Member } from './pools.ts'
-import type { Rules, Standing } from './rules.ts'
+import { allowedBy, type Rules, type Standing } from './rules.ts'
 import { judge, mayWeigh, type Verdict } from './verdict.ts'
 
 /** What was seen and said. */
@@ -149,9 +149,8 @@ export function standingOf(world: World, client: Client, now: Instant): Omit<Fin
   const none = { effect: 'pass', by: undefined, until: undefined } as const
   const allow = operatorsWord(world, client, 'allow', now)
   if (allow) return { ...none, word: 'allow', by: 'operator', until: allow.until, because: allow.because }
-  const entry = rules.allow.find(client)
-  if (entry && (entry.until ?? Infinity) > now)
-    return { ...none, word: 'allow', by: 'rules', until: entry.until, because: entry.because }
+  const entry = allowedBy(rules, client, now)
+  if (entry) return { ...none, word: 'allow', by: 'rules', until: entry.until, because: entry.because }
 
   const never = rules.never(client)
   if (never) return { ...none, word: 'clean', because: never }

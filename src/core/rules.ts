@@ -2,18 +2,20 @@
  * rules.yaml: read, checked, compiled. Only a sound document becomes Rules.
  *
  * The language is plain YAML that is read aloud as it stands: a rule counts one or more facts within a window, each
- * counted hour or sighting adds a weight that fades with a half-life, up to a cap. It can call nothing, so that it can be
- * checked before it runs.
+ * counted hour or sighting adds a weight that fades with a half-life, up to a cap, and it may weigh only under a condition
+ * (condition.ts). It can call nothing, so that it can be checked before it runs. docs/rules.md tells it to people.
  */
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { Client } from './client.ts'
+import type { Condition } from './condition.ts'
 import type { CreditTerms } from './credit.ts'
-import { type Path, type Problem, didYouMean, duration, readDocument, show } from './document.ts'
-import { type Instant, oneLine } from './evidence.ts'
-import { FACT_NAMES, type FactName, HOUR_MS, RETENTION_MS } from './facts.ts'
+import { type Path, type PlaceOf, type Problem, readDocument } from './document.ts'
+import type { Instant } from './evidence.ts'
+import { type FactName, factsOf } from './facts.ts'
 import { Never } from './never.ts'
-import { type Pools, poolsOf, poolsSchema } from './pools.ts'
-import { Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
+import { type Pools, poolsOf } from './pools.ts'
+import { Prefixes, type Prefix } from './prefixes.ts'
+import { REPLACED, rulesSchema } from './rules-form.ts'
 
 export type Rule = {
   readonly name: string
@@ -24,8 +26,8 @@ export type Rule = {
   readonly counts: readonly FactName[]
   /** What is counted once: every sighting, or an hour with any. */
   readonly each: 'sighting' | 'hour'
-  /** Facts of which one must have been seen within the window, too. Empty: no such condition. */
-  readonly together: readonly FactName[]
+  /** It weighs only while this holds. */
+  readonly when: Condition | undefined
   /** A sighting weighs nothing if the client or its network was seen at the real MX this long before it. */
   readonly unlessSeenMs: number | undefined
   /** Nor if the client itself tried the primary this long before it. */
@@ -85,192 +87,31 @@ export function withNever(rules: Rules, never: Never): Rules {
 
 const RELAY = 'a relay of ours (relays in the rules)'
 
-/** Bounds of one document; far beyond what a person keeps in one file. */
-const RULES_MAX = 500
-const WITHIN_MAX_MS = 24 * HOUR_MS
-const ENTRIES_MAX = 10_000
-
 export type RulesReading =
-  { readonly ok: true; readonly rules: Rules } | { readonly ok: false; readonly problems: readonly Problem[] }
+  | { readonly ok: true; readonly rules: Rules; readonly placeOf: PlaceOf }
+  | { readonly ok: false; readonly problems: readonly Problem[] }
 
 export function readRules(file: string, source: string): RulesReading {
-  const read = readDocument(file, source, rulesSchema)
+  const read = readDocument(file, source, rulesSchema, REPLACED)
   if (!read.ok) return read
-  return { ok: true, rules: compile(file, read.value, read.lineOf) }
+  return { ok: true, rules: compile(file, read.value, read.placeOf), placeOf: read.placeOf }
 }
 
-const because = z
-  .string()
-  .max(1000)
-  .transform(oneLine)
-  .pipe(z.string().min(1).max(300))
-  .describe('Why: read by the operator, and by the sender in the refusal')
-
-const factName = z
-  .string()
-  .meta({ enum: FACT_NAMES })
-  .refine((name): name is FactName => (FACT_NAMES as readonly string[]).includes(name), {
-    error: (issue) => `no such fact: ${show(issue.input)}${hint(String(issue.input), FACT_NAMES)}`,
-  })
-const facts = z.union([factName.transform((name) => [name]), z.array(factName).min(1).max(FACT_NAMES.length)])
-
-const prefix = z.string().transform((text, ctx): Prefix => {
-  const read = parsePrefix(text)
-  if (typeof read !== 'string') return read
-  ctx.addIssue({ code: 'custom', message: read })
-  return z.NEVER
-})
-
-const window = duration().refine((ms) => ms > 0 && ms <= RETENTION_MS, {
-  error: 'expected a span above 0 and at most 31d, for which facts are kept',
-})
-
-const domain = z.string().regex(/^\.?([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?$/i, {
-  error: (issue) => `expected a domain like example.org, or .example.org for all below it, got ${show(issue.input)}`,
-})
-
-const mode = z.enum(['observe', 'enforce'])
-
-const ruleSchema = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[a-z][a-z0-9-]{0,39}$/, { error: 'expected a short name in lower case with dashes, like talks-first' }),
-  kind: z
-    .enum(['order', 'violation'])
-    .default('violation')
-    .describe(
-      'order: in which order it came to the MXs, which good credit excuses; violation: what no mail server does',
-    ),
-  mode: mode.default('enforce').describe('observe: shown as what would have been, and refuses nobody'),
-  counts: facts.describe('The fact, or list of facts, that is counted'),
-  each: z
-    .enum(['sighting', 'hour'])
-    .default('sighting')
-    .describe('Count every sighting, or each hour with a sighting once'),
-  together: facts.default([]).describe('Only if one of these was seen within the window, too'),
-  'unless-seen': window
-    .optional()
-    .describe('Weighs nothing if the client or its network was at the real MX this long before'),
-  'unless-walked': window
-    .optional()
-    .describe('Weighs nothing if the client tried the primary this long before: it walks the right way'),
-  weight: z.number().min(0).max(1000).describe('What each adds; 0 makes a note without weight'),
-  'half-life': duration()
-    .refine((ms) => ms > 0, { error: 'expected a span above 0' })
-    .describe('After this time half of the weight is left'),
-  window: window.describe('Older sightings are not counted'),
-  cap: z.number().min(0).max(10_000).default(1000).describe('The most this rule can add'),
-  because,
-})
-
-const points = z.number().min(0).max(10_000)
-
-const creditSchema = z
-  .strictObject({
-    walk: points.default(10).describe('What each hour with a walk, from the primary to the real MX, adds to a client'),
-    network: points.default(3).describe('What it adds to every client of the same network (/24, /48)'),
-    'half-life': duration()
-      .refine((ms) => ms > 0, { error: 'expected a span above 0' })
-      .prefault('14d')
-      .describe('After this time half of it is left, if there is no other walk'),
-    cap: points.default(30).describe("The most that a client's own walks come to"),
-    'network-cap': points.default(9).describe("The most that the network's walks come to"),
-    good: points.positive().default(5).describe('From this on rules of kind order weigh nothing'),
-    within: duration()
-      .refine((ms) => ms > 0 && ms <= WITHIN_MAX_MS, { error: 'expected a span above 0 and at most 1d' })
-      .prefault('1h')
-      .describe('The real MX this long after the primary is still the same walk'),
-  })
-  .superRefine(({ walk, cap, good, 'network-cap': networkCap }, ctx) => {
-    const most = Math.min(cap, walk > 0 ? cap : 0) + networkCap
-    if (good > most)
-      ctx.addIssue({
-        code: 'custom',
-        path: ['good'],
-        message: `nobody could reach ${good}: the walks of a client and of its network come to at most ${most}`,
-      })
-  })
-  .prefault({})
-  .describe('Who has tried the primary and then come to the real MX is believed about the order of its visits')
-
-const notDay = {
-  error: ({ input }: { input?: unknown }) =>
-    `expected a day like 2026-12-31, or an instant like 2026-12-31T12:00:00Z, got ${show(input)}`,
+/** The entry by which a client is never judged now: of those that have not ended the narrowest. */
+export function allowedBy({ allow }: Pick<Rules, 'allow'>, client: Client, now: Instant): AllowEntry | undefined {
+  const entry = allow.find(client)
+  if (!entry || (entry.until ?? Infinity) > now) return entry
+  return allow
+    .findAll(client)
+    .reduce<AllowEntry | undefined>(
+      (best, each) =>
+        (each.until ?? Infinity) > now && each.prefix.length >= (best?.prefix.length ?? 0) ? each : best,
+      undefined,
+    )
 }
-const end = z.iso
-  .datetime({ offset: true, ...notDay })
-  .or(z.iso.date(notDay))
-  .describe('From then on it is judged again')
 
-const level = z.number().positive().max(100_000)
-
-export const rulesSchema = z
-  .strictObject({
-    mode: mode.describe('observe: decide and show, refuse nothing'),
-    modes: z
-      .strictObject({ observe: mode.optional(), defer: mode.optional(), block: mode.optional() })
-      .default({})
-      .describe('Another mode for one verdict, like defer: observe'),
-    domains: z.array(domain).min(1).max(ENTRIES_MAX).describe('The domains we protect'),
-    traps: z.array(z.email()).max(ENTRIES_MAX).default([]).describe('Addresses that exist only to be harvested'),
-    thresholds: z.strictObject({ observe: level, defer: level, block: level }),
-    stands: z
-      .strictObject({ observe: window, defer: window, block: window })
-      .describe('How long a decision stands at least, once made'),
-    credit: creditSchema,
-    unlisting: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Tell a stranger that never tried the primary "later", once; Exim servers skip it and pay with a retry',
-      ),
-    release: z
-      .strictObject({
-        grace: duration()
-          .refine((ms) => ms <= RETENTION_MS, { error: 'expected at most 31d' })
-          .prefault('24h')
-          .describe('So long it is believed about the order of its visits and what else has excuses'),
-      })
-      .prefault({})
-      .describe('A client that an operator has released'),
-    rules: z.array(ruleSchema).max(RULES_MAX),
-    pools: poolsSchema,
-    allow: z
-      .array(z.strictObject({ client: prefix, because, until: end.optional() }))
-      .max(ENTRIES_MAX)
-      .default([])
-      .describe('Never judged'),
-    relays: z
-      .array(prefix)
-      .max(ENTRIES_MAX)
-      .default([])
-      .describe('Hosts and networks that our own mail comes from: never listed, not even by hand'),
-  })
-  .superRefine((doc, ctx) => {
-    const { observe, defer, block } = doc.thresholds
-    if (!(observe <= defer && defer <= block))
-      ctx.addIssue({
-        code: 'custom',
-        path: ['thresholds'],
-        message: `expected observe <= defer <= block, got ${observe}, ${defer}, ${block}`,
-      })
-    repeated(doc.rules.map((rule) => rule.name)).forEach((i) =>
-      ctx.addIssue({
-        code: 'custom',
-        path: ['rules', i, 'name'],
-        message: `a rule named ${doc.rules[i]?.name} stands above already`,
-      }),
-    )
-    repeated(doc.allow.map((entry) => entry.client.cidr)).forEach((i) =>
-      ctx.addIssue({
-        code: 'custom',
-        path: ['allow', i, 'client'],
-        message: `${doc.allow[i]?.client.cidr} stands above already`,
-      }),
-    )
-  })
-
-function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path: Path) => number): Rules {
+function compile(file: string, doc: z.output<typeof rulesSchema>, placeOf: PlaceOf): Rules {
+  const lineOf = (path: Path): number => placeOf(path).line
   const exact = new Set<string>()
   const below: string[] = []
   for (const name of doc.domains.map(normal)) {
@@ -312,9 +153,9 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, lineOf: (path:
       name: rule.name,
       kind: rule.kind,
       mode: rule.mode,
-      counts: rule.counts,
+      counts: [...new Set(rule.counts.flatMap(factsOf))],
       each: rule.each,
-      together: rule.together,
+      when: rule.when,
       unlessSeenMs: rule['unless-seen'],
       unlessWalkedMs: rule['unless-walked'],
       weight: rule.weight,
@@ -343,13 +184,4 @@ function neverOf(relays: readonly Prefix[]): Rules['never'] {
 /** Lower case, without the root's dot. */
 function normal(domainName: string): string {
   return domainName.toLowerCase().replace(/\.$/, '')
-}
-
-function repeated(names: readonly string[]): number[] {
-  return names.flatMap((name, i) => (names.indexOf(name) < i ? [i] : []))
-}
-
-function hint(word: string, known: readonly string[]): string {
-  const found = didYouMean(word, known)
-  return found ? ` (${found})` : `; facts are named like backup.early-talk, see docs/facts.md`
 }

@@ -7,12 +7,13 @@
  * Pure: the daemon, `why` and `test` call this same function.
  */
 import type { Client } from './client.ts'
+import { holdsUntil } from './condition.ts'
 import { type Credit, creditOf, LATE_MS } from './credit.ts'
 import type { Instant, Kind } from './evidence.ts'
 import { type Bucket, type Counts, FACT_NAMES, type FactName, type Facts, HOUR_MS } from './facts.ts'
 import { DEFERRED_MS, INEXCUSABLE } from './outage.ts'
 import type { Member, Membership } from './pools.ts'
-import { type AllowEntry, type Rule, type Rules, type Standing, STANDINGS } from './rules.ts'
+import { type AllowEntry, allowedBy, type Rule, type Rules, type Standing, STANDINGS } from './rules.ts'
 
 export type Reason = {
   readonly rule: string
@@ -87,8 +88,8 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
     never: undefined,
   }
 
-  const entry = rules.allow.find(client)
-  if (entry && (entry.until ?? Infinity) > now) return { ...plain, word: 'allow', allowedBy: entry }
+  const entry = allowedBy(rules, client, now)
+  if (entry) return { ...plain, word: 'allow', allowedBy: entry }
   const never = rules.never(client)
   if (never) return { ...plain, never }
   const reached = reachedBy(plain.score, trials, rules, now)
@@ -124,8 +125,8 @@ type Trial = {
   readonly waived: number
   readonly excuse: Excuse | undefined
   readonly last: Instant
-  /** When the last of its company (`together`) was seen: with that the rule ends. */
-  readonly companyAt: Instant
+  /** When its condition ends, if nothing more is seen. */
+  readonly endsAt: Instant
 }
 
 /** The rules that find anything to count, or to waive. */
@@ -139,9 +140,6 @@ function triedBy(facts: Facts, rules: Rules, belief: Belief, factor: number, now
 }
 
 function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: Instant): Trial | undefined {
-  const companyAt = rule.together.length === 0 ? Infinity : lastOf(facts.own, rule.together)
-  if (now - companyAt >= rule.windowMs) return undefined
-
   const marks: { n: number; last: Instant }[] = []
   let [waived, last] = [0, 0]
   let excuse: Excuse | undefined
@@ -156,14 +154,9 @@ function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: 
         excuse ??= found
       } else marks.push({ n, last: bucket.last })
     }
-  return marks.length + waived === 0 ? undefined : { rule, factor, marks, waived, excuse, last, companyAt }
-}
-
-/** When any of these was last seen; -Infinity if none ever was. */
-function lastOf(counts: Counts, facts: readonly FactName[]): Instant {
-  let at = -Infinity
-  for (const fact of facts) for (const { last } of counts.get(fact) ?? []) at = Math.max(at, last)
-  return at
+  if (marks.length + waived === 0) return undefined
+  const endsAt = rule.when ? holdsUntil(rule.when, facts, rule.windowMs, now, last) : Infinity
+  return endsAt <= now ? undefined : { rule, factor, marks, waived, excuse, last, endsAt }
 }
 
 function reasonOf(trial: Trial, now: Instant): Reason {
@@ -173,8 +166,8 @@ function reasonOf(trial: Trial, now: Instant): Reason {
   return { rule: name, because, mode, line, weight: weightOf(trial, now), count, waived, excuse, factor, last }
 }
 
-function weightOf({ rule, factor, marks, companyAt }: Trial, at: Instant): number {
-  if (at - companyAt >= rule.windowMs) return 0
+function weightOf({ rule, factor, marks, endsAt }: Trial, at: Instant): number {
+  if (at >= endsAt) return 0
   let weight = 0
   for (const { n, last } of marks)
     if (at - last < rule.windowMs) weight += n * rule.weight * 0.5 ** (Math.max(0, at - last) / rule.halfLifeMs)

@@ -8,7 +8,7 @@
 import type { Client } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import { effectOf } from '../core/listing.ts'
-import type { Mode, Rules, Standing } from '../core/rules.ts'
+import { allowedBy, type Mode, type Rules, type Standing } from '../core/rules.ts'
 import type { Ledger } from './ledger.ts'
 
 export type Decision = {
@@ -52,8 +52,8 @@ export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant):
         ticket: operators.ticket,
         because: operators.because,
       }
-    const entry = allow.find(client)
-    if (entry && (entry.until ?? Infinity) > now())
+    const entry = allowedBy({ allow }, client, now())
+    if (entry)
       return { ...none, verdict: 'allow', effect: 'pass', by: 'rules', until: entry.until, because: entry.because }
 
     const ruling = ledger.rulingFor(client)

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { pages, schemas } from '../../src/command/schema.ts'
-import { FACT_NAMES } from '../../src/core/facts.ts'
-import { rulesSchema } from '../../src/core/rules.ts'
+import { RULE_FACTS } from '../../src/core/facts.ts'
+import { rulesSchema } from '../../src/core/rules-form.ts'
 
 const committed = (file: string): unknown => JSON.parse(readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))
 
@@ -34,7 +34,7 @@ describe('the schema of the rules', () => {
 
   test('offers an editor every fact, and knows what a time span looks like', () => {
     const rule: unknown = expect.objectContaining({
-      counts: expect.objectContaining({ anyOf: expect.arrayContaining([{ type: 'string', enum: FACT_NAMES }]) }),
+      counts: expect.objectContaining({ anyOf: expect.arrayContaining([{ type: 'string', enum: RULE_FACTS }]) }),
     })
     expect(schema).toMatchObject({ properties: { rules: { items: { properties: rule } } } })
     expect(schema).toMatchObject({

@@ -91,9 +91,9 @@ describe('settings', () => {
       'decoymx.yaml:3:30: decoys.primary.listen.1: expected an address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got "192.0.2.66"',
       'decoymx.yaml:4:3: decoys.bakcup: no such key (did you mean backup?)',
       'decoymx.yaml:5:9: decoys.pace: expected brisk or slow, got "brisc" (did you mean brisk?)',
-      'decoymx.yaml:6:26: decoys.limits.connections: expected number, got "many"',
+      'decoymx.yaml:6:26: decoys.limits.connections: expected a number, got "many"',
       'decoymx.yaml:6:42: decoys.limits.dialogue: expected a time span like 15m, 24h or 7d, got 5',
-      'decoymx.yaml:8:11: policy.listen: expected array, got "127.0.0.1:10040"',
+      'decoymx.yaml:8:11: policy.listen: expected a list, got "127.0.0.1:10040"',
       'decoymx.yaml:10:8: store.url: expected redis://HOST:PORT/DATABASE, rediss://... for TLS, or the path of a socket, like /run/redis/redis.sock, got "http://redis"',
       'decoymx.yaml:11:6: log: expected debug or info or warn or error, got "noisy"',
     ])

@@ -78,7 +78,7 @@ describe('decoymx test', () => {
     const rules = write('rules.yaml', 'mode: maybe\n')
     const { code, lines } = await run([write('good.yaml', story('block'))], rules)
     expect(code).toBe(1)
-    expect(lines[0]).toBe(`${rules}:1:1: domains: missing; expected array`)
+    expect(lines[0]).toBe(`${rules}:1:1: domains: missing; expected a list`)
     expect(lines).toContain(`${rules}:1:7: mode: expected observe or enforce, got "maybe"`)
     expect((await run([], join(folder, 'no-rules.yaml'))).lines[0]).toMatch(/cannot be read/)
   })

@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import {
   didYouMean,
-  DOCUMENT_MAX,
   duration,
   parseDuration,
   type Problem,
@@ -11,6 +10,7 @@ import {
   show,
   spellProblem,
 } from '../../src/core/document.ts'
+import { FILE_BYTES_MAX } from '../../src/core/source.ts'
 
 const schema = z.strictObject({
   name: z.string(),
@@ -45,9 +45,9 @@ describe('every mistake has its place', () => {
       'name: a\nmode: observe\n',
       ['f.yaml:2:1: mode: no such key (there is a mode elsewhere: is this the right place?)'],
     ],
-    ['a wrong type', 'name: [1]\n', ['f.yaml:1:7: name: expected string, got [1]']],
-    ['something missing', 'wait: 1m\n', ['f.yaml:1:1: name: missing; expected string']],
-    ['nothing at all', '', ['f.yaml:1:1: name: missing; expected string']],
+    ['a wrong type', 'name: [1]\n', ['f.yaml:1:7: name: expected text, got [1]']],
+    ['something missing', 'wait: 1m\n', ['f.yaml:1:1: name: missing; expected text']],
+    ['nothing at all', '', ['f.yaml:1:1: name: missing; expected text']],
     [
       'too much and too little',
       'name: a\nparts:\n  - {size: 10, mode: observe}\n  - {size: 0, mode: observe}\n',
@@ -66,27 +66,27 @@ describe('every mistake has its place', () => {
       'name: a\nwait: 90\n',
       ['f.yaml:2:7: wait: expected a time span like 15m, 24h or 7d, got 90'],
     ],
-    ['a key twice', 'name: a\nname: b\n', ['f.yaml:2:1: this key stands here twice']],
+    ['a key twice', 'name: a\nname: b\n', ['f.yaml:2:1: name stands here twice; the first is on line 1']],
     [
       'several at once, from the top',
       'nmae: a\nparts: 3\nwait: soon\n',
       [
-        'f.yaml:1:1: name: missing; expected string',
+        'f.yaml:1:1: name: missing; expected text',
         'f.yaml:1:1: nmae: no such key (did you mean name?)',
-        'f.yaml:2:8: parts: expected array, got 3',
+        'f.yaml:2:8: parts: expected a list, got 3',
         'f.yaml:3:7: wait: expected a time span like 15m, 24h or 7d, got "soon"',
       ],
     ],
     [
       'deep in one branch of a choice',
       'name: a\neither:\n  - x\n  - 4\n',
-      ['f.yaml:4:5: either.1: expected string, got 4'],
+      ['f.yaml:4:5: either.1: expected text, got 4'],
     ],
-    ['no map', '- 1\n', ['f.yaml:1:1: the document: expected object, got [1]']],
+    ['no map', '- 1\n', ['f.yaml:1:1: the document: expected keys with their values, got [1]']],
     [
       'an anchor inside what it names',
       '&a [*a]\n',
-      ['f.yaml:1:4: the document: expected object, got a value that contains itself'],
+      ['f.yaml:1:4: the document: expected keys with their values, got a value that contains itself'],
     ],
     ['a map as a key', 'name: a\n? {b: c}\n: 1\n', ['f.yaml:1:1: { b: c }: no such key']],
   ])('%s', (_, source, expected) => expect(problemsOf(source).map(spellProblem)).toEqual(expected))
@@ -109,8 +109,8 @@ describe('every mistake has its place', () => {
 
 describe('hostile documents', () => {
   test('too long: refused unread', () => {
-    expect(problemsOf('#'.repeat(DOCUMENT_MAX + 1))[0]?.message).toBe(
-      `the file has ${DOCUMENT_MAX + 1} characters; at most ${DOCUMENT_MAX} are read`,
+    expect(problemsOf('#'.repeat(FILE_BYTES_MAX + 1))[0]?.message).toBe(
+      `the file has ${FILE_BYTES_MAX + 1} characters; at most ${FILE_BYTES_MAX} are read`,
     )
   })
 

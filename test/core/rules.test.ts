@@ -19,7 +19,7 @@ rules:
     because: one
   - name: second
     counts: [backup.auth, backup.message]
-    together: backup.recipient
+    when: backup.recipient >= 1
     each: hour
     unless-seen: 2d
     weight: 0.5
@@ -52,7 +52,7 @@ describe('a sound file', () => {
         mode: 'enforce',
         counts: ['backup.recipient'],
         each: 'sighting',
-        together: [],
+        when: undefined,
         unlessSeenMs: undefined,
         unlessWalkedMs: undefined,
         weight: 1,
@@ -68,7 +68,7 @@ describe('a sound file', () => {
         mode: 'enforce',
         counts: ['backup.auth', 'backup.message'],
         each: 'hour',
-        together: ['backup.recipient'],
+        when: { of: 'client', fact: 'backup.recipient', is: '>=', n: 1, withinMs: undefined },
         unlessSeenMs: 2 * 86_400_000,
         unlessWalkedMs: undefined,
         weight: 0.5,
@@ -165,13 +165,13 @@ describe('mistakes are told where they stand', () => {
       'a fact of no kind we know',
       'counts: backup.recipient',
       'counts: colour',
-      'rules.yaml:8:13: rules.0.counts: no such fact: "colour"; facts are named like backup.early-talk, see docs/facts.md',
+      'rules.yaml:8:13: rules.0.counts: no such fact: "colour" (facts are named like backup.early-talk, see docs/facts.md)',
     ],
     [
       'a kind that cannot be seen there',
       'counts: backup.recipient',
       'counts: real.recipient',
-      'rules.yaml:8:13: rules.0.counts: no such fact: "real.recipient"; facts are named like backup.early-talk, see docs/facts.md',
+      'rules.yaml:8:13: rules.0.counts: no such fact: "real.recipient" (facts are named like backup.early-talk, see docs/facts.md)',
     ],
     [
       'credit that nobody could reach',
@@ -203,7 +203,7 @@ describe('mistakes are told where they stand', () => {
       '192.0.2.1/24',
       'rules.yaml:24:13: allow.0.client: "192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24?',
     ],
-    ['no reason', '    because: one\n', '', 'rules.yaml:7:5: rules.0.because: missing; expected string'],
+    ['no reason', '    because: one\n', '', 'rules.yaml:7:5: rules.0.because: missing; expected text'],
     [
       'a window longer than facts are kept',
       '31d',
@@ -230,9 +230,9 @@ describe('mistakes are told where they stand', () => {
     ],
     [
       'a key in the wrong words',
-      'together:',
-      'togehter:',
-      'rules.yaml:15:5: rules.1.togehter: no such key (did you mean together?)',
+      'unless-seen:',
+      'unless-sene:',
+      'rules.yaml:17:5: rules.1.unless-sene: no such key (did you mean unless-seen?)',
     ],
     [
       'a mode that is none',

@@ -215,7 +215,7 @@ describe('mistakes are told where they stand', () => {
     [
       'no time',
       [`{ client: ${BOT}, visits: backup }`, EXPECT],
-      ['s.yaml:4:5: steps.0.at: expected a time span like 15m, 24h or 7d, got nothing'],
+      ['s.yaml:4:5: steps.0.at: missing; expected a time span like 15m, 24h or 7d'],
     ],
     [
       'a verdict that is none',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
+import type { Condition } from '../../src/core/condition.ts'
 import { creditOf } from '../../src/core/credit.ts'
 import {
   type Bucket,
@@ -14,6 +15,7 @@ import {
   NO_COUNTS,
   NO_FACTS,
   RETENTION_MS,
+  RULE_FACTS,
   withSighting,
 } from '../../src/core/facts.ts'
 import { type Listing, renew } from '../../src/core/listing.ts'
@@ -320,13 +322,29 @@ describe('who is never listed', () => {
   })
 })
 
+const anyComparison = fc.record({
+  of: fc.constantFrom('client', 'network'),
+  fact: fc.constantFrom(...RULE_FACTS),
+  is: fc.constantFrom('>=', '>', '==', '<=', '<'),
+  n: fc.nat(4),
+  withinMs: fc.option(fc.integer({ min: 1, max: RETENTION_MS }), { nil: undefined }),
+})
+const { anyCondition } = fc.letrec<{ anyCondition: Condition; parts: Condition[] }>((tie) => ({
+  anyCondition: fc.oneof(
+    { maxDepth: 2 },
+    anyComparison as fc.Arbitrary<Condition>,
+    tie('parts').map((all) => ({ all })),
+    tie('parts').map((any) => ({ any })),
+  ),
+  parts: fc.array(tie('anyCondition'), { minLength: 2, maxLength: 3 }),
+}))
 const anyRule: fc.Arbitrary<Rule> = fc.record({
   name: fc.constant('any'),
   kind: fc.constantFrom('order', 'violation'),
   mode: fc.constantFrom('observe', 'enforce'),
   counts: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { minLength: 1, maxLength: 4 }),
   each: fc.constantFrom('sighting', 'hour'),
-  together: fc.uniqueArray(fc.constantFrom(...FACT_NAMES), { maxLength: 2 }),
+  when: fc.option(anyCondition, { nil: undefined }),
   unlessSeenMs: fc.option(fc.integer({ min: 1, max: RETENTION_MS }), { nil: undefined }),
   unlessWalkedMs: fc.option(fc.integer({ min: 1, max: RETENTION_MS }), { nil: undefined }),
   weight: fc.double({ min: 0, max: 200, noNaN: true }),

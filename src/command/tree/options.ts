@@ -6,7 +6,7 @@ import { InvalidArgumentError, Option } from 'commander'
 import { NO_REASON } from '../../core/evidence.ts'
 import type { Problem } from '../../core/document.ts'
 import type { Screen } from '../../console/terminal.ts'
-import { printProblems } from '../check.ts'
+import { tellProblems } from '../../console/problems.ts'
 import type { Where } from '../settings.ts'
 
 /** The parts of the appliance that `run --only` can name. */
@@ -37,7 +37,7 @@ export function stageOn(version: string, screen: Screen, errors: Screen, ended: 
       )
       return 1
     },
-    problems: (all) => printProblems(all, errors),
+    problems: (all) => tellProblems(all, errors),
     does:
       (body) =>
       async (...words) =>

@@ -1,0 +1,40 @@
+/**
+ * Problems of a file as a compiler tells them: the place, what is wrong, the line with a caret below it, and what to do.
+ *
+ * The first line is `file:line:col: message [CODE]`, which editors jump by; what stands below it is for eyes.
+ */
+import type { Problem } from '../core/document.ts'
+import type { Screen } from './terminal.ts'
+
+/** Errors first in the order of their places, then warnings. */
+export function tellProblems(problems: readonly Problem[], screen: Screen): void {
+  const { red, yellow } = screen.colours
+  for (const problem of problems) for (const line of told(problem, screen)) screen.print(line)
+  const warnings = problems.filter(({ warning }) => warning).length
+  const errors = problems.length - warnings
+  const sums = [
+    ...(errors > 0 ? [red(counted(errors, 'problem'))] : []),
+    ...(warnings > 0 ? [yellow(counted(warnings, 'warning'))] : []),
+  ]
+  const coded = problems.some(({ code }) => code !== undefined)
+  screen.print(`${sums.join(', ')}${coded ? screen.colours.dim('; what each code means is in docs/problems.md') : ''}`)
+}
+
+function told({ file, line, column, message, hint, code, warning, excerpt }: Problem, { colours }: Screen): string[] {
+  const { bold, dim, red, yellow, cyan } = colours
+  const shade = warning ? yellow : red
+  const head = `${bold(`${file}:${line}:${column}:`)} ${warning ? `${yellow('warning:')} ` : ''}${message}${code ? ` ${dim(`[${code}]`)}` : ''}`
+  if (!excerpt) return [head, ...(hint ? [`  ${dim('=')} ${cyan(hint)}`] : [])]
+  const gutter = String(line)
+  const margin = ' '.repeat(gutter.length)
+  const carets = shade('^'.repeat(excerpt.width))
+  return [
+    head,
+    ` ${dim(`${gutter} |`)} ${excerpt.text}`.trimEnd(),
+    ` ${dim(`${margin} |`)} ${' '.repeat(excerpt.column - 1)}${carets}${hint ? ` ${cyan(hint)}` : ''}`,
+  ]
+}
+
+function counted(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`
+}
