@@ -53,7 +53,7 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisSer
 export type PortServer = RedisServer & { readonly host: string; readonly port: number; readonly admin: Redis }
 
 /** The same with a port on loopback, and somebody who may do anything there. */
-export async function startRedisAt(port: number, args: readonly string[] = []): Promise<PortServer> {
+async function startRedisAt(port: number, args: readonly string[] = []): Promise<PortServer> {
   const server = await startRedis(['--bind', '127.0.0.1', '--port', String(port), ...args])
   const admin = new Redis(server.url)
   admin.on('error', () => {})
@@ -81,9 +81,15 @@ export async function startCluster(): Promise<RedisCluster> {
   const nodes = await Promise.all(
     [0, 1, 2].map((i) =>
       startRedisAt(ports[i] as number, [
-        ...['--cluster-enabled', 'yes', '--cluster-port', String(ports[i + 3]), '--cluster-node-timeout', '2000'],
+        '--cluster-enabled',
+        'yes',
+        '--cluster-port',
+        String(ports[i + 3]),
+        '--cluster-node-timeout',
+        '2000',
         // A node that is away shall cost its own slots only.
-        ...['--cluster-require-full-coverage', 'no'],
+        '--cluster-require-full-coverage',
+        'no',
       ]),
     ),
   )
@@ -180,7 +186,7 @@ export async function startSentinel(): Promise<RedisUnderSentinel> {
 }
 
 /** Ports that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
+async function freePorts(count: number): Promise<number[]> {
   const holders = await Promise.all(
     Array.from({ length: count }, async () => {
       const holder = createServer().listen(0, '127.0.0.1')
@@ -196,7 +202,7 @@ export async function freePorts(count: number): Promise<number[]> {
 /** Asks again and again; what does not come true in time is an error. */
 export async function comesTrue(met: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
   for (const began = performance.now(); !(await met());) {
-    if (performance.now() - began > withinMs) throw new Error(`did not come true within ${withinMs} ms: ${met}`)
+    if (performance.now() - began > withinMs) throw new Error(`did not come true within ${withinMs} ms: ${String(met)}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }

@@ -318,6 +318,6 @@ async function server(args: readonly string[] = []) {
 function adminOf(path: string, password?: string): Redis {
   const admin = new Redis(password === undefined ? { path } : { path, password })
   admin.on('error', () => {})
-  onTestFinished(() => void admin.disconnect())
+  onTestFinished(() => admin.disconnect())
   return admin
 }
