@@ -22,6 +22,7 @@ const PROGRAMS = {
   'systemd-analyze': 'systemd',
   dnsmasq: 'dnsmasq-base',
   nsd: 'nsd',
+  prometheus: 'prometheus',
 } as const
 
 export type Program = keyof typeof PROGRAMS

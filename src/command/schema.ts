@@ -1,6 +1,7 @@
 /**
  * What is made of the code rather than written: the JSON Schemas of what people write, for their editors, and pages of
- * reference: facts that rules can name, problems that files have, what lint can say, settings.
+ * reference: facts that rules can name, problems that files have, what lint can say, settings,
+ * metrics.
  *
  * `npm run generate` writes the files; a test holds those that are there to the code.
  */
@@ -13,6 +14,7 @@ import { CODES, type Note } from '../core/problems.ts'
 import { wellKnownSchema } from '../core/pools.ts'
 import { rulesSchema } from '../core/rules-form.ts'
 import { storySchema } from '../core/story.ts'
+import { metricsPage } from './metrics-page.ts'
 import { settingsSchema } from './settings.ts'
 import { settingsPage } from './settings-page.ts'
 
@@ -27,10 +29,11 @@ export function schemas(): Record<string, object> {
 }
 
 /** The pages, each by its file below the root of the project. */
-export function pages(): Record<string, string> {
+export async function pages(): Promise<Record<string, string>> {
   return {
     'docs/facts.md': factsPage(),
     'docs/lint.md': lintPage(),
+    'docs/metrics.md': await metricsPage(),
     'docs/problems.md': problemsPage(),
     'docs/settings.md': settingsPage(jsonOf(settingsSchema)),
   }
@@ -99,5 +102,5 @@ if (import.meta.main) {
   mkdirSync(new URL('deploy/schema/', root), { recursive: true })
   for (const [file, schema] of Object.entries(schemas()))
     writeFileSync(new URL(file, root), `${JSON.stringify(schema, null, 2)}\n`)
-  for (const [file, page] of Object.entries(pages())) writeFileSync(new URL(file, root), page)
+  for (const [file, page] of Object.entries(await pages())) writeFileSync(new URL(file, root), page)
 }

@@ -210,6 +210,16 @@ export function createMetrics(version: string) {
     follow(read: () => Levels): void {
       follow = read
     },
+    /** What there is to read: each name with its help, and the values that its labels can have. */
+    async catalogue(): Promise<MetricDescription[]> {
+      const all = await registry.getMetricsAsJSON()
+      return all.map(({ name, help, type, values }) => ({
+        name,
+        help,
+        type: String(type),
+        labels: labelsOf(values.map(({ labels }) => labels)),
+      }))
+    },
     async read(): Promise<{ text: string; contentType: string }> {
       levels = follow?.()
       return { text: await registry.metrics(), contentType: registry.contentType }
@@ -336,6 +346,20 @@ export function createMetrics(version: string) {
     1,
   )
   return metrics
+}
+
+export type MetricDescription = {
+  readonly name: string
+  readonly help: string
+  readonly type: string
+  readonly labels: Readonly<Record<string, readonly string[]>>
+}
+
+function labelsOf(all: readonly Partial<Record<string, string | number>>[]): MetricDescription['labels'] {
+  const labels: Record<string, Set<string>> = {}
+  for (const each of all)
+    for (const [label, value] of Object.entries(each)) (labels[label] ??= new Set()).add(String(value))
+  return Object.fromEntries(Object.entries(labels).map(([label, values]) => [label, [...values]]))
 }
 
 /** One series for each kind at each role where it can be seen. */

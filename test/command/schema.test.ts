@@ -11,12 +11,12 @@ test.each(Object.entries(schemas()))('%s is what the code makes; "npm run genera
   expect(committed(file)).toEqual(JSON.parse(JSON.stringify(schema)))
 })
 
-test.each(Object.entries(pages()))('%s is what the code makes', (file, page) => {
+test.each(Object.entries(await pages()))('%s is what the code makes', (file, page) => {
   expect(readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8')).toBe(page)
 })
 
-test('every setting says what it does', () => {
-  const rows = (pages()['docs/settings.md'] ?? '').split('\n').filter((line) => line.startsWith('| `'))
+test('every setting says what it does', async () => {
+  const rows = ((await pages())['docs/settings.md'] ?? '').split('\n').filter((line) => line.startsWith('| `'))
   expect(rows.length).toBeGreaterThan(50)
   expect(rows.filter((row) => / {2}\|$/.test(row))).toEqual([])
 })
