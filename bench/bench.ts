@@ -1,5 +1,5 @@
 /**
- * `node bench/bench.ts [policy|dnsbl|hold|dialogue|word ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
+ * `node bench/bench.ts [policy|dnsbl|hold|dialogue|word|ingest ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
  * `soak --minutes N` holds many for so long and tells whether memory grows.
  *
  * Figures of one machine say little about another, and no machine is equally busy twice. So what counts is the ratio of
@@ -9,6 +9,7 @@
 import { measureDialogue } from './dialogue.ts'
 import { measureDnsbl } from './dnsbl.ts'
 import { measureHold } from './hold.ts'
+import { measureIngest } from './ingest.ts'
 import { ownsCrowd, runInNamespace } from './namespace.ts'
 import { measurePolicy } from './policy.ts'
 import { soak } from './soak.ts'
@@ -21,6 +22,7 @@ const PARTS: Record<string, () => Promise<Table>> = {
   hold: measureHold,
   dialogue: measureDialogue,
   word: measureWord,
+  ingest: measureIngest,
 }
 
 const [first, option, minutes, ...rest] = process.argv.slice(2)

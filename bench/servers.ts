@@ -4,7 +4,7 @@
  * Each is a process of its own on loopback, with its data in one temporary folder; all of them and the folder are gone
  * when the bench ends, however it ends. Servers are kept on one core and the loader on another, where there are two.
  */
-import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
+import { type ChildProcess, execFile, spawn, type StdioOptions } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import {
@@ -22,6 +22,7 @@ import {
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
 import { ask } from '../src/command/appliance.ts'
 import type { StatusView } from '../src/command/status.ts'
 import type { Job } from './load.ts'
@@ -90,9 +91,9 @@ decoys:
 `
 
 /** The path of a rival's program, or undefined after saying what is missing. */
-export function findRival(program: string): string | undefined {
+export function findRival(program: string, debian = program): string | undefined {
   const path = findProgram(program)
-  if (!path) process.stdout.write(`${program} is missing (Debian package ${program}): its figures are left out.\n`)
+  if (!path) process.stdout.write(`${program} is missing (Debian package ${debian}): its figures are left out.\n`)
   return path
 }
 
@@ -142,6 +143,14 @@ export function openFiles(pid: number): number {
 export function openFilesMax(): number {
   const limit = /^Max open files\s+\S+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
   return limit === undefined ? Infinity : Number(limit)
+}
+
+/** Runs a program to its end on the loader's core and gives what it printed. */
+export async function runAsLoader(program: string, args: readonly string[]): Promise<string> {
+  const [file, ...rest] = pinned(1, program, args)
+  const run = promisify(execFile)
+  const { stdout } = await run(file, rest, { cwd: root, env: cleanEnvironment(), timeout: PATIENCE_MS })
+  return stdout
 }
 
 /** For the line about the method. */

@@ -27,61 +27,74 @@ end
 `
 
 /**
- * Adds the tallies that are not in yet and returns the buckets; without tallies it only reads. ARGV: box, retention,
- * most buckets; then fact, hour, at, seq, times and lane of each tally.
+ * Adds to each record the tallies that are not in it yet and returns its buckets; without tallies it only reads. KEYS are
+ * the records: many, since a call costs more than what it does, but in a Cluster one, for they are in slots of their own.
+ * ARGV: box, retention, most buckets; then for each record its tallies, each `fact hour at seq times lane;`.
  */
 const ADD = `${LUA}
-local key, box, retention, most = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
-local adds = #ARGV > 3
-local found = redis.call('TYPE', key).ok
-if found ~= 'hash' and found ~= 'none' then
-  if not adds then return { 'a ' .. found, '' } end
-  redis.call('DEL', key)
-end
-local record, changed = {}, {}
-local stored = redis.call('HGETALL', key)
-for i = 1, #stored, 2 do record[stored[i]] = stored[i + 1] end
+local box, retention, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local forgotten = whole(record['forgotten']) or -1
-for i = 4, #ARGV, 6 do
-  local fact, at, seq, times = ARGV[i], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
-  local mark = 'seq ' .. box .. '/' .. ARGV[i + 5]
-  if seq > (whole(record[mark]) or 0) then
-    record[mark], changed[mark] = digits(seq), true
-    if at > forgotten then
-      local field = fact .. ' ' .. ARGV[i + 1]
-      local count, first, last = bucket(record[field])
-      if not (count and first and last) then count, first, last = 0, at, at end
-      record[field] = digits(count + times) .. ' ' .. digits(math.min(first, at)) .. ' ' .. digits(math.max(last, at))
-      changed[field] = true
+local function add(key, tallies)
+  local adds = tallies ~= ''
+  local stored = redis.pcall('HGETALL', key)
+  if stored.err then
+    if not adds then return { 'a ' .. redis.call('TYPE', key).ok, '' } end
+    redis.call('DEL', key)
+    stored = {}
+  end
+  local record, changed, fields = {}, {}, #stored / 2
+  for i = 1, #stored, 2 do record[stored[i]] = stored[i + 1] end
+
+  local forgotten = whole(record['forgotten']) or -1
+  for fact, hour, at, seq, times, lane in string.gmatch(tallies, '(%S+) (%d+) (%d+) (%d+) (%d+) ([^;]+);') do
+    local mark = 'seq ' .. box .. '/' .. lane
+    at, seq, times = tonumber(at), tonumber(seq), tonumber(times)
+    if seq > (whole(record[mark]) or 0) then
+      record[mark], changed[mark] = digits(seq), true
+      if at > forgotten then
+        local field = fact .. ' ' .. hour
+        local count, first, last = bucket(record[field])
+        if not (count and first and last) then count, first, last, fields = 0, at, at, fields + 1 end
+        record[field] = digits(count + times) .. ' ' .. digits(math.min(first, at)) .. ' ' .. digits(math.max(last, at))
+        changed[field] = true
+      end
     end
   end
+
+  if fields > most then
+    local buckets = {}
+    for field in pairs(record) do
+      local hour = string.match(field, '^%a+%.[%a-]+ (%d+)$')
+      if hour then buckets[#buckets + 1] = { tonumber(hour), field } end
+    end
+    table.sort(buckets, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
+    for i = 1, #buckets - most do
+      local field = buckets[i][2]
+      if adds then redis.call('HDEL', key, field) end
+      record[field], changed[field] = nil, nil
+    end
+  end
+
+  local writes = {}
+  for field in pairs(changed) do
+    writes[#writes + 1] = field
+    writes[#writes + 1] = record[field]
+  end
+  if #writes > 0 then redis.call('HSET', key, unpack(writes)) end
+  if adds then redis.call('PEXPIRE', key, retention) end
+  local reply = {}
+  for field, text in pairs(record) do
+    if field ~= 'forgotten' and string.sub(field, 1, 4) ~= 'seq ' then
+      reply[#reply + 1] = field
+      reply[#reply + 1] = text
+    end
+  end
+  return reply
 end
 
-local buckets = {}
-for field in pairs(record) do
-  local hour = string.match(field, '^%a+%.[%a-]+ (%d+)$')
-  if hour then buckets[#buckets + 1] = { tonumber(hour), field } end
-end
-if #buckets > most then
-  table.sort(buckets, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[2] < b[2]) end)
-  for i = 1, #buckets - most do
-    local field = buckets[i][2]
-    if adds then redis.call('HDEL', key, field) end
-    record[field], changed[field] = nil, nil
-  end
-end
-
-for field in pairs(changed) do redis.call('HSET', key, field, record[field]) end
-if adds then redis.call('PEXPIRE', key, retention) end
-local reply = {}
-for field, text in pairs(record) do
-  if field ~= 'forgotten' and string.sub(field, 1, 4) ~= 'seq ' then
-    reply[#reply + 1] = field
-    reply[#reply + 1] = text
-  end
-end
-return reply
+local replies = {}
+for i, key in ipairs(KEYS) do replies[i] = add(key, ARGV[3 + i]) end
+return replies
 `
 
 /** Forgets buckets that began at ARGV[1] or before, and what will still come from then. */
@@ -157,7 +170,8 @@ return #over
 `
 
 export const SCRIPTS = {
-  decoymxAdd: { numberOfKeys: 1, lua: ADD },
+  /** The number of keys comes first. */
+  decoymxAdd: { lua: ADD },
   decoymxForget: { numberOfKeys: 1, lua: FORGET },
   decoymxAdvance: { numberOfKeys: 1, lua: ADVANCE },
   decoymxPut: { numberOfKeys: 3, lua: PUT },

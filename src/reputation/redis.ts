@@ -16,10 +16,9 @@ import type { Instant } from '../core/evidence.ts'
 import { BUCKETS_MAX, type Counts, RETENTION_MS, type Tally } from '../core/facts.ts'
 import { Breaker } from './breaker.ts'
 import { type Connection, prepareConnection, type RedisAccess } from './redis-connection.ts'
-import { pairs, readChange, readCounts, rowOf, whole } from './redis-replies.ts'
+import { type Addition, additionsOf, pairs, portions, readChange, readCounts, whole } from './redis-wire.ts'
 import { CHANNEL, SWEEP_MAX } from './redis-scripts.ts'
 import {
-  byRecord,
   type Change,
   idOf,
   readRuling,
@@ -62,10 +61,8 @@ const cursorKeys = (kind: Connection['kind'], box: string) =>
     ? Array.from({ length: CLUSTER_CURSORS }, (_, i) => `decoymx:1:cursor:{${i}}:${box}`)
     : [`decoymx:1:cursor:{${box}}`]
 
-/** Records worked on at once by one `add`: far fewer than Redis gets through within the time-out of a command. */
-const CALLS_MAX = 1000
-/** Tallies that one script call adds, so that no call holds up the others for long. */
-const TALLIES_MAX = 1000
+/** Records that one script call adds to: some milliseconds, so that it does not hold up others for long. */
+const RECORDS_MAX = 100
 /** Rulings read, or swept, in one step: HGETALL of a million would stop Redis for all its clients for a second. */
 const SCAN_COUNT = 1000
 /** A server that hung is looked at again so often. */
@@ -163,9 +160,7 @@ class RedisStore implements Store {
   }
 
   async counts(key: string): Promise<Counts> {
-    const flat = await this.#through('records', () =>
-      this.#redis.decoymxAdd(recordKey(key), '', RETENTION_MS, BUCKETS_MAX),
-    )
+    const [flat] = await this.#through('records', () => this.#addTo('', [{ key, text: '' }]))
     return this.#countsOf(key, flat)
   }
 
@@ -226,11 +221,12 @@ class RedisStore implements Store {
   async #add(box: string, tallies: readonly Tally[], upTo: number): Promise<ReadonlyMap<string, Counts>> {
     const epoch = this.#epoch
     const touched = new Map<string, Counts>()
-    const groups = [...byRecord(tallies)]
-    for (let i = 0; i < groups.length; i += CALLS_MAX) {
-      const calls = groups
-        .slice(i, i + CALLS_MAX)
-        .map(async ([key, group]) => touched.set(key, await this.#addTo(key, box, group, epoch)))
+    for (const round of additionsOf(tallies)) {
+      this.#stillIn(epoch)
+      const calls = portions(round, this.#connection.kind === 'cluster' ? 1 : RECORDS_MAX).map(async (portion) => {
+        const replies = await this.#addTo(box, portion)
+        portion.forEach(({ key }, i) => touched.set(key, this.#countsOf(key, replies[i])))
+      })
       // All are awaited even if one fails, so that nothing of this attempt is under way during the next.
       for (const outcome of await Promise.allSettled(calls)) if (outcome.status === 'rejected') throw outcome.reason
     }
@@ -242,14 +238,13 @@ class RedisStore implements Store {
     return touched
   }
 
-  async #addTo(key: string, box: string, tallies: readonly Tally[], epoch: number): Promise<Counts> {
-    let flat: unknown = []
-    for (let i = 0; i < tallies.length; i += TALLIES_MAX) {
-      this.#stillIn(epoch)
-      const rows = tallies.slice(i, i + TALLIES_MAX).flatMap(rowOf)
-      flat = await this.#redis.decoymxAdd(recordKey(key), box, RETENTION_MS, BUCKETS_MAX, ...rows)
-    }
-    return this.#countsOf(key, flat)
+  /** One script call; the answers are in the order of the records. */
+  async #addTo(box: string, portion: readonly Addition[]): Promise<readonly unknown[]> {
+    const keys = portion.map(({ key }) => recordKey(key))
+    const texts = portion.map((each) => each.text)
+    const replies = await this.#redis.decoymxAdd(keys.length, ...keys, box, RETENTION_MS, BUCKETS_MAX, ...texts)
+    if (!Array.isArray(replies)) throw new Error('Redis answered in a way that no script of ours does')
+    return replies as unknown[]
   }
 
   #countsOf(key: string, flat: unknown): Counts {

@@ -1,8 +1,13 @@
 /**
- * What Redis answers, read: others may write there, too, so nothing is taken for ours before it was looked at.
+ * What Redis answers, read, and what it is asked, spelled: others may write there, too, so nothing is taken for ours before it was looked at.
  */
 import { type Bucket, type Counts, type FactName, hourOf, laneOf, type Tally } from '../core/facts.ts'
-import { type Change, isFactName, parsed, readBucket, readRuling } from './store.ts'
+import { byRecord, type Change, isFactName, parsed, readBucket, readRuling } from './store.ts'
+
+/** Tallies of one record in one call, for the same reason. */
+const TALLIES_MAX = 1000
+/** Records worked on at once by one `add`: far fewer than Redis gets through within the time-out of a command. */
+const ROUND_MAX = 1000
 
 /** The counts in the fields of a record, and the fields that cannot be ours. */
 export function readCounts(flat: unknown): { readonly counts: Counts; readonly ignored: readonly string[] } {
@@ -34,9 +39,39 @@ export function readChange(message: string): Change | undefined {
   return put && { generation, put }
 }
 
-/** What the script wants of a tally. */
-export function rowOf(tally: Tally): (string | number)[] {
-  return [tally.fact, hourOf(tally.at), tally.at, tally.seq, tally.times ?? 1, laneOf(tally)]
+/** A record and the tallies that are to be added to it, as the script reads them. */
+export type Addition = { readonly key: string; readonly text: string }
+
+/** What is done at once, in order: a record with more tallies than one call may carry has a place in several. */
+export function additionsOf(tallies: readonly Tally[]): Addition[][] {
+  const done: Addition[][] = []
+  for (const round of portions([...byRecord(tallies)], ROUND_MAX)) {
+    const longest = Math.max(...round.map(([, tallies]) => tallies.length))
+    for (let i = 0; i < longest; i += TALLIES_MAX)
+      done.push(
+        round.flatMap(([key, tallies]) =>
+          i < tallies.length
+            ? {
+                key,
+                text: tallies
+                  .slice(i, i + TALLIES_MAX)
+                  .map(spellTally)
+                  .join(''),
+              }
+            : [],
+        ),
+      )
+  }
+  return done
+}
+
+export function portions<Item>(items: readonly Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+}
+
+/** A tally as the script reads it. */
+export function spellTally(tally: Tally): string {
+  return `${tally.fact} ${hourOf(tally.at)} ${tally.at} ${tally.seq} ${tally.times ?? 1} ${laneOf(tally)};`
 }
 
 /** A flat reply `field, value, field, value, ...` in pairs; anything else in it is left out. */
