@@ -22,6 +22,8 @@ const PROGRAMS = {
   'systemd-analyze': 'systemd',
   dnsmasq: 'dnsmasq-base',
   nsd: 'nsd',
+  'fail2ban-regex': 'fail2ban',
+  pflogsumm: 'pflogsumm',
   prometheus: 'prometheus',
 } as const
 

@@ -13,6 +13,7 @@ import { api, type ApiOptions } from '../answer/api.ts'
 import { exportsInTurn } from '../answer/exports.ts'
 import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
+import { openMailLog } from '../console/mail-log.ts'
 import { createMetrics } from '../console/metrics.ts'
 import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
@@ -85,7 +86,12 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const now = Date.now
   const log = createLog(settings.log, process.stdout, screen)
   const metrics = createMetrics(version)
-  const tell: Tell = teller(log, metrics, now)
+  const { file, 'max-megabytes': megabytes = 0 } = settings['mail-log'] ?? {}
+  const mailLog =
+    file === undefined
+      ? undefined
+      : openMailLog(file, megabytes * 1024 * 1024, (error) => tell.trouble('mail-log', error))
+  const tell: Tell = teller(log, metrics, now, mailLog)
 
   let decoys: Decoys | undefined
   const never = new Never(() => decoys?.neverChanged())
@@ -313,6 +319,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
         const ends = await Promise.allSettled(steps.map((close) => close()))
         for (const end of ends) if (end.status === 'rejected') tell.trouble('ending', end.reason as Error)
       }
+      mailLog?.close()
     },
   }
 }

@@ -296,6 +296,18 @@ export const settingsSchema = z
       })
       .prefault({}),
     log: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('The least grave lines that are written'),
+    'mail-log': z
+      .strictObject({
+        file: z
+          .string()
+          .regex(/^\/.*[^/]$/, { error: (issue) => `expected the path of a file, got ${show(issue.input)}` })
+          .describe('Where; at max-megabytes it becomes FILE.1'),
+        'max-megabytes': z.int().min(1).max(10_000).default(64).describe('Of the file'),
+      })
+      .optional()
+      .describe(
+        "A second log of finished sessions in postscreen's words, for fail2ban and pflogsumm. See docs/logs.md",
+      ),
   })
   .superRefine((doc, ctx) => {
     for (const mistake of placeMistakes(doc)) ctx.addIssue({ code: 'custom', ...mistake })

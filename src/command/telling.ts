@@ -8,8 +8,10 @@ import type { Language, LookupHappening } from '../answer/lookup.ts'
 import type { SampleHappening } from '../answer/sample.ts'
 import type { PolicyHappening } from '../answer/policy.ts'
 import type { Log } from '../console/log.ts'
+import type { MailLog } from '../console/mail-log.ts'
 import type { Metrics } from '../console/metrics.ts'
 import { seldom } from '../console/seldom.ts'
+import type { Session } from '../core/session.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import type { Rules } from '../core/rules.ts'
 import type { KernelHappening } from '../decoy/kernel.ts'
@@ -24,7 +26,7 @@ import type { WatchHappening } from './watching.ts'
 
 export type Tell = ReturnType<typeof teller>
 
-export function teller(log: Log, metrics: Metrics, now: () => number) {
+export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: MailLog) {
   let unreachable = false
   const misreadings = seldom(now)
   const presses = seldom(now)
@@ -47,6 +49,9 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
           metrics.heldSeconds.inc({ role: it.role }, it.heldMs / 1000)
           metrics.receivedBytes.inc({ role: it.role }, it.bytesIn)
           return metrics.sentBytes.inc({ role: it.role }, it.bytesOut)
+        case 'ended':
+          mailLog?.write(it.session, now())
+          return log.info(told(it.session), `session: ${it.session.role}`)
         case 'refused':
           return metrics.refused.inc({ role: it.role, reason: it.reason }, times)
         case 'misread': {
@@ -297,6 +302,12 @@ export function teller(log: Log, metrics: Metrics, now: () => number) {
         return log.info('evidence: flows again')
     }
   }
+}
+
+/** A finished dialogue as fields of a log line; what was seen by kind, with its detail. */
+function told({ heldMs, seen, ...session }: Session) {
+  const kinds = Object.fromEntries(seen.map(({ kind, detail }) => [kind, detail ?? '']))
+  return { ...session, seconds: Math.round(heldMs / 10) / 100, seen: kinds }
 }
 
 type Changed = Extract<Extract<ReputationHappening, { from: 'ledger' }>['it'], { what: 'changed' }>

@@ -16,6 +16,7 @@ import { SMTPServer, type SMTPServerSession } from 'smtp-server'
 import type { Client } from '../core/client.ts'
 import { LRUCache } from 'lru-cache'
 import { type Kind, printable, type Stage } from '../core/evidence.ts'
+import { type Talked, talked } from '../core/session.ts'
 import { userNameOf } from './login.ts'
 import { farewell, newManners, type Sighting } from './manners.ts'
 import {
@@ -57,6 +58,8 @@ export type DialogueOptions = {
   readonly isTrap: (address: string) => boolean
   /** Settled once the sighting is on disk. */
   readonly testify: (party: Party, sighting: Sighting) => Promise<void>
+  /** It is over, and all that it showed is told. */
+  readonly ended: (raw: Socket, party: Party, talked: Talked) => void
   /** The library met trouble that it cannot name: its bug or ours, and worth a line in the log. */
   readonly fault: (error: Error) => void
 }
@@ -101,7 +104,10 @@ export function dialogues(options: DialogueOptions): Converse {
     },
     onMailFrom({ address }, session, answer) {
       const talk = open.get(session.id)?.talk
-      if (talk) beginTransaction(talk.naming, address)
+      if (talk) {
+        talk.sender ??= address
+        beginTransaction(talk.naming, address)
+      }
       answer()
     },
     onRcptTo({ address }, session, answer) {
@@ -124,7 +130,13 @@ export function dialogues(options: DialogueOptions): Converse {
   smtp.on('error', options.fault)
 
   return (raw, party, early) => {
-    const talk: Talk = { party, naming: newNaming(), testified: new Set(), onDisk: Promise.resolve() }
+    const talk: Talk = {
+      party,
+      naming: newNaming(),
+      testified: new Map(),
+      sender: undefined,
+      onDisk: Promise.resolve(),
+    }
     const see = (sighting: Sighting) => testify(talk, sighting, options)
     const manners = newManners(options.name, party.address, options.offers.keepBytes)
     const wire = new Wire(raw, { manners, pace: options.pace, early, tls: options.offers.tls, see })
@@ -137,6 +149,9 @@ export function dialogues(options: DialogueOptions): Converse {
       const changed = renamed(names, party.client.key, manners.helo)
       if (changed !== undefined) see({ kind: 'changed-helo', stage, detail: printable(changed) })
       if (wire.hungUp) see({ kind: 'hang-up', stage, detail: `after ${wire.lastCommand || 'the greeting'}` })
+      const { recipients } = talk.naming
+      const said = { helo: manners.helo, last: wire.lastCommand, recipients, sender: talk.sender }
+      options.ended(raw, party, talked(said, talk.testified))
     })
     const { session: id, client, address: localAddress } = party
     smtp.connect(wire as unknown as Socket, { id, remoteAddress: client.ip, localAddress })
@@ -152,7 +167,10 @@ const ENDINGS: ReadonlySet<string> = new Set(['HELO', 'EHLO', 'RSET', 'QUIT'])
 type Talk = {
   readonly party: Party
   readonly naming: Naming
-  readonly testified: Set<Kind>
+  /** Each kind that was seen, once, with its detail. */
+  readonly testified: Map<Kind, string | undefined>
+  /** The first that it named. */
+  sender: string | undefined
   /** Settled when all that was seen so far is on disk. */
   onDisk: Promise<unknown>
 }
@@ -178,7 +196,7 @@ function show(talk: Talk, shown: readonly Shown[], stage: Stage, options: Dialog
 
 function testify(talk: Talk, sighting: Sighting, options: DialogueOptions): void {
   if (talk.testified.has(sighting.kind)) return
-  talk.testified.add(sighting.kind)
+  talk.testified.set(sighting.kind, sighting.detail)
   talk.onDisk = Promise.all([talk.onDisk, options.testify(talk.party, sighting)])
   show(talk, noteManner(talk.naming, sighting.kind), 'rcpt', options)
 }

@@ -10,14 +10,21 @@ import type { DecoyHappening } from './listener.ts'
 export type Told = { readonly it: DecoyHappening; readonly times: number }
 
 const TEXTS_MAX = 100
+/** Dialogues that are told each by itself, between two takings; metrics count them all. */
+const SESSIONS_MAX = 1000
 
 export class Gathering {
   #counted = new Map<string, { it: DecoyHappening; times: number }>()
   #texts: Told[] = []
+  #sessions: Told[] = []
 
   tell(it: DecoyHappening): void {
     if (it.what === 'misread' || it.what === 'fault') {
       if (this.#texts.length < TEXTS_MAX) this.#texts.push({ it, times: 1 })
+      return
+    }
+    if (it.what === 'ended') {
+      if (this.#sessions.length < SESSIONS_MAX) this.#sessions.push({ it, times: 1 })
       return
     }
     const key = keyOf(it)
@@ -30,19 +37,20 @@ export class Gathering {
   }
 
   get isEmpty(): boolean {
-    return this.#counted.size === 0 && this.#texts.length === 0
+    return this.#counted.size === 0 && this.#texts.length === 0 && this.#sessions.length === 0
   }
 
   /** All since it was last asked. */
   take(): Told[] {
-    const all = [...this.#counted.values(), ...this.#texts]
+    const all = [...this.#counted.values(), ...this.#texts, ...this.#sessions]
     this.#counted = new Map()
     this.#texts = []
+    this.#sessions = []
     return all
   }
 }
 
-function keyOf(it: Exclude<DecoyHappening, { what: 'misread' | 'fault' }>): string {
+function keyOf(it: Exclude<DecoyHappening, { what: 'misread' | 'fault' | 'ended' }>): string {
   switch (it.what) {
     case 'opened':
       return `opened ${it.role} ${it.via} ${it.regard}`

@@ -27,6 +27,7 @@ import { type Merged, Sightings } from './sightings.ts'
 import { type Berths, boundless, Room } from './room.ts'
 import type { Report } from './shares.ts'
 import { setVisit, Tarpit, visitOf } from './tarpit.ts'
+import type { Session, Talked } from '../core/session.ts'
 import type { Pace } from './wire.ts'
 
 /** What is thought of a client when it comes. */
@@ -51,6 +52,8 @@ export type DecoyHappening =
       readonly bytesOut: number
     }
   | { readonly what: 'refused'; readonly role: 'primary' | 'backup'; readonly reason: Refusal }
+  /** A dialogue is over. */
+  | { readonly what: 'ended'; readonly session: Session }
   /** A proxy of ours that says nothing we can read: its settings or ours are wrong, and somebody must be told. */
   | {
       readonly what: 'misread'
@@ -155,6 +158,7 @@ export class Decoy {
       protects: options.protects,
       isTrap: options.isTrap,
       testify: (party, sighting) => this.#testify(party, sighting),
+      ended: (socket, party, talked) => this.#ended(socket, party, talked),
       fault: (error) => options.tell({ what: 'fault', role: options.role, error: error.message }),
     })
     const left = (socket: Socket) => this.#left(socket)
@@ -319,6 +323,25 @@ export class Decoy {
       heldMs: monotonic() - visit.openedAt,
       bytesIn: socket.bytesRead,
       bytesOut: socket.bytesWritten,
+    })
+  }
+
+  #ended(socket: Socket, { client, where, session }: Party, talked: Talked): void {
+    const visit = visitOf(socket)
+    if (!visit) return
+    this.#options.tell({
+      what: 'ended',
+      session: {
+        role: this.role,
+        client: client.ip,
+        where,
+        session,
+        outcome: visit.outcome,
+        heldMs: monotonic() - visit.openedAt,
+        bytesIn: socket.bytesRead,
+        bytesOut: socket.bytesWritten,
+        ...talked,
+      },
     })
   }
 

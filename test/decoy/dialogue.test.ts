@@ -46,6 +46,21 @@ describe('a careful sender', () => {
         bytesIn: HONEST.join('\r\n').length + 2,
         bytesOut: visitor.heard.length,
       },
+      {
+        what: 'ended',
+        session: expect.objectContaining({
+          client: '127.0.0.1',
+          session: contact?.session,
+          helo: 'mail.sender.example',
+          sender: 'a@sender.example',
+          recipients: 1,
+          last: 'QUIT',
+          seen: [
+            { kind: 'recipient', detail: 'postbox@example.test' },
+            { kind: 'dialect', detail: print },
+          ],
+        }) as object,
+      },
     ])
   })
 

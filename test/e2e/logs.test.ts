@@ -1,0 +1,35 @@
+/** What a session leaves in the logs of a running appliance: with the decoys in its own process, and in a worker. */
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { folder } from '../folders.ts'
+import { startAppliance } from './appliance.ts'
+
+test.each([0, 1])('one JSON line, and the lines of a mail log; workers: %d', async (workers) => {
+  const file = join(folder(), 'mail.log')
+  const [listen, proxy] = [['127.0.0.1:0'], [] as string[]]
+  const decoys = { workers, primary: { listen, proxy }, backup: { listen, proxy } }
+  const appliance = await startAppliance({ settings: { decoys, 'mail-log': { file } } })
+  onTestFinished(() => appliance.clear())
+  const { host, port } = appliance.door('backup decoy')
+  const socket = connect({ host, port })
+  socket.resume().write('EHLO too.soon.example\r\nQUIT\r\n')
+  await once(socket, 'close')
+  await appliance.heard(/"msg":"session: backup"/)
+  const line = appliance
+    .said()
+    .split('\n')
+    .find((each) => each.includes('session: backup'))
+  expect(JSON.parse(line ?? '')).toMatchObject({
+    client: '127.0.0.1',
+    where: `127.0.0.1:${port}`,
+    helo: 'too.soon.example',
+    seen: { 'early-talk': expect.stringContaining('EHLO too.soon.example') as string },
+  })
+  await appliance.end()
+  expect(readFileSync(file, 'utf8')).toMatch(
+    /postscreen\[\d+\]: PREGREET \d+ after 0 from \[127\.0\.0\.1\]: .*EHLO too/,
+  )
+})
