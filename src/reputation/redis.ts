@@ -67,8 +67,8 @@ const RECORDS_MAX = 100
 const SCAN_COUNT = 1000
 /** A server that hung is looked at again so often. */
 const BREAK_MS = 1000
-/** The first attempt to connect is waited for so long. */
-const GREET_MS = 3000
+/** An attempt to connect is waited for so long: Sentinels are asked one after the other until one answers. */
+const CONNECT_MS = 3000
 /** What is told of a connection that ended without an error. */
 const CLOSED = 'the connection was closed'
 
@@ -133,10 +133,7 @@ class RedisStore implements Store {
     const first = this.#redis.connect().catch((error: Error) => {
       if (this.#lastError === CLOSED) this.#lastError = error.message
     })
-    // Of Sentinels it goes round until one answers.
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise((resolve) => (timer = setTimeout(resolve, GREET_MS)))
-    await Promise.race([first, late]).finally(() => clearTimeout(timer))
+    await inTime(first)
     // The library may settle before it says that it is ready.
     await new Promise((resolve) => setImmediate(resolve))
     await this.#examined
@@ -189,7 +186,7 @@ class RedisStore implements Store {
 
   async watch(onChange: (change: Change) => void, onLost: () => void): Promise<void> {
     const { subscriber } = this.#connection
-    if (subscriber.status === 'wait') await subscriber.connect()
+    if (subscriber.status === 'wait') await inTime(subscriber.connect())
     await subscriber.subscribe(CHANNEL)
     this.#told = undefined
     this.#watcher = { onChange, onLost }
@@ -393,4 +390,11 @@ class RedisStore implements Store {
   #ignored(what: readonly string[]): void {
     if (what[0] !== undefined) this.#tell({ what: 'ignored', where: what[0], count: what.length })
   }
+}
+
+/** Settles with the attempt, or once it has taken too long; it then goes on by itself. */
+async function inTime(attempt: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, CONNECT_MS)))
+  await Promise.race([attempt, late]).finally(() => clearTimeout(timer))
 }
