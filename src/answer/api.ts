@@ -17,7 +17,15 @@ import type { Membership } from '../core/pools.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Excuse } from '../core/verdict.ts'
-import type { Explanation, Reputation, ReputationState, Ruling, Waiting, Why } from '../reputation/reputation.ts'
+import type {
+  Effect,
+  Explanation,
+  Reputation,
+  ReputationState,
+  Ruling,
+  Waiting,
+  Why,
+} from '../reputation/reputation.ts'
 import { CONTENT_TYPES, type Export, type Format, FORMATS } from './exports.ts'
 import { heedWord, type WordsOptions } from './words.ts'
 
@@ -29,7 +37,10 @@ export type ApiOptions = WordsOptions & {
   /** Sentences that say why we are not ready; none when we are. */
   readonly unready: () => string[]
   readonly metrics: () => Promise<{ readonly text: string; readonly contentType: string }>
-  readonly reload: () => Promise<readonly Problem[]>
+  /** Loads the rules anew. `force`: also when that changes more than the bound of the settings. */
+  readonly reload: (
+    force: boolean,
+  ) => Promise<{ readonly problems: readonly Problem[]; readonly effect?: Effect | undefined }>
   /** Has the kernel refuse strangers at the primary, or no more. Undefined: there are no decoys here. */
   readonly turnKernel: (on: boolean) => Promise<object> | undefined
   readonly now: () => Instant
@@ -219,12 +230,22 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
       : c.json({ error: 'this appliance runs no decoys', hint: 'ask the one that does' }, 404)
   })
   app.post('/api/v1/reload', async (c) => {
-    const problems = await options.reload()
-    return c.json({ ok: problems.length === 0, problems }, problems.length === 0 ? 200 : 400)
+    const text = await c.req.text()
+    const read = reloadSchema.safeParse(
+      text === ''
+        ? {}
+        : await Promise.resolve(text)
+            .then(JSON.parse)
+            .catch(() => undefined),
+    )
+    if (!read.success) return c.json({ error: 'expected no body, or {"force": true}' }, 400)
+    const { problems, effect = null } = await options.reload(read.data.force)
+    return c.json({ ok: problems.length === 0, problems, effect }, problems.length === 0 ? 200 : 400)
   })
   return app
 }
 
+const reloadSchema = z.strictObject({ force: z.boolean().default(false) })
 const kernelSchema = z.strictObject({ on: z.boolean() })
 
 function viewOf(

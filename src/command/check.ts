@@ -4,7 +4,7 @@
 import { join } from 'node:path'
 import { tellProblems } from '../console/problems.ts'
 import type { Screen } from '../console/terminal.ts'
-import type { Problem } from '../core/document.ts'
+import type { PlaceOf, Problem } from '../core/document.ts'
 import { readWellKnown, type WellKnown, type WellKnownReading } from '../core/pools.ts'
 import { type Rules, readRules } from '../core/rules.ts'
 import { readText } from './reading.ts'
@@ -24,8 +24,8 @@ export type Checked =
 export type RulesText = { readonly file: string; readonly source: string }
 
 export type RulesReading =
-  | { readonly ok: true; readonly rules: Rules; readonly text: RulesText }
-  | { readonly ok: false; readonly problems: readonly Problem[] }
+  | { readonly ok: true; readonly rules: Rules; readonly placeOf: PlaceOf; readonly text: RulesText }
+  | { readonly ok: false; readonly problems: readonly Problem[]; readonly text?: RulesText }
 
 /** What the rules ask for, and this host cannot do. */
 export function mistakesTogether(rules: Rules, { decoys }: Settings): Problem[] {
@@ -74,10 +74,10 @@ export function readWellKnownFile(
 }
 
 export function readRulesFile(path: string): RulesReading {
-  const text = readText(path)
-  if (!text.ok) return text
-  const read = readRules(text.file, text.source)
-  return read.ok ? { ...read, text: { file: text.file, source: text.source } } : read
+  const found = readText(path)
+  if (!found.ok) return found
+  const { file, source } = found
+  return { ...readRules(file, source), text: { file, source } }
 }
 
 export function check(

@@ -4,7 +4,6 @@
  * The rooms know nothing of each other. Here they meet by two functions: evidence flows in through `witness`, decisions
  * flow out through `decide`. Doors open only when the facts are loaded, and close before anything else does.
  */
-import { createHash } from 'node:crypto'
 import { chmodSync, rmSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
@@ -29,7 +28,10 @@ import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
+import { watchFile } from './file-watch.ts'
 import { Pooling } from './pooling.ts'
+import { Reloading } from './reloading.ts'
+import { failuresOf } from './test.ts'
 import type { Where } from './settings.ts'
 import { type Door, openDoor, tcp } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
@@ -96,19 +98,32 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   let decoys: Decoys | undefined
   const never = new Never(() => decoys?.neverChanged())
   never.put('a decoy of ours', decoyPrefixes(settings))
-  let { text } = read
-  let rules = withNever(read.rules, never)
-  let loadedAt = now()
-  let reloadProblems: readonly Problem[] = []
   const doors: Door[] = []
   let crew: Crew | undefined
   let kernel: Kernel | undefined
-  tell.rules(rules, [])
+  const reloading = new Reloading(read, {
+    read: () => readRulesFile(where.rules),
+    mistakes: (next) => mistakesTogether(next, settings),
+    failures: (next) => failuresOf(settings.reload.cases, next),
+    here: (next) => withNever(next, never),
+    effectOf: (next) => reputation.effectOf({ ...next, never: (client) => next.never(client) ?? never.find(client) }),
+    bound: settings.reload.bound,
+    changed: async () => {
+      beginUnlisting()
+      decoys?.rulesChanged()
+      void pooling.rulesChanged().catch(poolsFailed)
+      tell.rejudged(await reputation.rejudge())
+    },
+    now,
+    tell: tell.reload,
+  })
+  const rules = () => reloading.loaded.rules
+  tell.reload({ what: 'loaded', rules: rules() })
   const poolsFailed = (error: Error) => tell.trouble('pools', error)
   const pooling = new Pooling({
     settings: settings.pools,
     folder: where.state,
-    rules: () => rules,
+    rules,
     wellKnown: read.wellKnown,
     never,
     listed: () => reputation.rulings().flatMap(({ by, target }) => (by === 'rules' ? (clientOfKey(target) ?? []) : [])),
@@ -133,7 +148,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       perNetwork: settings.governor['per-network'],
       goodShare: settings.governor['good-share'],
     },
-    rules: () => rules,
+    rules,
     memberOf: (client) => pooling.memberOf(client),
     identify: (client) => pooling.identify(client),
     now,
@@ -154,13 +169,13 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   }
   /** Where the rules ask for it, and who tries the primary is seen here: strangers are known from the journal on. */
   const beginUnlisting = () => {
-    if (!rules.unlisting || unlisting || !parts.has('policy') || !parts.has('decoys')) return
+    if (!rules().unlisting || unlisting || !parts.has('policy') || !parts.has('decoys')) return
     unlisting = new Unlisting()
     const failed = (error: Error) => tell.trouble('unlisting', error)
     unlisting.fill(recording(join(where.state, 'journal'))).catch(failed)
   }
   const defersOnce = (client: Client, instance: string): boolean => {
-    if (!rules.unlisting || rules.modes.defer !== 'enforce' || !unlisting) return false
+    if (!rules().unlisting || rules().modes.defer !== 'enforce' || !unlisting) return false
     const blind = doors.some(({ name, bound }) => name.startsWith('primary') && bound === undefined)
     // It may come again from another network, and would be told "later" again.
     if (typeof pooling.memberOf(client) === 'object') return false
@@ -169,7 +184,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   if (parts.has('decoys'))
     realMx = watchRealMx({
       settings,
-      domains: () => rules.domains,
+      domains: () => rules().domains,
       never,
       report: witness,
       now,
@@ -178,38 +193,25 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   await realMx?.start()
   void pooling.start().catch(poolsFailed)
 
-  const reload = async (): Promise<readonly Problem[]> => {
-    const read = readRulesFile(where.rules)
-    reloadProblems = read.ok ? mistakesTogether(read.rules, settings) : read.problems
-    if (!read.ok || reloadProblems.length > 0) {
-      tell.rules(rules, reloadProblems)
-      return reloadProblems
-    }
-    rules = withNever(read.rules, never)
-    text = read.text
-    loadedAt = now()
-    tell.rules(rules, [])
-    beginUnlisting()
-    decoys?.rulesChanged()
-    void pooling.rulesChanged().catch(poolsFailed)
-    tell.rejudged(await reputation.rejudge())
-    return []
-  }
-  const onHangUp = () => void reload().catch((error: Error) => tell.trouble('reload', error))
+  const reloadFailed = (error: Error) => tell.trouble('reload', error)
+  const onHangUp = () => void reloading.load(false).catch(reloadFailed)
   process.on('SIGHUP', onHangUp)
+  const look = () => void reloading.look().catch(reloadFailed)
+  const endWatch = settings.reload['on-change'] ? watchFile(where.rules, look) : () => {}
 
   const room = fileRoom(settings.decoys.limits.connections, 2, Math.max(1, settings.decoys.workers))
   const status = (): StatusView => ({
     version,
     pid: process.pid,
     since: new Date(now() - process.uptime() * 1000).toISOString(),
-    mode: rules.mode,
+    mode: rules().mode,
     box: reputation.box,
     rules: {
-      file: rules.file,
-      count: rules.list.length,
-      loaded: new Date(loadedAt).toISOString(),
-      problems: reloadProblems.map(spellProblem),
+      file: rules().file,
+      count: rules().list.length,
+      loaded: new Date(reloading.loaded.at).toISOString(),
+      digest: reloading.loaded.digest,
+      problems: reloading.problems.map(spellProblem),
     },
     doors: doors.map(({ name, wanted, bound, error }) => ({
       name,
@@ -238,23 +240,23 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const closers: (() => Promise<void>)[] = []
   const apiOptions: ApiOptions = {
     reputation,
-    rulesFile: () => rules.file,
+    rulesFile: () => rules().file,
     exported: exportsInTurn(() => ({
       rulings: reputation.rulings(),
       decide,
-      rules,
+      rules: rules(),
       never: never.networks(),
       generation: reputation.generation(),
-      rulesHash: createHash('sha256').update(text.source).digest('hex').slice(0, 12),
+      rulesHash: reloading.loaded.digest,
       now: now(),
     })),
     pool: (name) => pooling.networksOf(name),
-    allowed: () => [...rules.allow.values()],
+    allowed: () => [...rules().allow.values()],
     never,
     status,
     unready,
     metrics: () => metrics.read(),
-    reload,
+    reload: (force) => reloading.load(force),
     turnKernel: (on) => (on ? kernel?.on() : kernel?.off()),
     now,
   }
@@ -271,7 +273,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       crew = await startCrew(workers, {
         ...common,
         maxAgeMs: settings.store['max-age'],
-        rules: () => text,
+        rules: () => reloading.loaded.text,
         never,
         reputation,
         tell: ({ it, times }) => tell.decoy(it, times),
@@ -279,13 +281,13 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
         lost: tell.lost,
       })
       decoys = crew
-    } else decoys = await openDecoys({ ...common, rules: () => rules, decide, tell: tell.decoy, now })
+    } else decoys = await openDecoys({ ...common, rules, decide, tell: tell.decoy, now })
     doors.push(...decoys.doors)
     closers.push(decoys.close)
     const atPrimary = new Kernel({
-      ...suspectsOf(reputation, regardOf('primary', decide), () => rules.modes.block),
+      ...suspectsOf(reputation, regardOf('primary', decide), () => rules().modes.block),
       called: calledAt(settings.decoys),
-      basis: () => `${loadedAt} ${reputation.freshness()}`,
+      basis: () => `${reloading.loaded.at} ${reputation.freshness()}`,
       witness,
       tell: tell.kernel,
       now,
@@ -307,12 +309,13 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     for (const address of settings.http.listen) doors.push(await openDoor('HTTP', address, tcp(http), tell.door))
   }
   beginUnlisting()
-  tell.ready(doors, rules)
+  tell.ready(doors, rules())
 
   return {
     tell,
     async close() {
       process.off('SIGHUP', onHangUp)
+      endWatch()
       for (const door of doors) door.giveUp()
       // One room that cannot end must not keep the others, nor the facts, from ending in order.
       for (const steps of [closers, [async () => realMx?.close(), () => pooling.close()], [() => reputation.close()]]) {

@@ -295,6 +295,26 @@ export const settingsSchema = z
           .describe('Between two readings of the SPF records, give or take a fifth'),
       })
       .prefault({}),
+    reload: z
+      .strictObject({
+        'on-change': z
+          .boolean()
+          .default(true)
+          .describe('Load the rules when their file changes; without it only by SIGHUP and decoymx reload'),
+        bound: z
+          .int()
+          .min(0)
+          .max(1_000_000)
+          .default(100)
+          .describe('Clients newly refused, or refused no more, by one load; beyond it wants decoymx reload --force'),
+        cases: z
+          .array(z.string().min(1))
+          .max(20)
+          .default([])
+          .describe('Cases, or folders of them, that must come true before rules are loaded'),
+      })
+      .prefault({})
+      .describe('How changed rules come into effect; the old ones stay on any mistake'),
     log: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('The least grave lines that are written'),
     'mail-log': z
       .strictObject({

@@ -20,6 +20,8 @@ export type StatusView = {
     readonly file: string
     readonly count: number
     readonly loaded: string
+    /** The same for the same text, on every box. */
+    readonly digest: string
     readonly problems: readonly string[]
   }
   readonly doors: readonly {

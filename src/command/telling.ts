@@ -12,7 +12,7 @@ import type { MailLog } from '../console/mail-log.ts'
 import type { Metrics } from '../console/metrics.ts'
 import { seldom } from '../console/seldom.ts'
 import type { Session } from '../core/session.ts'
-import { type Problem, spellProblem } from '../core/document.ts'
+import { spellProblem } from '../core/document.ts'
 import type { Rules } from '../core/rules.ts'
 import type { KernelHappening } from '../decoy/kernel.ts'
 import type { DecoyHappening } from '../decoy/listener.ts'
@@ -20,6 +20,7 @@ import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { CrewHappening } from './crew.ts'
 import type { PoolHappening } from './pooling.ts'
+import { type ReloadHappening, spellEffect } from './reloading.ts'
 import type { FileRoom } from './open-files.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 import type { WatchHappening } from './watching.ts'
@@ -209,11 +210,18 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       else log.error(`${it.door} cannot listen on ${it.address}: ${it.error}; the rest runs, and this is tried again`)
     },
 
-    rules: (rules: Rules, problems: readonly Problem[]): void => {
-      metrics.reloads.inc({ outcome: problems.length === 0 ? 'sound' : 'unsound' })
-      for (const problem of problems) log.error(spellProblem(problem))
-      if (problems.length > 0) log.error(`rules: ${problems.length} problems; the old rules stay`)
-      else log.info(`rules: ${rules.list.length} from ${rules.file}, mode ${rules.mode}`)
+    reload: (it: ReloadHappening): void => {
+      switch (it.what) {
+        case 'refused':
+          metrics.reloads.inc({ outcome: it.why })
+          for (const problem of it.problems) log.error(spellProblem(problem))
+          return log.error(`rules: ${it.problems.length} problems; the old rules stay`)
+        case 'effect':
+          return log.info({ ...it.effect, digest: it.digest }, `rules: ${spellEffect(it.effect)}`)
+        case 'loaded':
+          metrics.reloads.inc({ outcome: 'sound' })
+          return log.info(`rules: ${it.rules.list.length} from ${it.rules.file}, mode ${it.rules.mode}`)
+      }
     },
 
     rejudged: (outcome: Rejudged): void => {

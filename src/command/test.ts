@@ -9,7 +9,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
-import { readRules } from '../core/rules.ts'
+import { readRules, type Rules } from '../core/rules.ts'
 import { readStory, runStory } from '../core/story.ts'
 import { readText } from './reading.ts'
 
@@ -59,6 +59,20 @@ export async function runTests({ rulesFile, cases, screen }: TestOptions): Promi
   ]
   print((good ? green : red)(closing.join(', ')))
   return good ? 0 : 1
+}
+
+/** What of the cases does not come true under these rules, each in its place. */
+export async function failuresOf(cases: readonly string[], rules: Rules): Promise<Problem[]> {
+  const files = (await Promise.all(cases.map(filesOf))).flat()
+  return files.flatMap((file): readonly Problem[] => {
+    const read = opened(file, readStory)
+    if (!read.ok) return read.problems
+    const failed = runStory(read.story, rules).filter(({ ok }) => !ok)
+    return failed.map(({ line, expected, got, because }) => {
+      const message = `expected ${expected}; got ${got}${because ? `: ${because}` : ''}`
+      return { file, line, column: 1, code: 'R021', message }
+    })
+  })
 }
 
 /** A file, or what a folder has of them, by name. */

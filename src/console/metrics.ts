@@ -204,7 +204,9 @@ export function createMetrics(version: string) {
       kind: ['down', 'corrupt', 'flush-failed', 'ignored', 'rewound'],
     }),
     realMxDnsFailures: counter('real_mx_dns_failures_total', 'MX records of our domains that could not be read', {}),
-    reloads: counter('rules_reloads_total', 'Reloads of the rules', { outcome: ['sound', 'unsound'] }),
+    reloads: counter('rules_reloads_total', 'Reloads of the rules', {
+      outcome: ['sound', 'unsound', 'cases', 'bound'],
+    }),
 
     /** Gauges read what this gives, at each scrape. */
     follow(read: () => Levels): void {

@@ -22,7 +22,7 @@ import type { Rules } from '../core/rules.ts'
 import type { Governor, Why } from './governor.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
-import { type Rejudged, Rulings, type RulingsOptions } from './rulings.ts'
+import { type Effect, type Rejudged, Rulings, type RulingsOptions } from './rulings.ts'
 import { Rewound, type Store } from './store.ts'
 
 export type IntakeHappening =
@@ -144,6 +144,11 @@ export class Intake {
   /** After the rules have changed: every listing is judged again. */
   rejudge(): Promise<Rejudged> {
     return this.#rulings.rejudge()
+  }
+
+  /** What these rules would change, if they were loaded. */
+  effectOf(next: Rules): Promise<Effect> {
+    return this.#rulings.effectOf(next)
   }
 
   /** It is known now whose this client is: what stands about it is judged again. */

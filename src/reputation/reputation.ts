@@ -19,11 +19,11 @@ import { entriesIn, Journal, type JournalHappening } from './journal.ts'
 import { Ledger, type LedgerHappening, type Ticketed } from './ledger.ts'
 import { openRedis } from './redis.ts'
 import type { RedisAccess } from './redis-connection.ts'
-import { judgeKnown, type Rejudged, released } from './rulings.ts'
+import { type Effect, judgeKnown, type Rejudged, released } from './rulings.ts'
 import type { Ruling, Store, StoreHappening, StoreHealth } from './store.ts'
 
 export type { Waiting, Why } from './governor.ts'
-export type { Rejudged } from './rulings.ts'
+export type { Effect, Rejudged } from './rulings.ts'
 export type { Host, RedisAccess } from './redis-connection.ts'
 export { type News, openCopy } from './copy.ts'
 export type { Ruling } from './store.ts'
@@ -102,6 +102,8 @@ export type Reputation = {
   readonly announce: (send: (news: News) => void) => () => void
   /** The decision that was given this ticket, also if it has ended since this process began. */
   readonly ofTicket: (ticket: string) => Ticketed | undefined
+  /** What these rules would change, if they took the place of those in use. */
+  readonly effectOf: (next: Rules) => Promise<Effect>
   /** After the rules have changed: every standing listing is judged again. */
   readonly rejudge: () => Promise<Rejudged>
   /** It is known now whose this client is, or that nobody knows: what stands about it is judged again. */
@@ -217,6 +219,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       }
     },
     ofTicket: (ticket) => ledger.ofTicket(ticket),
+    effectOf: (next) => intake.effectOf(next),
     rejudge: () => intake.rejudge(),
     identified: (client) => intake.identified(client),
     waiting: () => stillWaiting(governor, now()),

@@ -7,7 +7,7 @@ import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import { creditOf } from '../core/credit.ts'
 import { EVERYTHING, type Instant, type Word } from '../core/evidence.ts'
 import { countsSince, type Facts, lastAtDecoys, RETENTION_MS } from '../core/facts.ts'
-import { endOf, isHeavier, type Listing, renew, type Stand, standOf } from '../core/listing.ts'
+import { effectOf, endOf, isHeavier, type Listing, renew, type Stand, standOf } from '../core/listing.ts'
 import type { Member } from '../core/pools.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
@@ -47,6 +47,25 @@ export type Rejudged = {
   readonly waiting: number
 }
 
+/** What other rules would make of the clients that are known here, before they do. */
+export type Effect = {
+  /** Clients that are listed, wait to be, or were judged lately; and how many of them were looked at. */
+  readonly known: number
+  readonly looked: number
+  /** Newly deferred or blocked by the rules, no longer so, and from one of the two to the other; whatever the mode. */
+  readonly listed: number
+  readonly released: number
+  readonly changed: number
+  /** Who would newly be refused at the real MX, and who no more: what is enforced of it. */
+  readonly refused: number
+  readonly spared: number
+}
+
+/** Clients without a listing that are remembered as judged lately; and most that an effect looks at, so many at once. */
+const LATELY_MAX = 10_000
+const EFFECT_MAX = 50_000
+const AT_ONCE = 200
+
 /** A listing is written again only when its end moves by more than this. */
 const UNTIL_STEP_MS = 60_000
 
@@ -57,6 +76,9 @@ export class Rulings {
   readonly #options: RulingsOptions
   /** Clients that have forgotten what came before a release, with its time. */
   readonly #forgotten = new Set<string>()
+
+  /** Who was judged lately, the newest last: other rules may say otherwise of them. */
+  readonly #lately = new Map<string, Client>()
 
   constructor(options: RulingsOptions) {
     this.#options = options
@@ -88,6 +110,9 @@ export class Rulings {
    */
   async judge(client: Client, facts: Facts, seenAt: Instant): Promise<void> {
     const { governor, ledger, rules, now } = this.#options
+    this.#lately.delete(client.key)
+    this.#lately.set(client.key, client)
+    if (this.#lately.size > LATELY_MAX) this.#lately.delete(this.#lately.keys().next().value as string)
     const verdict = this.#judge(client, released(facts, ledger, client), now())
     const good = isGood(facts, verdict.credit)
     if (good) noteGood(governor, client, now())
@@ -110,7 +135,7 @@ export class Rulings {
 
   /**
    * After the rules have changed: what would they have said of every client that is listed, or waits to be, when it was
-   * last seen? Here, and only here, a lesser verdict shortens a listing. What they newly say passes the governor.
+   * last seen, and of those judged lately? Here, and only here, a lesser verdict shortens a listing. What they newly say passes the governor.
    */
   async rejudge(): Promise<Rejudged> {
     const { ledger, governor, now } = this.#options
@@ -123,35 +148,84 @@ export class Rulings {
       outcome[!next ? 'released' : next.stands[0]?.word === ruling.word ? 'kept' : 'changed']++
       await this.#rule(client, verdict, next, good, now())
     }
-    for (const { client } of stillWaiting(governor, now())) {
-      if (ledger.ofRules(client.key)) continue
+    for (const client of this.#unlisted()) {
       const { verdict, made, good } = await this.#again(client)
       await this.#rule(client, verdict, this.#asOfNow(verdict, made, undefined), good, now())
     }
     return { ...outcome, waiting: governor.waiting.size }
   }
 
-  /** What the rules say of a client as of the time when it was last seen at a decoy. */
-  async #again(client: Client): Promise<{ verdict: Verdict; made: Listing | undefined; good: boolean }> {
-    const { store, rules } = this.#options
+  /** The difference that these rules would make now, if they took the place of those that are in use. */
+  async effectOf(next: Rules): Promise<Effect> {
+    const { ledger, rules, now } = this.#options
+    const listed = ledger.all().flatMap(({ by, target }) => (by === 'rules' ? (clientOfKey(target) ?? []) : []))
+    const known = [...listed, ...this.#unlisted()]
+    const clients = known.slice(0, EFFECT_MAX)
+    const effect = {
+      known: known.length,
+      looked: clients.length,
+      listed: 0,
+      released: 0,
+      changed: 0,
+      refused: 0,
+      spared: 0,
+    }
+    const compare = async (client: Client) => {
+      const ruling = ledger.ofRules(client.key)
+      const { verdict, made } = await this.#again(client, next)
+      const [before, after] = [listingOf(ruling), this.#asOfNow(verdict, made, ruling, next)]
+      const [was, will] = [refusalOf(standOf(before?.stands ?? [], now())?.word), refusalOf(after?.stands[0]?.word)]
+      if (!was && will) effect.listed++
+      if (was && !will) effect.released++
+      if (was && will && was !== will) effect.changed++
+      const [told, tell] = [
+        before && refusalOf(effectOf(before, rules(), now())),
+        after && refusalOf(effectOf(after, next, now())),
+      ]
+      if (!told && tell) effect.refused++
+      if (told && !tell) effect.spared++
+    }
+    for (let i = 0; i < clients.length; i += AT_ONCE) await Promise.all(clients.slice(i, i + AT_ONCE).map(compare))
+    return effect
+  }
+
+  /** Who waits to be listed, or was judged lately, and is not listed. */
+  #unlisted(): Client[] {
+    const { ledger, governor, now } = this.#options
+    const known = new Map(this.#lately)
+    for (const { client } of stillWaiting(governor, now())) known.set(client.key, client)
+    return [...known.values()].filter(({ key }) => !ledger.ofRules(key))
+  }
+
+  /** What rules say of a client as of the time when it was last seen at a decoy. */
+  async #again(
+    client: Client,
+    rules = this.#options.rules(),
+  ): Promise<{ verdict: Verdict; made: Listing | undefined; good: boolean }> {
+    const { store } = this.#options
     const [own, network] = await Promise.all([store.counts(client.key), store.counts(client.network)])
     const facts = released({ own, network }, this.#options.ledger, client)
     const seenAt = lastAtDecoys(facts.own)
-    const verdict = this.#judge(client, facts, seenAt)
-    const made = renew(undefined, verdict, rules(), seenAt)
+    const verdict = this.#judge(client, facts, seenAt, rules)
+    const made = renew(undefined, verdict, rules, seenAt)
     return { verdict, made, good: isGood(facts, verdict.credit) }
   }
 
   /** What stands now of what the rules said when the client was last seen. */
-  #asOfNow(verdict: Verdict, made: Listing | undefined, before: Ruling | undefined): Listing | undefined {
-    const { rules, now } = this.#options
+  #asOfNow(
+    verdict: Verdict,
+    made: Listing | undefined,
+    before: Ruling | undefined,
+    rules = this.#options.rules(),
+  ): Listing | undefined {
+    const { now } = this.#options
     if (made && before) return stillStanding(made, before, now())
-    return made && endOf(made) > now() ? renew(undefined, verdict, rules(), now()) : undefined
+    return made && endOf(made) > now() ? renew(undefined, verdict, rules, now()) : undefined
   }
 
-  #judge(client: Client, facts: Facts, at: Instant): Verdict {
-    const { rules, memberOf, identify, ledger } = this.#options
-    const { verdict, unsure } = judgeKnown(client, facts, rules(), at, memberOf, ledger)
+  #judge(client: Client, facts: Facts, at: Instant, rules = this.#options.rules()): Verdict {
+    const { memberOf, identify, ledger } = this.#options
+    const { verdict, unsure } = judgeKnown(client, facts, rules, at, memberOf, ledger)
     if (unsure) identify(client)
     return verdict
   }
@@ -208,7 +282,7 @@ export class Rulings {
     const prefix = target === EVERYTHING ? undefined : parsePrefix(target)
     if (typeof prefix === 'string') return
     const taken = takeWaiting(this.#options.governor, (client) => !prefix || covers(prefix, client))
-    if (word === 'discard') return
+    if (word === 'discard') return taken.forEach(({ client }) => this.#lately.delete(client.key))
     for (const waiting of taken) await this.#write(waiting.client, waiting.listing, waiting)
   }
 
@@ -306,6 +380,10 @@ export function released(facts: Facts, ledger: Ledger, client: Client): Facts {
   const release = ledger.releaseOf(client)
   if (!release) return facts
   return { ...facts, own: countsSince(facts.own, release.at), releasedUntil: release.until }
+}
+
+function refusalOf(word: string | undefined): 'defer' | 'block' | undefined {
+  return word === 'defer' || word === 'block' ? word : undefined
 }
 
 function heaviestOf({ reasons }: Verdict): Reason | undefined {

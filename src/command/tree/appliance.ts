@@ -8,6 +8,7 @@ import { check } from '../check.ts'
 import { doctor } from '../doctor.ts'
 import { kernel } from '../kernel.ts'
 import { init, type Words } from '../init.ts'
+import { reload } from '../reload.ts'
 import { run } from '../run.ts'
 import { status } from '../status.ts'
 import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf } from './options.ts'
@@ -73,6 +74,23 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .action(
       does((options: Options) =>
         check(whereOf({ ...options, state: '.' }), process.env, { json: options.json ?? false, screen, errors }),
+      ),
+    )
+
+  program
+    .command('reload')
+    .description('load the rules anew; tells what that changes. The old ones stay on any mistake; exit 0 or 1')
+    .addOption(state())
+    .option('--force', 'also when more clients are affected than reload.bound of the settings allows')
+    .addOption(json())
+    .action(
+      does((options: Options & { readonly force?: boolean }) =>
+        reload(whereOf(options).state, {
+          force: options.force ?? false,
+          json: options.json ?? false,
+          screen,
+          problems,
+        }),
       ),
     )
 

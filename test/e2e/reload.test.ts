@@ -1,0 +1,113 @@
+/**
+ * Rules are edited under a running appliance: what that will do is told before it is so, the new verdict is on the wire
+ * within a second, and on any mistake the old rules stay, with a message and a metric.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { StatusView } from '../../src/command/status.ts'
+import { ask } from '../../src/command/appliance.ts'
+import { Visitor } from '../decoy/visitors.ts'
+import { type Appliance, startAppliance } from './appliance.ts'
+
+const HARSHER = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
+/** Who talks first is only observed under these, and blocked under those that we ship. */
+const SOFT = HARSHER.replace('weight: 110', 'weight: 40')
+const PROMISE_MS = 1000
+
+let appliance: Appliance
+let rules: string
+
+/** As an editor saves: another file takes its place. */
+const save = (source: string) => {
+  writeFileSync(`${rules}.new`, source)
+  renameSync(`${rules}.new`, rules)
+}
+const askPolicy = async (ip: string): Promise<string> => {
+  const asker = connect(appliance.door('policy'))
+  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
+  let answer = ''
+  for await (const chunk of asker) answer += String(chunk)
+  return answer.trim()
+}
+const askUntil = async (ip: string, wanted: RegExp): Promise<number> => {
+  for (const since = performance.now(); ;) {
+    const answer = await askPolicy(ip)
+    const ms = performance.now() - since
+    if (wanted.test(answer)) return ms
+    if (ms > 5000) throw new Error(`${answer} after 5 s`)
+  }
+}
+const talkFirst = async (ip: string): Promise<void> => {
+  const visitor = new Visitor(connect({ ...appliance.door('backup decoy, PROXY'), allowHalfOpen: true }))
+  visitor.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\nEHLO bot.example\r\n`)
+  await visitor.reply()
+  await visitor.walk('MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>')
+  visitor.socket.end('QUIT\r\n')
+  await visitor.ended
+}
+const status = async () => (await ask(join(appliance.folder, 'state'), 'GET', '/api/v1/status')).body as StatusView
+const metric = async (outcome: string) => {
+  const { host, port } = appliance.door('HTTP')
+  const text = await (await fetch(`http://${host}:${port}/metrics`)).text()
+  return Number(new RegExp(`decoymx_rules_reloads_total\\{outcome="${outcome}"\\} (\\d+)`).exec(text)?.[1])
+}
+const settled = async (met: () => Promise<boolean>) => {
+  for (const since = performance.now(); !(await met());)
+    if (performance.now() - since > 5000) throw new Error('did not come true within 5 s')
+}
+
+beforeAll(async () => {
+  const first = await startAppliance({})
+  rules = join(first.folder, 'rules.yaml')
+  await first.end()
+  writeFileSync(rules, SOFT)
+  appliance = await startAppliance({ folder: first.folder, rules, settings: { reload: { bound: 2 } } })
+})
+afterAll(() => appliance?.clear())
+
+test('an edit: its effect is told before it is so, and the new verdict is on the wire within a second', async () => {
+  await talkFirst('203.0.113.7')
+  await settled(async () => (await status()).reputation.rulings.rules.observe === 1)
+  expect(await askPolicy('203.0.113.7')).toBe('action=DUNNO')
+  save(HARSHER)
+  expect(await askUntil('203.0.113.7', /REJECT/)).toBeLessThan(PROMISE_MS)
+  await appliance.heard(/rules: \+1 listed, -0 released, of 1 known clients/)
+  expect(await metric('sound')).toBe(2)
+})
+
+test('a broken edit: old rules, the message, the metric; and mended it is loaded', async () => {
+  const { digest } = (await status()).rules
+  save(HARSHER.replace('weight: 110', 'wieght: 110'))
+  await appliance.heard(/rules: 2 problems; the old rules stay/)
+  expect(appliance.said()).toContain('no such key (did you mean weight?)')
+  expect((await status()).rules).toMatchObject({
+    digest,
+    problems: expect.arrayContaining([expect.stringContaining('wieght')]),
+  })
+  expect(await metric('unsound')).toBe(1)
+  expect(await askPolicy('203.0.113.7')).toMatch(/REJECT/)
+  const told = await appliance.decoymx('reload')
+  expect(told.code).toBe(1)
+  expect(told.stderr).toMatch(/\d+ \| +wieght: 110\n +\| +\^{6} did you mean weight\?/)
+  save(HARSHER)
+  await settled(async () => (await status()).rules.problems.length === 0)
+})
+
+test('a change of more clients than the bound wants force', async () => {
+  save(SOFT)
+  await askUntil('203.0.113.7', /DUNNO/)
+  await Promise.all(['203.0.114.1', '203.0.115.1', '203.0.116.1'].map(talkFirst))
+  await settled(async () => (await status()).reputation.rulings.rules.observe === 4)
+  save(HARSHER)
+  await appliance.heard(/these rules would newly refuse 4 clients, and refuse 0 no more; the bound is 2/)
+  expect(await metric('bound')).toBe(1)
+  expect(await askPolicy('203.0.114.1')).toBe('action=DUNNO')
+  expect((await appliance.decoymx('reload')).code).toBe(1)
+  expect(await appliance.decoymx('reload', '--force')).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining('+4 listed, -0 released, of 4 known clients'),
+  })
+  expect(await askPolicy('203.0.114.1')).toMatch(/REJECT/)
+})
