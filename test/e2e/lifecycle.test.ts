@@ -243,7 +243,9 @@ describe('what goes wrong is said', () => {
       ]
       const { code, stderr } = await runToEnd(process.execPath, words)
       expect(code).toBe(1)
-      expect(stderr).toContain('decoymx.yaml:1:1: polcy: no such key [D010]\n 1 | polcy: {}\n   | ^^^^^ did you mean policy?')
+      expect(stderr).toContain(
+        'decoymx.yaml:1:1: polcy: no such key [D010]\n 1 | polcy: {}\n   | ^^^^^ did you mean policy?',
+      )
       expect(stderr).toContain('decoymx.yaml:2:6: log: expected debug or info or warn or error, got "loud"')
       expect(stderr).toContain('rules.yaml:3:35: thresholds.defer: expected a number, got "x"')
       expect(stderr).toContain('3 problems')
