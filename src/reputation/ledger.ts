@@ -5,6 +5,7 @@
  * beat asks the store for its generation, which proves that the copy is fresh: when the last proof is older than
  * `maxAgeMs`, the copy is stale, and answers made from it fall back to "not listed".
  */
+import { setImmediate } from 'node:timers/promises'
 import type { Client } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import { standOf } from '../core/listing.ts'
@@ -30,6 +31,8 @@ export type LedgerOptions = {
 /** A generation that no store has: the next beat loads anew. */
 const LOST = -1
 const ENDED_MAX = 10_000
+/** Rulings taken over from a snapshot before answers have their turn: a million at once would keep them for seconds. */
+const STEP = 500
 /** How often the copy is proved fresh. */
 const BEAT_MS = 1000
 
@@ -173,12 +176,18 @@ export class Ledger {
     const losses = this.#losses
     try {
       const { generation, rulings } = await this.#store.rulings()
-      const gone = new Set(this.#byId.keys())
-      for (const ruling of rulings) {
-        gone.delete(idOf(ruling))
+      // What is heard meanwhile waits for the end, so that nothing of it is undone by what is older.
+      const kept = new Set<string>()
+      for (const [i, ruling] of rulings.entries()) {
+        if (i % STEP === STEP - 1) await setImmediate()
+        kept.add(idOf(ruling))
         this.#set(ruling)
       }
-      for (const id of gone) this.#remove(id)
+      let looked = 0
+      for (const id of this.#byId.keys()) {
+        if (looked++ % STEP === STEP - 1) await setImmediate()
+        if (!kept.has(id)) this.#remove(id)
+      }
       this.#generation = losses === this.#losses ? generation : LOST
       this.#options.tell({ what: 'loaded', rulings: rulings.length })
       for (const change of this.#heard) if (change.generation > generation) this.#apply(change)

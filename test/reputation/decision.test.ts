@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
+import { parsePrefix, type Prefix, Prefixes } from '../../src/core/prefixes.ts'
 import type { Rules } from '../../src/core/rules.ts'
 import { decider } from '../../src/reputation/decision.ts'
 import { openEmbedded } from '../../src/reputation/embedded.ts'
@@ -130,17 +131,12 @@ describe('decision', () => {
   })
 
   test('the allow-list of the rules beats a block, until its entry ends', async () => {
-    const allow = RULES.allow
-    const entry = {
-      because: 'our relay',
-      until: NOON + 1000,
-      line: 7,
-      prefix: { cidr: '203.0.113.9/32', family: 4 as const, length: 32, bits: 0n },
-    }
+    const prefix = parsePrefix('203.0.113.9/32') as Prefix
+    const entry = { because: 'our relay', until: NOON + 1000, line: 7, prefix }
     let now = NOON
     const { store, ledger, decide } = await setUp({
       now: () => now,
-      rules: { ...RULES, allow: Object.assign(Object.create(allow), { find: () => entry }) },
+      rules: { ...RULES, allow: Prefixes.of([[prefix, entry]]) },
     })
     await store.put(ruling('203.0.113.9', 'block'))
     await ledger.start()

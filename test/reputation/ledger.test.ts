@@ -87,6 +87,41 @@ describe('ledger', () => {
     expect([ledger.rulingFor(BOT)?.word, ledger.rulingFor(OTHER)?.word]).toEqual([undefined, 'block'])
   })
 
+  test('while tens of thousands are taken over anew, answers have their turn, and what is heard meanwhile is not undone', async () => {
+    let lose = () => {}
+    const clients = Array.from({ length: 40_000 }, (_, i) => parseClient(`10.${i >> 8}.${i & 255}.1`) as Client)
+    const many = clients.map(block)
+    const snapshots = [many, many.slice(0, 20_000)]
+    const { store, ledger, loaded } = await ledgerOn((inner) => ({
+      async rulings() {
+        return { generation: await inner.generation(), rulings: snapshots.shift() ?? [] }
+      },
+      async watch(onChange, onLost) {
+        lose = onLost
+        await inner.watch(onChange, onLost)
+      },
+    }))
+    await ledger.start()
+    expect(ledger.all()).toHaveLength(40_000)
+
+    const again = loaded()
+    lose()
+    let [done, turns, blocked] = [false, 0, 0]
+    void again.then(() => (done = true))
+    let heard: Promise<void> | undefined
+    while (!done) {
+      await new Promise((resolve) => setImmediate(resolve))
+      turns++
+      if (snapshots.length === 0) heard ??= store.put(block(BOT))
+      if (ledger.rulingFor(clients[5] as Client)) blocked++
+    }
+    await heard
+    expect(turns).toBeGreaterThan(40)
+    expect(blocked, 'who stands in both stood all the time').toBe(turns)
+    expect([ledger.rulingFor(BOT)?.word, ledger.rulingFor(clients[30_000] as Client)]).toEqual(['block', undefined])
+    expect(ledger.all()).toHaveLength(20_001)
+  })
+
   test('each change is told with what stood before', async () => {
     const { store, ledger, told } = await ledgerOn(() => ({}))
     await ledger.start()
