@@ -43,6 +43,8 @@ export type ApiOptions = WordsOptions & {
   ) => Promise<{ readonly problems: readonly Problem[]; readonly effect?: Effect | undefined }>
   /** Has the kernel refuse strangers at the primary, or no more. Undefined: there are no decoys here. */
   readonly turnKernel: (on: boolean) => Promise<object> | undefined
+  /** Plays the canary, and tells what came of it. */
+  readonly playCanary: () => Promise<object>
   readonly now: () => Instant
 }
 
@@ -229,6 +231,7 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
       ? c.json(state)
       : c.json({ error: 'this appliance runs no decoys', hint: 'ask the one that does' }, 404)
   })
+  app.post('/api/v1/canary', async (c) => c.json(await options.playCanary()))
   app.post('/api/v1/reload', async (c) => {
     const text = await c.req.text()
     const read = reloadSchema.safeParse(

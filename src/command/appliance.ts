@@ -14,8 +14,14 @@ const DEADLINE_MS = 10_000
 /** A million decisions fit; more is not read. */
 const REPLY_BYTES_MAX = 512 * 1024 * 1024
 
-export async function ask(folder: string, method: 'GET' | 'POST', path: string, body?: object): Promise<Reply> {
-  const { status, text } = await askForText(folder, method, path, body)
+export async function ask(
+  folder: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: object,
+  deadlineMs = DEADLINE_MS,
+): Promise<Reply> {
+  const { status, text } = await askForText(folder, method, path, body, deadlineMs)
   return { status, body: JSON.parse(text) }
 }
 
@@ -25,13 +31,14 @@ export function askForText(
   method: 'GET' | 'POST',
   path: string,
   body?: object,
+  deadlineMs = DEADLINE_MS,
 ): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? undefined : JSON.stringify(body)
     const headers =
       payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
     const asked = request(
-      { socketPath: controlSocket(folder), method, path, headers, timeout: DEADLINE_MS },
+      { socketPath: controlSocket(folder), method, path, headers, timeout: deadlineMs },
       (response) => {
         const chunks: Buffer[] = []
         let size = 0
@@ -44,7 +51,7 @@ export function askForText(
         response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }))
       },
     )
-    asked.on('timeout', () => asked.destroy(new Error(`the appliance did not answer within ${DEADLINE_MS / 1000} s`)))
+    asked.on('timeout', () => asked.destroy(new Error(`the appliance did not answer within ${deadlineMs / 1000} s`)))
     asked.on('error', (error: NodeJS.ErrnoException) => reject(explain(error, folder)))
     asked.end(payload)
   })

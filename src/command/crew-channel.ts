@@ -23,6 +23,8 @@ export type Begin = {
   readonly rules: RulesText
   readonly outage: boolean
   readonly look: Look | undefined
+  /** Where the canary comes in: to one of them. */
+  readonly canary: string | undefined
 }
 
 export type ToWorker =

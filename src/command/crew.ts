@@ -41,6 +41,8 @@ export type CrewOptions = {
   readonly pressed: (shed: number) => void
   readonly outage?: (() => boolean) | undefined
   readonly looksLike?: (() => Look | undefined) | undefined
+  /** The state directory, where the canary comes in, if it does. */
+  readonly canary: string | undefined
 }
 
 export type Crew = Decoys & { readonly pids: () => number[] }
@@ -184,6 +186,7 @@ class Worker {
       rules: rules(),
       outage: this.#options.outage?.() ?? false,
       look: this.#options.looksLike?.(),
+      canary: this.number === 1 ? this.#options.canary : undefined,
     })
     this.send({ what: 'never', groups: never.groups })
     const silence = reputation.announce((news) => this.send({ what: 'news', news }))

@@ -18,6 +18,7 @@ import { connectionsPossible } from './open-files.ts'
 import { type Address, spellAddress } from './places.ts'
 import { type Settings } from './settings.ts'
 import { type Door, type DoorHappening, openDoor, tcp } from './sockets.ts'
+import { canarySocket } from './state.ts'
 
 const DECOY_ROLES = ['primary', 'backup'] as const
 /** How often memory is looked at. */
@@ -38,6 +39,8 @@ export type DecoysOptions = {
   readonly looksLike?: (() => Look | undefined) | undefined
   /** So many processes listen on the same addresses. */
   readonly workers?: number | undefined
+  /** The state directory, where the canary comes in; undefined: not to this process. */
+  readonly canary: string | undefined
   /** The process has more memory than it may, and so many held connections were let go. */
   readonly pressed: (shed: number) => void
   readonly now: () => number
@@ -91,6 +94,12 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
     const server = (sharers[0] as Decoy).server(via, via === 'direct' ? ownersOf(sharers, settings) : undefined)
     doors.push(await openDoor(name, address, tcp(server, options.workers !== undefined), options.door))
   }
+  const trapdoors: Door[] = []
+  if (options.canary !== undefined)
+    for (const role of DECOY_ROLES) {
+      const place = { host: 'unix', port: 0, path: canarySocket(options.canary, role), ours: true } as const
+      trapdoors.push(await openDoor(`${role} decoy, canary`, place, tcp(decoys[role].server('canary')), options.door))
+    }
   const reconsider = () => {
     for (const role of DECOY_ROLES) decoys[role].reconsider()
   }
@@ -108,7 +117,7 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
     neverChanged: reconsider,
     async close() {
       clearInterval(beat)
-      for (const door of doors) door.giveUp()
+      for (const door of [...doors, ...trapdoors]) door.giveUp()
       await Promise.all(DECOY_ROLES.map((role) => decoys[role].close()))
     },
   }

@@ -2,18 +2,20 @@
  * `doctor`: checks of the whole chain, each with what was seen and the next step; exit codes as Nagios plugins have them (0 ok,
  * 1 warning, 2 critical).
  *
- * It does not only ask the appliance whether it is well, it tries: it knocks at the primary (`knocking`), asks the DNSBL. A
+ * It does not only ask the appliance whether it is well, it tries: it knocks at the primary (`knocking`), asks the DNSBL,
+ * has the canary played. A
  * check is a small function in CHECKS; what it may look at is the Chart. One that fails to look says so, and keeps no other
  * from looking.
  */
 import { spawnSync } from 'node:child_process'
-import { Resolver } from 'node:dns/promises'
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Screen, table } from '../console/terminal.ts'
 import { spellProblem } from '../core/document.ts'
 import { ask } from './appliance.ts'
+import { playCanary } from './canary-check.ts'
 import { readAll } from './check.ts'
+import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
 import { type Chart, type Check, fail, type Finding, ok, warn } from './finding.ts'
 import { strangersAtKernel, strangersAtPrimary } from './knocking.ts'
 import { examinePools } from './pool-check.ts'
@@ -32,7 +34,9 @@ const CHECKS: Readonly<Record<string, Check>> = {
   pools: ({ view }) => (view ? examinePools(view.pools, Date.now()) : []),
   primary: strangersAtPrimary,
   kernel: strangersAtKernel,
-  dnsbl,
+  dnsbl: dnsblAtItsDoor,
+  resolver: dnsblByResolver,
+  canary: playCanary,
 }
 
 const LEVELS = ['ok', 'warn', 'fail'] as const
@@ -116,7 +120,9 @@ function room({ where, settings }: Chart): Finding[] {
   if (!existsSync(where.state)) return []
   const { bavail, bsize } = statfsSync(where.state)
   const free = Math.floor((bavail * bsize) / 1_048_576)
-  const wanted = settings?.journal['max-megabytes'] ?? 0
+  if (!settings)
+    return [ok('disk', `${free} MB free at ${where.state}; the settings do not say what the journal may take`)]
+  const wanted = settings.journal['max-megabytes']
   const seen = `${free} MB free at ${where.state}, the journal may take ${wanted} MB`
   if (free >= wanted) return [ok('disk', seen)]
   return [warn('disk', seen, 'make room, or lower journal.max-megabytes: a full disk loses evidence')]
@@ -179,32 +185,6 @@ function witness({ view }: Chart): Finding[] {
   const { outcome, since } = view.realMx
   if (outcome === 'up') return [ok('witness', `the real MX is up since ${since}; ${view.witness}`)]
   return [warn('witness', `the real MX is ${outcome} since ${since}`, 'is it down, or is real-mx.greet wrong?')]
-}
-
-/** RFC 5782, section 5: 127.0.0.2 is always listed, 127.0.0.1 never. */
-async function dnsbl({ view, settings }: Chart): Promise<Finding[]> {
-  if (!view || !settings) return []
-  const { zone } = settings.dnsbl
-  const asked = view.doors.filter(({ name, open }) => name === 'DNSBL, UDP' && open)
-  return await Promise.all(
-    asked.map(async ({ address }) => {
-      const resolver = new Resolver({ timeout: 1000, tries: 2 })
-      resolver.setServers([nearby(address)])
-      const answer = (name: string) =>
-        resolver.resolve4(`${name}.${zone}`).then(String, (error: NodeJS.ErrnoException) => error.code ?? error.message)
-      const [listed, clean] = await Promise.all([answer('2.0.0.127'), answer('1.0.0.127')])
-      const seen = `${address} answers ${listed} for 127.0.0.2, ${clean} for 127.0.0.1 in ${zone}`
-      if (listed === '127.0.0.2' && clean === 'ENOTFOUND') return ok('dnsbl', seen)
-      if (listed === 'EREFUSED')
-        return warn('dnsbl', seen, 'is this host in dnsbl.askers, and the zone the one in the settings?')
-      return fail('dnsbl', seen, 'expected 127.0.0.2 and ENOTFOUND: is the zone the one in the settings?')
-    }),
-  )
-}
-
-/** An address that hears everything is asked at loopback. */
-function nearby(address: string): string {
-  return address.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:')
 }
 
 function told(findings: readonly Finding[], level: Finding['level'], screen: Screen): string[] {

@@ -14,6 +14,8 @@ export type Address = {
   readonly port: number
   /** Of a Unix socket; host and port say nothing then. */
   readonly path?: string
+  /** A Unix socket for this user alone. */
+  readonly ours?: true
   /** Sockets that the init system has opened there for us (activation.ts), by their descriptors. */
   readonly fds?: { readonly tcp?: number; readonly udp?: number }
 }

@@ -16,6 +16,7 @@ import { openMailLog } from '../console/mail-log.ts'
 import { createMetrics } from '../console/metrics.ts'
 import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
+import { isCanary } from '../core/canary.ts'
 import { type Client, clientOfKey } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Never } from '../core/never.ts'
@@ -24,6 +25,8 @@ import { Kernel } from '../decoy/kernel.ts'
 import { openReputation, recording } from '../reputation/reputation.ts'
 import { takeSockets } from './activation.ts'
 import { openAnswers } from './answers.ts'
+import { Canary } from './canary.ts'
+import { waysOut } from './canary-ways.ts'
 import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
@@ -228,6 +231,28 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     kernelWanted: settings.decoys.primary.kernel && kernel !== undefined,
     realMx: realMx?.view() ?? null,
     pools: pooling.view(),
+    canary: canary.view,
+  })
+  const exported = exportsInTurn(() => ({
+    rulings: reputation.rulings(),
+    decide,
+    rules: rules(),
+    never: never.networks(),
+    generation: reputation.generation(),
+    rulesHash: reloading.loaded.digest,
+    now: now(),
+  }))
+  const canary = new Canary({
+    enabled: settings.canary.enabled,
+    everyMs: settings.canary.every,
+    folder: where.state,
+    decoys: parts.has('decoys'),
+    domain: () => rules().domains[0],
+    reputation,
+    witness,
+    ways: () => waysOut({ settings, doors: () => doors, exported, kernelOn: () => kernel?.state().state === 'on' }),
+    tell: tell.canary,
+    now,
   })
   const unready = (): string[] => [
     ...doors
@@ -241,15 +266,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const apiOptions: ApiOptions = {
     reputation,
     rulesFile: () => rules().file,
-    exported: exportsInTurn(() => ({
-      rulings: reputation.rulings(),
-      decide,
-      rules: rules(),
-      never: never.networks(),
-      generation: reputation.generation(),
-      rulesHash: reloading.loaded.digest,
-      now: now(),
-    })),
+    exported,
     pool: (name) => pooling.networksOf(name),
     allowed: () => [...rules().allow.values()],
     never,
@@ -257,6 +274,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     unready,
     metrics: () => metrics.read(),
     reload: (force) => reloading.load(force),
+    playCanary: () => canary.play(),
     turnKernel: (on) => (on ? kernel?.on() : kernel?.off()),
     now,
   }
@@ -268,7 +286,15 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     if (room.possible < room.wanted) tell.crowded(room)
     const outage = () => realMx?.outage ?? false
     const looksLike = () => realMx?.looks
-    const common = { settings: settings.decoys, witness, outage, looksLike, door: tell.door, pressed: tell.pressed }
+    const common = {
+      settings: settings.decoys,
+      witness,
+      outage,
+      looksLike,
+      canary: settings.canary.enabled ? where.state : undefined,
+      door: tell.door,
+      pressed: tell.pressed,
+    }
     if (workers > 0) {
       crew = await startCrew(workers, {
         ...common,
@@ -296,7 +322,9 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     closers.push(() => atPrimary.close())
     if (settings.decoys.primary.kernel) await atPrimary.on()
   }
-  const asked: Witness = (event) => {
+  const asked: Witness = async (event) => {
+    // What the canary asks vouches for no real MX.
+    if (event.type === 'evidence' && isCanary(event.client)) return
     realMx?.asked()
     return witness(event)
   }
@@ -309,6 +337,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     for (const address of settings.http.listen) doors.push(await openDoor('HTTP', address, tcp(http), tell.door))
   }
   beginUnlisting()
+  canary.start()
   tell.ready(doors, rules())
 
   return {
@@ -317,6 +346,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       process.off('SIGHUP', onHangUp)
       endWatch()
       for (const door of doors) door.giveUp()
+      await canary.close()
       // One room that cannot end must not keep the others, nor the facts, from ending in order.
       for (const steps of [closers, [async () => realMx?.close(), () => pooling.close()], [() => reputation.close()]]) {
         const ends = await Promise.allSettled(steps.map((close) => close()))

@@ -67,6 +67,7 @@ const prefixes = (...defaults: string[]) => z.array(prefix).max(1000).prefault(d
 const span = (text: string) => duration().prefault(text)
 
 const EVERY_POOLS_MAX_MS = 7 * 86_400_000
+const CANARY_EVERY_MAX_MS = 7 * 86_400_000
 /** So that two looks, and a slow one between them, stay within what the guard calls near (PROBE_GAP_MS). */
 const EVERY_MAX_MS = 2 * 60_000
 
@@ -328,6 +329,21 @@ export const settingsSchema = z
       .describe(
         "A second log of finished sessions in postscreen's words, for fail2ban and pflogsumm. See docs/logs.md",
       ),
+    canary: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(true)
+          .describe(
+            'Play a bot and an honest client to ourselves, and see that the one is refused everywhere, the other nowhere',
+          ),
+        every: duration()
+          .refine((ms) => ms >= 60_000 && ms <= CANARY_EVERY_MAX_MS, { error: 'expected a span from 1m to 7d' })
+          .prefault('1h')
+          .describe('Between two plays; "doctor" plays it at once. See docs/canary.md'),
+      })
+      .prefault({})
+      .describe('What the appliance plays to itself, to see whether the whole chain works'),
   })
   .superRefine((doc, ctx) => {
     for (const mistake of placeMistakes(doc)) ctx.addIssue({ code: 'custom', ...mistake })

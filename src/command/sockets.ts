@@ -74,7 +74,7 @@ export async function openDoor(
 
 /** Shared: other processes of ours listen there, too, and the kernel deals out who comes. */
 export function tcp(server: Server, shared = false): Listener {
-  return async ({ host, port, path, fds }, onError) => {
+  return async ({ host, port, path, ours, fds }, onError) => {
     if (path !== undefined) await clearAway(path)
     return await new Promise((resolve, reject) => {
       const opened = () => {
@@ -93,7 +93,7 @@ export function tcp(server: Server, shared = false): Listener {
       const place =
         path === undefined
           ? { host, port, ipv6Only: host.includes(':'), reusePort: shared }
-          : { path, readableAll: true, writableAll: true }
+          : { path, readableAll: !ours, writableAll: !ours }
       server.listen({ ...(fds?.tcp === undefined ? place : { fd: fds.tcp }), backlog: BACKLOG }, opened)
     })
   }

@@ -40,7 +40,16 @@ export function lockState(folder: string): StateLock | string {
 
 /** Where the appliance listens for commands. The kernel takes at most 107 bytes: the shorter way to say it is used. */
 export function controlSocket(folder: string): string {
-  const full = join(folder, 'control.sock')
+  return socketIn(folder, 'control.sock')
+}
+
+/** Where a decoy hears the canary: only who may write there says who it is, and is believed. */
+export function canarySocket(folder: string, role: 'primary' | 'backup'): string {
+  return socketIn(folder, `canary-${role}.sock`)
+}
+
+function socketIn(folder: string, name: string): string {
+  const full = join(folder, name)
   const short = relative(process.cwd(), full)
   return short.length < full.length ? short : full
 }

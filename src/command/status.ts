@@ -6,6 +6,7 @@ import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
+import type { CanaryView } from './canary.ts'
 import type { PoolsView } from './pooling.ts'
 import type { RealMxView } from './watching.ts'
 import { BOUNDS } from './governor.ts'
@@ -45,6 +46,8 @@ export type StatusView = {
   readonly realMx: RealMxView | null
   /** The pools of big senders, and how their networks are known. */
   readonly pools: PoolsView
+  /** What the last play to ourselves has shown. */
+  readonly canary: CanaryView
 }
 
 export async function status(folder: string, { json, screen }: { json: boolean; screen: Screen }): Promise<number> {
@@ -92,6 +95,8 @@ function judged(view: StatusView): [0 | 1 | 2, string[]] {
     )
   if (view.reputation.waiting > 1000 && view.reputation.blocked === null)
     light.push(`${view.reputation.waiting} events wait in the journal for the store`)
+  if (view.canary.state === 'failing')
+    light.push(`the canary fails: ${view.canary.because}. decoymx doctor plays it again and shows each step`)
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
@@ -174,6 +179,14 @@ function kernelSentence({ state, suspects, networks, tolls, touches }: KernelSta
   return `refuses strangers at the primary: ${refused} refused, ${touches} told, ${guests} suspects, ${letIn} let in`
 }
 
+function canarySentence({ state, at, because, shownMs, checks }: CanaryView, now: number): string {
+  if (state === 'off') return 'off (canary.enabled in the settings)'
+  if (at === null) return 'not played yet; decoymx doctor plays it now'
+  const ago = `${span(now - Date.parse(at))} ago`
+  if (state !== 'sound') return `${state}, ${ago}: ${because}`
+  return `sound, ${ago}: a bot and an honest client were told right in ${checks.length} ways, after ${shownMs} ms`
+}
+
 function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Screen, now: number): string[] {
   const { colours } = screen
   const paint = [colours.green, colours.yellow, colours.red][level] as (text: string) => string
@@ -189,6 +202,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     `  Copy        ${copySentence(view.reputation)}`,
     `  Rules       ${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,
     `  Witness     ${view.witness}`,
+    `  Canary      ${canarySentence(view.canary, now)}`,
     `  Order       ${view.reputation.freeze ? frozen(view.reputation.freeze, now) : 'counts: the real MX is known to take mail'}`,
     '',
     ...table(

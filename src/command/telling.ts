@@ -13,11 +13,13 @@ import type { Metrics } from '../console/metrics.ts'
 import { seldom } from '../console/seldom.ts'
 import type { Session } from '../core/session.ts'
 import { spellProblem } from '../core/document.ts'
+import { isCanary } from '../core/canary.ts'
 import type { Rules } from '../core/rules.ts'
 import type { KernelHappening } from '../decoy/kernel.ts'
 import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
+import type { CanaryView } from './canary.ts'
 import type { CrewHappening } from './crew.ts'
 import type { PoolHappening } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
@@ -32,7 +34,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
   const misreadings = seldom(now)
   const presses = seldom(now)
 
-  const answered = (asker: 'policy' | 'dnsbl' | Language['name'], { effect, verdict, doubt }: Decision) => {
+  /** What we play to ourselves is for those who look closely, and in no figure about mail. */
+  const level = (ip: string) => (isCanary(ip) ? 'debug' : 'info')
+  const answered = (asker: 'policy' | 'dnsbl' | Language['name'], { client, effect, verdict, doubt }: Decision) => {
+    if (isCanary(client.ip)) return
     metrics.answers.inc({ asker, answer: effect })
     if (doubt) metrics.doubts.inc({ asker, doubt })
     else if (effect !== verdict && verdict !== 'clean' && verdict !== 'allow')
@@ -51,8 +56,8 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           metrics.receivedBytes.inc({ role: it.role }, it.bytesIn)
           return metrics.sentBytes.inc({ role: it.role }, it.bytesOut)
         case 'ended':
-          mailLog?.write(it.session, now())
-          return log.info(told(it.session), `session: ${it.session.role}`)
+          if (!isCanary(it.session.client)) mailLog?.write(it.session, now())
+          return log[level(it.session.client)](told(it.session), `session: ${it.session.role}`)
         case 'refused':
           return metrics.refused.inc({ role: it.role, reason: it.reason }, times)
         case 'misread': {
@@ -131,7 +136,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       switch (it.what) {
         case 'answered':
           if (it.decision.effect === 'block' || it.decision.effect === 'defer')
-            log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `policy: ${it.action}`)
+            log[level(it.decision.client.ip)](
+              { client: it.decision.client.ip, ticket: it.decision.ticket },
+              `policy: ${it.action}`,
+            )
           return answered('policy', it.decision)
         case 'unreadable':
           log.warn({ address: it.address }, 'policy: asked about something that is no address; answered DUNNO')
@@ -248,6 +256,15 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       }
     },
 
+    canary: ({ state, because, shownMs, checks }: CanaryView): void => {
+      if (state === 'off' || state === 'unplayed') return
+      metrics.canaryPlays.inc({ outcome: state })
+      if (state === 'sound') return log.info({ shownMs }, `canary: sound, in ${checks.length} ways`)
+      if (state === 'paused') return log.warn({ because }, 'canary: cannot be played now')
+      const wrong = checks.filter(({ ok }) => !ok).map(({ way, seen }) => `${way}: ${seen}`)
+      log.error({ because, ...(wrong.length > 0 ? { wrong } : {}) }, 'canary: a bot is not refused, or honest mail is')
+    },
+
     watch: (it: WatchHappening): void => {
       if (it.what === 'found') return log.info(`witness: DNS names the real MXs ${it.names.join(', ') || '(none)'}`)
       if (it.what === 'dns') {
@@ -276,28 +293,34 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
   function changed(ruling: Changed['ruling'], before: Changed['before']): void {
     if (!ruling) {
       if (before)
-        log.info({ client: before.target, ticket: before.ticket }, `decision: ${before.word} of ${before.target} ended`)
+        log[level(before.target)](
+          { client: before.target, ticket: before.ticket },
+          `decision: ${before.word} of ${before.target} ended`,
+        )
       return
     }
     // A word of the operator's may be put into effect twice: ahead of its turn, and again when its turn comes.
     if (before?.by === 'operator' && before.ticket === ruling.ticket && before.word === ruling.word) return
-    metrics.rulings.inc({ by: ruling.by, word: ruling.word })
+    if (!isCanary(ruling.target)) metrics.rulings.inc({ by: ruling.by, word: ruling.word })
     if (before?.word === ruling.word && before.by === 'rules') return
     const { target: client, ticket, because, author } = ruling
-    log.info({ client, ticket, because, ...(author ? { author } : {}) }, `decision: ${ruling.word} ${client}`)
+    log[level(client)]({ client, ticket, because, ...(author ? { author } : {}) }, `decision: ${ruling.word} ${client}`)
   }
 
   function intake(it: Extract<ReputationHappening, { from: 'intake' }>['it']): void {
     switch (it.what) {
       case 'counted': {
         const { role, kind, client, detail, times } = it.evidence
-        metrics.evidence.inc({ role, kind }, times ?? 1)
+        if (!isCanary(client)) metrics.evidence.inc({ role, kind }, times ?? 1)
         const more = { ...(detail === undefined ? {} : { detail }), ...(times === undefined ? {} : { times }) }
-        return log.info({ client, ...more }, `seen: ${role} ${kind}`)
+        return log[level(client)]({ client, ...more }, `seen: ${role} ${kind}`)
       }
       case 'waived':
-        metrics.waived.inc({ why: it.why })
-        return log.info({ client: it.evidence.client, why: it.why }, `waived: ${it.evidence.role} ${it.evidence.kind}`)
+        if (!isCanary(it.evidence.client)) metrics.waived.inc({ why: it.why })
+        return log[level(it.evidence.client)](
+          { client: it.evidence.client, why: it.why },
+          `waived: ${it.evidence.role} ${it.evidence.kind}`,
+        )
       case 'pending':
         return
       case 'governed':

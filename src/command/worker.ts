@@ -86,6 +86,7 @@ async function work(begin: Begin): Promise<void> {
     workers: begin.workers,
     outage: () => outage,
     looksLike: () => look,
+    canary: begin.canary,
     pressed: (shed) => (pressed += shed),
     now: Date.now,
   })

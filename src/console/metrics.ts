@@ -49,6 +49,7 @@ export type Levels = {
     readonly networks: Readonly<Record<4 | 6, number>>
   } | null
   readonly kernelWanted: boolean
+  readonly canary: { readonly state: string; readonly at: string | null; readonly shownMs: number | null }
   readonly rules: { readonly loaded: string; readonly problems: readonly string[] }
 }
 
@@ -91,7 +92,7 @@ export function createMetrics(version: string) {
   const metrics = {
     connections: counter('connections_total', 'Connections to the decoys, by how the client was met', {
       role: DECOYS,
-      via: ['direct', 'proxy'],
+      via: ['direct', 'proxy', 'canary'],
       regard: ['stranger', 'suspect', 'offender'],
     }),
     sessions: counter('sessions_total', 'Connections that ended, by what they were', {
@@ -207,6 +208,13 @@ export function createMetrics(version: string) {
     reloads: counter('rules_reloads_total', 'Reloads of the rules', {
       outcome: ['sound', 'unsound', 'cases', 'bound'],
     }),
+    canaryPlays: counter(
+      'canary_plays_total',
+      'Plays of a bot and an honest client to ourselves, by what they showed',
+      {
+        outcome: ['sound', 'paused', 'failing'],
+      },
+    ),
 
     /** Gauges read what this gives, at each scrape. */
     follow(read: () => Levels): void {
@@ -334,6 +342,19 @@ export function createMetrics(version: string) {
   )
   gauge('kernel_suspects', 'Clients and networks that the kernel lets in to the primary', ({ kernel }) =>
     kernel ? kernel.suspects[4] + kernel.suspects[6] + kernel.networks[4] + kernel.networks[6] : 0,
+  )
+  gauge(
+    'canary_failing',
+    '1 while the last play to ourselves failed: a bot was not refused somewhere, or an honest client was',
+    ({ canary }) => Number(canary.state === 'failing'),
+  )
+  gauge('canary_played_timestamp_seconds', 'When it was last played; NaN before the first time', ({ canary }) =>
+    canary.at === null ? Number.NaN : Date.parse(canary.at) / 1000,
+  )
+  gauge(
+    'canary_shown_seconds',
+    "From the bot's last word to the last right answer about it, of the last play; NaN where it was not sound",
+    ({ canary }) => (canary.shownMs === null ? Number.NaN : canary.shownMs / 1000),
   )
   gauge('rules_sound', '1 while the rules file is the one in use, 0 while a bad file keeps the old rules', (now) =>
     now.rules.problems.length === 0 ? 1 : 0,

@@ -33,7 +33,8 @@ import type { Pace } from './wire.ts'
 /** What is thought of a client when it comes. */
 export type Regard = 'stranger' | 'suspect' | 'offender'
 
-export type Via = 'direct' | 'proxy'
+/** `canary`: a door of our own, where we play senders to ourselves, each with a PROXY header that is believed. */
+export type Via = 'direct' | 'proxy' | 'canary'
 
 /**
  * Why a connection was not let in: too many in all, of its network or of its client, it called an address that is no
@@ -174,6 +175,8 @@ export class Decoy {
   server(via: Via, owners?: Prefixes<Decoy>): Server {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       socket.on('error', ignore)
+      // The canary's door is a Unix socket, which knows no reset.
+      if (via === 'canary') socket.resetAndDestroy = () => socket.destroy()
       const owner = owners ? ownerOf(socket, owners) : this
       if (owner) owner.#take(socket, via)
       else this.#refuse(socket, 'address')
@@ -214,17 +217,17 @@ export class Decoy {
   }
 
   #take(socket: Socket, via: Via): void {
-    const peer = parseClient(socket.remoteAddress ?? '')
+    const peer = via === 'canary' ? OURSELVES : parseClient(socket.remoteAddress ?? '')
     if (this.#closed || !peer) return this.#refuse(socket, 'gone')
     this.#beat ??= setInterval(() => void this.#tellMerged(this.#sightings.due(monotonic())), BEAT_MS).unref()
     if (via === 'direct') this.#admit(socket, via, peer, undefined, EMPTY)
-    else this.#awaitHeader(socket, peer)
+    else this.#awaitHeader(socket, via, peer)
   }
 
   /** Behind a proxy: who the client is comes first. */
-  #awaitHeader(socket: Socket, proxy: Client): void {
+  #awaitHeader(socket: Socket, via: Via, proxy: Client): void {
     const { limits, proxyFrom, tell } = this.#options
-    if (!proxyFrom.find(proxy)) return this.#refuse(socket, 'peer')
+    if (via === 'proxy' && !proxyFrom.find(proxy)) return this.#refuse(socket, 'peer')
     if (!this.#room.hasRoom()) return this.#refuse(socket, 'total')
     this.#waiting.add(socket)
     this.#room.waiting++
@@ -239,7 +242,7 @@ export class Decoy {
       }
       const { source, destination, rest } = header
       const place = source ? { address: addressIn(destination), where: destination } : undefined
-      this.#admit(socket, 'proxy', source ?? proxy, place, rest)
+      this.#admit(socket, via, source ?? proxy, place, rest)
     })
   }
 
@@ -391,6 +394,7 @@ function ownerOf(socket: Socket, owners: Prefixes<Decoy>): Decoy | undefined {
 }
 
 const EMPTY = Buffer.alloc(0)
+const OURSELVES = parseClient('127.0.0.1') as Client
 
 /**
  * Durations are measured on a clock that nobody sets; in whole milliseconds, which cost a held connection no object.

@@ -96,6 +96,17 @@ export async function readTable(): Promise<TableView | undefined> {
   }
 }
 
+/** Is this one client let in now? */
+export async function isGuest({ address, family }: Pick<Entry, 'address' | 'family'>): Promise<boolean> {
+  try {
+    await nft(['get', 'element', ...TABLE.split(' '), `suspects${family}`, `{ ${address} }`])
+    return true
+  } catch (error) {
+    if (error instanceof NftFailed && error.why === 'no-table') return false
+    throw error
+  }
+}
+
 /** Whom it has refused and we have not read: at most `most` of each family are taken out and handed over. */
 export async function takeRefused(most: number): Promise<{ refused: Refused[]; left: number }> {
   const found = []

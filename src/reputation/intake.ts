@@ -5,6 +5,7 @@
  * store counts each event once, and its cursor says where to go on after a restart or an absence. So evidence that the
  * journal acknowledged is never lost and never doubled, whichever side dies.
  */
+import { isStaleCanary } from '../core/canary.ts'
 import type { Client } from '../core/client.ts'
 import { clientOf, type Entry, type Evidence, type Instant, type Word } from '../core/evidence.ts'
 import { type Facts, NO_COUNTS, tally } from '../core/facts.ts'
@@ -19,11 +20,11 @@ import {
   type Watch,
 } from '../core/outage.ts'
 import type { Rules } from '../core/rules.ts'
-import type { Governor, Why } from './governor.ts'
+import { forgetWaiting, type Governor, type Why } from './governor.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
 import { type Effect, type Rejudged, Rulings, type RulingsOptions } from './rulings.ts'
-import { Rewound, type Store } from './store.ts'
+import { idOf, Rewound, type Store } from './store.ts'
 
 export type IntakeHappening =
   | { readonly what: 'counted'; readonly evidence: Evidence }
@@ -51,6 +52,8 @@ const BATCH_MAX = 500
 /** Events kept in memory for delivery; beyond it they are read from the journal again when their turn comes. */
 const QUEUE_MAX = 20_000
 const WORDS_MAX = 1000
+/** Forgetting waits so long for what is still on its way. */
+const SETTLE_MS = 2000
 /** Entries before the cursor that are read at a start, so that the guard knows of the last outage. */
 const RECALL_MAX = 50_000
 /** Between two tries of a delivery that failed. */
@@ -156,6 +159,16 @@ export class Intake {
     return this.#rulings.identified(client)
   }
 
+  /** As if this client had never come: what was seen of it, what the rules made of that, and what waits for a person. */
+  async forget(client: Client): Promise<void> {
+    const { journal, store, ledger, governor, now } = this.#options
+    await this.settled(journal.lastSeq, SETTLE_MS)
+    forgetWaiting(governor, client.key)
+    for (const key of [client.key, client.network]) await store.forget(key, now())
+    const ruling = ledger.ofRules(client.key)
+    if (ruling) await store.drop(idOf(ruling))
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     this.#wake?.()
@@ -222,6 +235,7 @@ export class Intake {
     const parts: Part[] = [{ counted: [], waived: [] }]
     for (const { seq, event } of batch) {
       this.#taken = Math.max(this.#taken, seq)
+      if (isStaleCanary(event, this.#options.now())) continue
       const admission = admit(this.#guard, seq, event)
       this.#guard = admission.guard
       const part = parts.at(-1) as Part

@@ -3,6 +3,7 @@
  * rest of the house needs. Outside, only this file (and the types of decision.ts and store.ts) is opened.
  */
 import { join } from 'node:path'
+import { isCanary } from '../core/canary.ts'
 import type { Client } from '../core/client.ts'
 import type { Entry, Event, Evidence, Instant, Role, Witness, Word } from '../core/evidence.ts'
 import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
@@ -108,6 +109,8 @@ export type Reputation = {
   readonly rejudge: () => Promise<Rejudged>
   /** It is known now whose this client is, or that nobody knows: what stands about it is judged again. */
   readonly identified: (client: Client) => Promise<void>
+  /** As if this client, and its network, had never come: a canary's footprints. Rejects when the store does. */
+  readonly forget: (client: Client) => Promise<void>
   /** What operators have said on this box, as long as the journal keeps it, the newest first. */
   readonly words: () => Promise<Word[]>
   /** The listings that the governor of this process holds back. */
@@ -134,9 +137,10 @@ const WORDS_MAX = 10_000
 /** An operator waits this long for the word to be in effect. */
 const SAY_MS = 2000
 
-/** A recording, from the folder of a journal: what can be read of it. */
-export function recording(folder: string): AsyncGenerator<Entry> {
-  return entriesIn(folder, 0, '', () => {})
+/** A recording, from the folder of a journal: what can be read of it, without what we played to ourselves. */
+export async function* recording(folder: string): AsyncGenerator<Entry> {
+  for await (const entry of entriesIn(folder, 0, '', () => {}))
+    if (entry.event.type !== 'evidence' || !isCanary(entry.event.client)) yield entry
 }
 
 export async function openReputation(options: ReputationOptions): Promise<Reputation> {
@@ -222,6 +226,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     effectOf: (next) => intake.effectOf(next),
     rejudge: () => intake.rejudge(),
     identified: (client) => intake.identified(client),
+    forget: (client) => intake.forget(client),
     waiting: () => stillWaiting(governor, now()),
     async words() {
       const words: Word[] = []

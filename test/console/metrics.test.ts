@@ -22,6 +22,7 @@ const LEVELS: Levels = {
     mxs: [{ name: 'mx1.example.test', outcome: 'later', lookedAt: '2026-11-24T12:00:00.000Z' }],
   },
   kernelWanted: true,
+  canary: { state: 'failing', at: '2026-11-24T12:00:00.000Z', shownMs: null },
   kernel: { state: 'on', suspects: { 4: 2, 6: 1 }, networks: { 4: 1, 6: 0 } },
   rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
   room: { possible: 19_744, wanted: 16_000 },

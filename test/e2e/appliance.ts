@@ -47,6 +47,8 @@ export type ApplianceOptions = {
   /** Of an earlier one, whose state it goes on with. */
   readonly folder?: string
   readonly rules?: string
+  /** Which parts of it run here, as in `--only decoys,policy`. */
+  readonly only?: string
   /** Words that start it somewhere else or as somebody else, like `ip netns exec NAME`. */
   readonly launch?: readonly string[]
 }
@@ -80,6 +82,7 @@ export async function startAppliance({
   redisUrl,
   folder: earlier,
   rules,
+  only,
   launch = [],
 }: ApplianceOptions): Promise<Appliance> {
   const folder = earlier ?? (await mkdtemp(join(tmpdir(), 'dmx-e2e-')))
@@ -88,7 +91,16 @@ export async function startAppliance({
   await writeFile(settingsFile, stringify({ ...ANYWHERE, ...settings }))
 
   const env = environment(redisUrl)
-  const words = [START, 'run', '--state', state, '--settings', settingsFile, ...(rules ? ['--rules', rules] : [])]
+  const words = [
+    START,
+    'run',
+    '--state',
+    state,
+    '--settings',
+    settingsFile,
+    ...(rules ? ['--rules', rules] : []),
+    ...(only ? ['--only', only] : []),
+  ]
   // The channel ends it should the tests end in a hurry.
   // `env` starts what is named after it, in its own place.
   const child = spawn('env', [...launch, process.execPath, ...words], {

@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { CANARY_MS, canaryBot } from '../../src/core/canary.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import { type Event, EVERYTHING, type Kind, type Role, type Word } from '../../src/core/evidence.ts'
 import { type Counts, HOUR_MS, total } from '../../src/core/facts.ts'
@@ -106,6 +107,21 @@ describe('intake', () => {
     expect(countsOf(await store.counts('203.0.113.0/24'))).toEqual(facts)
     expect(ledger.ofRules(BOT)).toMatchObject({ word: 'block', by: 'rules', since: NOON })
     expect(ledger.ofRules(BOT)?.until).toBeGreaterThan(NOON + 23 * 3_600_000)
+  })
+
+  test('a client is forgotten as if it had never come; what a canary did counts for minutes only', async () => {
+    const { intake, record, store, ledger, told } = await box(folder())
+    const canary = canaryBot(7)
+    await record(seen('early-talk', NOON, canary.ip), seen('recipient', NOON, canary.ip))
+    expect(ledger.ofRules(canary.key)).toMatchObject({ word: 'block' })
+    await intake.forget(canary)
+    expect(ledger.ofRules(canary.key)).toBeUndefined()
+    for (const key of [canary.key, canary.network]) expect(countsOf(await store.counts(key))).toEqual({})
+    const before = told.length
+    const late = NOON - CANARY_MS - 1
+    await record(seen('early-talk', late, canary.ip), seen('recipient', late, canary.ip))
+    expect(told.slice(before)).toEqual([])
+    expect(ledger.ofRules(canary.key)).toBeUndefined()
   })
 
   test('a store that fails now and then costs no evidence and doubles none', async () => {
