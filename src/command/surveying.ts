@@ -86,6 +86,7 @@ export async function surveyDomain(
     domain,
     lookup,
     known: knownDecoys(named, settings.settings),
+    named: [...named.primary, ...named.backup],
     policy,
     ...(beyond ? { fetchPolicy: (of: string) => fetchStsPolicy(of, { lookup }) } : {}),
     ...(words.probe ? { knockAt: words.port ?? 25 } : {}),

@@ -116,6 +116,13 @@ export const DANGERS = {
     fix: 'give each its own name and address',
     source: 'docs/primary.md',
   },
+  MX15: {
+    level: 'warning',
+    title: 'A decoy that was named is in no MX record',
+    why: 'Nobody is led to it; or it is misspelt here, and its true name was judged as a real MX',
+    fix: 'name it as the MX record does; decoymx plan prints the records to add',
+    source: 'our advice',
+  },
   AD01: {
     level: 'error',
     title: 'An exchange has no address',

@@ -83,11 +83,12 @@ function kind(survey: Survey): Finding[] {
     const beside = mx.length > 1 ? `, beside ${mx.length - 1} others` : ''
     return [found('MX02', domain, `there is an MX of "."${beside}`)]
   }
+  const all = namesOf(mx).join(', ')
+  const absent = survey.absent.map((name) => found('MX15', name, `the MX records name ${all}`))
   const real = exchangesOf(survey, 'real')
-  if (real.length === 0) return [found('MX03', domain, `all of ${namesOf(mx).join(', ')} are decoys`)]
-  if (real.length === mx.length)
-    return [found('MX13', domain, `${namesOf(mx).join(', ')}: none of them is known as a decoy`)]
-  return []
+  if (real.length === 0) return [...absent, found('MX03', domain, `all of ${all} are decoys`)]
+  if (real.length === mx.length) return [...absent, found('MX13', domain, `${all}: none of them is known as a decoy`)]
+  return absent
 }
 
 function inOrder(survey: Survey): Finding[] {

@@ -22,6 +22,8 @@ export type Survey = {
   /** undefined: no sign of one. */
   readonly sts?: StsPolicy | { readonly unreadable: string } | 'not looked at' | undefined
   readonly knocks?: ReadonlyMap<string, Knock>
+  /** Decoys that a person named, and no MX record does. */
+  readonly absent: readonly string[]
   /** What could not be looked at, and why. */
   readonly silences: readonly { readonly about: string; readonly because: string }[]
   /** What was left out, because there was too much of it. */

@@ -19,6 +19,8 @@ export type SurveyOptions = {
   readonly domain: string
   readonly lookup: Lookup
   readonly known: KnownDecoys
+  /** Decoys that a person named: each should be there. */
+  readonly named?: readonly string[]
   /** The MTA-STS policy, where a person gives it. */
   readonly policy?: string | undefined
   /** Else asked for it where DNS shows that there is one; the text, or a sentence why not. */
@@ -76,6 +78,7 @@ export async function survey(options: SurveyOptions): Promise<Survey> {
     spf,
     sts,
     ...(knocks ? { knocks } : {}),
+    absent: (options.named ?? []).filter((name) => !names.includes(name)),
     silences,
     cut,
   }

@@ -28,7 +28,16 @@ function surveyOf(lines: readonly Line[], more: Partial<Survey> = {}): Survey {
   const hosts = new Map(
     lines.map(([, exchange, ...own]) => [exchange, { ...HOST, outcome: own.length > 0 ? 'found' : 'none' } as Host]),
   )
-  return { layout: { ...records, roles }, decoyAddresses, mxTtlSeconds: 3600, hosts, silences: [], cut: [], ...more }
+  return {
+    layout: { ...records, roles },
+    decoyAddresses,
+    mxTtlSeconds: 3600,
+    hosts,
+    absent: [],
+    silences: [],
+    cut: [],
+    ...more,
+  }
 }
 
 const GOOD: readonly Line[] = [

@@ -38,9 +38,12 @@ const layouts = readdirSync(LAYOUTS)
     const text = readFileSync(file, 'utf8')
     const domain = name.replace('.zone', '.test')
     const [exit = '', ...codes] = (/^; expect (.*)$/m.exec(text)?.[1] ?? '').split(' ')
-    const primary = (/^; primary (.*)$/m.exec(text)?.[1] ?? 'mx0').split(' ').map((host) => `${host}.${domain}`)
+    const told = /^; primary (.*)$/m.exec(text)?.[1]?.split(' ')
+    const there = (host: string) => new RegExp(`MX \\d+ ${host}$`, 'm').test(text)
+    const primary = (told ?? ['mx0'].filter(there)).map((host) => `${host}.${domain}`)
+    const backup = ['mx9'].filter(there).map((host) => `${host}.${domain}`)
     const sts = text.includes('\n; sts\n') ? { sts: file.replace('.zone', '.txt') } : {}
-    const words = { primary, backup: [`mx9.${domain}`], ...sts }
+    const words = { primary, backup, ...sts }
     return { name, domain, file, exit: Number(exit), codes, words }
   })
 
