@@ -1,13 +1,16 @@
 /**
- * `check`: are settings and rules sound? Every problem at once, as `file:line:col: message (hint)`; exit 0 or 1.
+ * `check`: are settings and rules sound? Every problem at once, as `file:line:col: message`, and what is most likely not meant,
+ * as warnings. Exit 0 or 1; with `strict` warnings count, too.
  */
 import { join } from 'node:path'
 import { tellProblems } from '../console/problems.ts'
 import type { Screen } from '../console/terminal.ts'
 import type { PlaceOf, Problem } from '../core/document.ts'
 import { readWellKnown, type WellKnown, type WellKnownReading } from '../core/pools.ts'
+import { reviewRules, type Unseen } from '../core/review.ts'
 import { type Rules, readRules } from '../core/rules.ts'
 import { readText } from './reading.ts'
+import { failuresOf } from './test.ts'
 import { readSettings, type Settings, type Where } from './settings.ts'
 
 export type Checked =
@@ -15,6 +18,7 @@ export type Checked =
       readonly ok: true
       readonly settings: Settings
       readonly rules: Rules
+      readonly placeOf: PlaceOf
       readonly text: RulesText
       readonly wellKnown: WellKnown
     }
@@ -58,6 +62,7 @@ export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
       ok: true,
       settings: settings.settings,
       rules: rules.rules,
+      placeOf: rules.placeOf,
       text: rules.text,
       wellKnown: known.wellKnown,
     }
@@ -80,19 +85,49 @@ export function readRulesFile(path: string): RulesReading {
   return { ...readRules(file, source), text: { file, source } }
 }
 
-export function check(
-  where: Where,
-  env: NodeJS.ProcessEnv,
-  options: { json: boolean; screen: Screen; errors: Screen },
-): number {
+export type CheckOptions = {
+  /** Warnings fail, too. */
+  readonly strict: boolean
+  /** Cases, or folders of them, that must come true under these rules. */
+  readonly cases: readonly string[]
+  readonly json: boolean
+  readonly screen: Screen
+  readonly errors: Screen
+  readonly now: () => number
+}
+
+export async function check(where: Where, env: NodeJS.ProcessEnv, options: CheckOptions): Promise<number> {
+  const { strict, cases, json, screen, errors, now } = options
   const read = readAll(where, env)
-  const problems = read.ok ? [] : read.problems
-  if (options.json) options.screen.print(JSON.stringify({ ok: read.ok, problems }, null, 2))
-  else if (read.ok) {
-    const { list, mode, file } = read.rules
-    options.screen.print(
-      `${options.screen.colours.green('sound')}  ${where.settings ?? 'settings: defaults'}; ${file}: ${list.length} rules, mode ${mode}`,
-    )
-  } else tellProblems(problems, options.errors)
-  return read.ok ? 0 : 1
+  const failed = read.ok ? await failuresOf(cases, read.rules) : []
+  const problems = read.ok ? failed : read.problems
+  const warnings = read.ok ? reviewRules(read.rules, read.placeOf, now(), unseenUnder(read.settings)) : []
+  const ok = problems.length + (strict ? warnings.length : 0) === 0
+  if (json) screen.print(JSON.stringify({ ok, problems, warnings }, null, 2))
+  else {
+    if (problems.length + warnings.length > 0) tellProblems([...problems, ...warnings], errors)
+    if (ok && read.ok) {
+      const { list, mode, file } = read.rules
+      const tried = cases.length > 0 ? '; all cases come true' : ''
+      screen.print(
+        `${screen.colours.green('sound')}  ${where.settings ?? 'settings: defaults'}; ${file}: ${list.length} rules, mode ${mode}${tried}`,
+      )
+    }
+  }
+  return ok ? 0 : 1
+}
+
+/** Which facts nothing on this host can tell of, and why. */
+export function unseenUnder(settings: Settings): Unseen {
+  const { decoys, policy, readsocket, 'tcp-table': table } = settings
+  const nobodyAsks = policy.listen.length + table.listen.length + readsocket.listen.length === 0
+  const deaf = (role: 'primary' | 'backup') => decoys[role].listen.length + decoys[role].proxy.length === 0
+  return (fact) => {
+    const role = fact.slice(0, fact.indexOf('.'))
+    if (role === 'real')
+      return nobodyAsks ? 'no real MX asks us: policy, tcp-table and readsocket have no addresses' : undefined
+    if ((role === 'primary' || role === 'backup') && deaf(role)) return `decoys.${role} has no addresses`
+    if (fact.endsWith('.content') && !decoys.backup['keep-messages']) return 'decoys.backup.keep-messages is not set'
+    return undefined
+  }
 }

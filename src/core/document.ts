@@ -56,7 +56,11 @@ export function readDocument<Schema extends z.ZodType>(
     logLevel: 'error', // a list or map as a key would be warned of on stderr; the schema tells of it in its place
   })
   const slips = [...doc.errors, ...doc.warnings].slice(0, PROBLEMS_MAX)
-  const problems = slips.map((slip): Problem => ({ file, ...place(slip.pos[0]), ...yamlSlip(slip) }))
+  const problems = slips.map((slip): Problem => ({
+    file,
+    ...place(...slipSpot(doc, slip)),
+    ...yamlSlip(slip),
+  }))
   if (problems.length === 0)
     problems.push(
       ...keysTwice(doc).map(({ at, width, first, name }): Problem => {
@@ -69,9 +73,10 @@ export function readDocument<Schema extends z.ZodType>(
   let plain: unknown
   try {
     plain = doc.toJS({ maxAliasCount: ALIASES_MAX }) ?? {}
-  } catch (error) {
-    const message = `not readable as plain data: ${(error as Error).message}`
-    return { ok: false, problems: [{ file, ...place(...tooMuch(doc)), code: 'D009', message }] }
+  } catch {
+    const message = 'the aliases stand for more than is read, or for themselves'
+    const hint = `write out what is meant; up to ${ALIASES_MAX} are followed`
+    return { ok: false, problems: [{ file, ...place(...tooMuch(doc)), code: 'D009', message, hint }] }
   }
   const placeOf: PlaceOf = (path, atKey = false) => place(...spotOf(path, atKey))
   const read = schema.safeParse(plain, { reportInput: true })
@@ -79,40 +84,33 @@ export function readDocument<Schema extends z.ZodType>(
 
   let known: Set<string> | undefined
   const words = () => (known ??= schemaWords(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })))
-  const found = read.error.issues
-    .flatMap(flatten)
-    .slice(0, ISSUES_MAX)
-    .flatMap((issue): Problem[] => {
-      if (issue.code === 'unrecognized_keys')
-        return issue.keys.slice(0, PROBLEMS_MAX).map((key) => {
-          const path = [...issue.path, key]
-          const instead = replaced[key]
-          const hint = words().has(key)
-            ? `there is a ${key} elsewhere: is this the right place?`
-            : didYouMean(key, words())
-          return {
-            file,
-            ...placeOf(path, true),
-            message: instead ? `${named(path)}: this has another name now` : `${named(path)}: no such key`,
-            hint: instead ?? hint,
-            code: instead ? 'R008' : 'D010',
-          }
-        })
-      const values = issue.code === 'invalid_value' ? issue.values.map(String) : []
-      const near = typeof issue.input === 'string' ? didYouMean(issue.input, values) : undefined
-      const said: Said = issue.code === 'custom' ? (issue.params ?? {}) : {}
-      const within = said.at === undefined ? undefined : place(...spotWithin(issue.path, said.at, said.width ?? 1))
-      return [
-        {
-          file,
-          ...(within ?? placeOf(issue.path)),
-          message: `${named(issue.path)}: ${sentence(issue)}`,
-          hint: said.hint ?? near,
-          code: said.code ?? codeOf(issue),
-        },
-      ]
-    })
+  const issues = read.error.issues.flatMap(flatten).slice(0, ISSUES_MAX)
+  // Who misspells a key has not forgotten it.
+  const meant = new Set<string>()
+  for (const issue of issues)
+    for (const key of issue.code === 'unrecognized_keys' ? issue.keys.slice(0, PROBLEMS_MAX) : [])
+      meant.add(named([...issue.path, nearest(key, words()) ?? key]))
+  const found = issues.flatMap((issue): Problem[] => {
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.slice(0, PROBLEMS_MAX).map((key) => unknownKey([...issue.path, key], key))
+    if ('input' in issue && issue.input === undefined && meant.has(named(issue.path))) return []
+    const values = issue.code === 'invalid_value' ? issue.values.map(String) : []
+    const near = typeof issue.input === 'string' ? didYouMean(issue.input, values) : undefined
+    const said: Said = issue.code === 'custom' ? (issue.params ?? {}) : {}
+    const within = said.at === undefined ? undefined : place(...spotWithin(issue.path, said.at, said.width ?? 1))
+    const message = `${named(issue.path)}: ${sentence(issue)}`
+    const code = said.code ?? codeOf(issue)
+    return [{ file, ...(within ?? placeOf(issue.path)), message, hint: said.hint ?? near, code }]
+  })
   return { ok: false, problems: found.sort((a, b) => a.line - b.line || a.column - b.column).slice(0, PROBLEMS_MAX) }
+
+  function unknownKey(path: Path, key: string): Problem {
+    const at = { file, ...placeOf(path, true) }
+    const instead = replaced[key]
+    if (instead) return { ...at, message: `${named(path)}: this has another name now`, hint: instead, code: 'R008' }
+    const hint = words().has(key) ? `there is a ${key} elsewhere: is this the right place?` : didYouMean(key, words())
+    return { ...at, message: `${named(path)}: no such key`, hint, code: 'D010' }
+  }
 
   /** Where the deepest part of `path` that exists stands, and how wide it is. */
   function spotOf(path: Path, atKey: boolean): [number, number] {
@@ -234,15 +232,21 @@ export function parseDuration(text: string): number | undefined {
 const SPAN = /^(\d{1,6})(ms|s|m|h|d|w)$/
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
 
-/** The closest of the known words, as a hint; at most a third of the letters may differ. */
+/** The closest of the known words, as a hint. */
 export function didYouMean(word: string, known: Iterable<string>): string | undefined {
+  const best = nearest(word, known)
+  return best === undefined ? undefined : `did you mean ${best}?`
+}
+
+/** The closest of the known words; at most a third of the letters may differ. */
+function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
   let least = Math.max(1, Math.floor(word.length / 3)) + 1
   for (const each of known) {
     const steps = distance(word.toLowerCase(), each.toLowerCase())
     if (steps < least) [best, least] = [each, steps]
   }
-  return best === undefined ? undefined : `did you mean ${best}?`
+  return best
 }
 
 /** Edits between two words (Levenshtein, row by row), where two letters that changed places are one slip. */
@@ -346,17 +350,38 @@ function schemaWords(node: unknown, found = new Set<string>()): Set<string> {
   return found
 }
 
+/** A quote that does not end is told where it begins, not where the file ends. */
+function slipSpot(doc: Document.Parsed, { code, pos, message }: Slip): [number, number] {
+  let start: number | undefined
+  if (code === 'MISSING_CHAR' && message.includes('quote'))
+    visit(doc, {
+      Scalar(_, { type, range }) {
+        if (type?.startsWith('QUOTE') && range && range[0] < pos[0]) start = range[0]
+      },
+    })
+  return [start ?? pos[0], 1]
+}
+
+type Slip = { readonly code: string; readonly message: string; readonly pos: readonly [number, number] }
+
 function yamlSlip({ code, message }: { code: string; message: string }): Pick<Problem, 'code' | 'message' | 'hint'> {
   if (code === 'MULTIPLE_DOCS')
     return { code: 'D008', message: 'a second document begins here; only one is read', hint: 'delete the ---' }
   if (code === 'TAB_AS_INDENT')
     return { code: 'D006', message: 'a tab at the beginning of a line', hint: 'YAML indents with spaces' }
+  if (code === 'MISSING_CHAR' && message.includes('quote'))
+    return { code: 'D005', message: 'this quote does not end', hint: 'is one missing at the end of the text?' }
+  if (code === 'BLOCK_AS_IMPLICIT_KEY')
+    return {
+      code: 'D005',
+      message: 'a colon and a blank stand within this text',
+      hint: 'put the text between double quotes',
+    }
   const [first = 'this is no YAML'] = message.split('\n', 1)
   return { code: 'D005', message: first.charAt(0).toLowerCase() + first.slice(1), hint: YAML_HINTS[code] }
 }
 
 const YAML_HINTS: Readonly<Record<string, string>> = {
-  BLOCK_AS_IMPLICIT_KEY: 'text with a colon and a blank in it stands between quotes',
   MISSING_CHAR: 'is a quote, a bracket or a comma missing?',
   BAD_INDENT: 'does this line stand as far in as its neighbours?',
   UNEXPECTED_TOKEN: 'is a quote or a bracket missing before it?',

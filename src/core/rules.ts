@@ -47,6 +47,8 @@ export type AllowEntry = {
   readonly because: string
   readonly until: Instant | undefined
   readonly line: number
+  /** Its place in the list. */
+  readonly index: number
 }
 
 /** The words that can stand about a client, the heaviest first. */
@@ -76,6 +78,7 @@ export type Rules = {
   /** The protected domains that are written out, for those who ask DNS about them. */
   readonly domains: readonly string[]
   readonly protects: (domain: string) => boolean
+  readonly traps: readonly string[]
   readonly isTrap: (address: string) => boolean
 }
 
@@ -126,6 +129,7 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, placeOf: Place
       because: entry.because,
       until: entry.until ? Date.parse(entry.until) : undefined,
       line: lineOf(['allow', i]),
+      index: i,
     },
   ])
   return {
@@ -171,6 +175,7 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, placeOf: Place
     never: neverOf(doc.relays),
     domains: [...exact],
     protects: (name) => exact.has(normal(name)) || below.some((suffix) => normal(name).endsWith(suffix)),
+    traps: doc.traps,
     isTrap: (address) => traps.has(address.toLowerCase()),
   }
 }

@@ -39,6 +39,9 @@ export type Outcome = {
   readonly ok: boolean
   readonly expected: string
   readonly got: string
+  /** Rules that counted something, and those that excused all they saw. */
+  readonly counted: readonly string[]
+  readonly excused: readonly string[]
   /** Where the sum came from, each rule that saw anything. */
   readonly because: string
 }
@@ -263,6 +266,8 @@ function hold(world: World, who: Client, wanted: Expectation, at: Instant): Outc
     ok: demands.every(([, met]) => met),
     expected: `${who.ip} after ${spell(at - STARTS_AT)}: ${demands.map(([said]) => said).join(', ')}`,
     got: `${word}, a sum of ${score}`,
+    counted: reasons.filter(({ count }) => count > 0).map(({ rule }) => rule),
+    excused: reasons.filter(({ count }) => count === 0).map(({ rule }) => rule),
     because: [...reasons.map(told), ...passedOver].join('; '),
   }
 }

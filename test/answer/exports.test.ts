@@ -49,6 +49,7 @@ async function basisOf({ rulings, mode = 'enforce', allow = [], never: ours = []
     because: 'ours',
     until: undefined,
     line: 1,
+    index: 0,
   }))
   const rules = withNever(
     {

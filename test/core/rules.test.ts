@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { parse, stringify } from 'yaml'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import { spellProblem } from '../../src/core/document.ts'
 import { readRules, type Rules } from '../../src/core/rules.ts'
@@ -243,6 +244,54 @@ describe('mistakes are told where they stand', () => {
   ])('%s', (_, from, to, expected) => {
     const read = readRules('rules.yaml', changed(from, to))
     expect(read.ok ? [] : read.problems.map(spellProblem)).toEqual([expected])
+  })
+
+  test('any file is taken and says the same when it is written again, or has a problem with a place in it', () => {
+    const words = fc.constantFrom(
+      ...SOUND.split(/(?<=[\s,:[\]{}-])/),
+      '[',
+      '{',
+      '\t',
+      '*a ',
+      '&a ',
+      '---\n',
+      'é',
+      '\u0000',
+      '"',
+      '99d',
+      '-1 ',
+    )
+    const edit = fc.tuple(fc.nat(SOUND.length), fc.nat(12), fc.array(words, { maxLength: 3 }))
+    fc.assert(
+      fc.property(fc.array(edit, { maxLength: 3 }), (edits) => {
+        const source = edits.reduce(
+          (text, [at, gone, more]) => text.slice(0, at) + more.join('') + text.slice(at + gone),
+          SOUND,
+        )
+        const read = readRules('rules.yaml', source)
+        if (read.ok) {
+          const again = rulesOf(stringify(parse(source)))
+          const plain = ({ list, thresholds, standsMs, credit, domains, mode }: Rules) => ({
+            thresholds,
+            standsMs,
+            credit,
+            domains,
+            mode,
+            list: list.map((rule) => ({ ...rule, line: 0 })),
+          })
+          expect(plain(again)).toEqual(plain(read.rules))
+          return
+        }
+        const lines = source.split('\n')
+        expect(read.problems.length).toBeGreaterThan(0)
+        for (const { line, column, code, message } of read.problems) {
+          expect([message, lines[line - 1] !== undefined, code !== undefined]).toEqual([message, true, true])
+          expect(column).toBeGreaterThanOrEqual(1)
+          expect(column).toBeLessThanOrEqual((lines[line - 1] as string).length + 1)
+        }
+      }),
+      { numRuns: 500 },
+    )
   })
 
   test('any file: rules or problems, never a throw', () => {

@@ -124,6 +124,8 @@ describe('what is expected', () => {
         ok: false,
         expected: `${BOT} after 1h 30m: defer, a sum of at most 99, trap to count, talks-frist to count (no such rule; did you mean talks-first?)`,
         got: 'block, a sum of 120.15',
+        counted: ['talks-first', 'strange-talk', 'backup-first'],
+        excused: [],
         because: 'talks-first 109.32 (1 counted); strange-talk 4.89 (1 counted); backup-first 5.94 (1 counted)',
       },
     ])

@@ -132,7 +132,7 @@ describe('decision', () => {
 
   test('the allow-list of the rules beats a block, until its entry ends', async () => {
     const prefix = parsePrefix('203.0.113.9/32') as Prefix
-    const entry = { because: 'our relay', until: NOON + 1000, line: 7, prefix }
+    const entry = { because: 'our relay', until: NOON + 1000, line: 7, index: 0, prefix }
     let now = NOON
     const { store, ledger, decide } = await setUp({
       now: () => now,

@@ -67,13 +67,22 @@ export function applianceCommands(program: Command, stage: Stage): void {
 
   program
     .command('check')
-    .description('are settings and rules sound? every problem with its line')
+    .description('are settings and rules sound? every problem with its line, and what is most likely not meant')
     .addOption(settings())
     .addOption(rules())
+    .option('--strict', 'warnings fail, too')
+    .option('--cases <paths...>', 'cases, or folders of them, that must come true')
     .addOption(json())
     .action(
-      does((options: Options) =>
-        check(whereOf({ ...options, state: '.' }), process.env, { json: options.json ?? false, screen, errors }),
+      does((options: Options & { readonly strict?: boolean; readonly cases?: string[] }) =>
+        check(whereOf({ ...options, state: '.' }), process.env, {
+          strict: options.strict ?? false,
+          cases: options.cases ?? [],
+          json: options.json ?? false,
+          screen,
+          errors,
+          now: Date.now,
+        }),
       ),
     )
 

@@ -16,10 +16,15 @@ export function ruleCommands(program: Command, stage: Stage): void {
 
   program
     .command('test')
-    .description('rule cases: given this evidence, expect that verdict')
+    .description('rule cases: given this evidence, expect that verdict; and which rules no case reaches')
     .argument('[cases...]', 'files or folders', ['test/stories'])
     .addOption(rules())
-    .action(does((cases: string[], options: Options) => runTests({ rulesFile: options.rules, cases, screen })))
+    .addOption(json())
+    .action(
+      does((cases: string[], options: Options) =>
+        runTests({ rulesFile: options.rules, cases, json: options.json ?? false, screen, problems }),
+      ),
+    )
 
   program
     .command('simulate')

@@ -1,0 +1,188 @@
+/**
+ * What a sound rules file most likely did not mean: rules that can never hold, that refuse one polite visit, entries that
+ * have ended. Warnings: the rules are read all the same.
+ *
+ * What can be tried is tried, with the functions that judge real clients: a polite visit and bare contacts are made up, and
+ * `judge` says what would become of them.
+ */
+import { type Client, parseClient } from './client.ts'
+import { type Comparison, comparisonsOf, type Condition } from './condition.ts'
+import type { Path, PlaceOf, Problem } from './document.ts'
+import type { Instant } from './evidence.ts'
+import { addSighting, type Bucket, type FactName, type Facts, factsOf, HOUR_MS } from './facts.ts'
+import { Prefixes } from './prefixes.ts'
+import type { Code } from './problems.ts'
+import type { AllowEntry, Rule, Rules } from './rules.ts'
+import { judge, type Verdict } from './verdict.ts'
+
+/** Why nothing here tells of a fact; undefined: it is seen. */
+export type Unseen = (fact: FactName) => string | undefined
+
+export function reviewRules(rules: Rules, placeOf: PlaceOf, now: Instant, unseen: Unseen): Problem[] {
+  const problems: Problem[] = []
+  const warn: Warn = (code, path, message, hint) =>
+    problems.push({ file: rules.file, ...placeOf(path), code, warning: true, message, hint })
+  reviewThresholds(rules, warn)
+  for (const [i, rule] of rules.list.entries()) {
+    reviewRule(rule, ['rules', i], warn)
+    reviewSight(rule, ['rules', i], unseen, warn)
+  }
+  tryVisits(rules, warn)
+  for (const [i, address] of rules.traps.entries())
+    if (!rules.protects(address.slice(address.lastIndexOf('@') + 1)))
+      warn('W008', ['traps', i], `the domain of ${address} is none of those under domains: nobody is ever caught by it`)
+  for (const entry of rules.allow.values()) reviewEntry(entry, rules, now, warn)
+  return problems.toSorted((a, b) => a.line - b.line || a.column - b.column)
+}
+
+type Warn = (code: Code, path: Path, message: string, hint?: string) => void
+
+function reviewThresholds({ thresholds, list }: Rules, warn: Warn): void {
+  const { observe, defer, block } = thresholds
+  if (observe === defer)
+    warn('W006', ['thresholds', 'defer'], `observe and defer are both ${defer}: nobody is ever only observed`)
+  if (defer === block)
+    warn('W006', ['thresholds', 'block'], `defer and block are both ${block}: nobody is ever only deferred`)
+  const most = list.reduce((sum, { weight, cap }) => sum + (weight > 0 ? cap : 0), 0)
+  for (const word of ['observe', 'defer', 'block'] as const)
+    if (most < thresholds[word])
+      warn(
+        'W010',
+        ['thresholds', word],
+        `nobody reaches ${word} at ${thresholds[word]}: all rules together add at most ${most}`,
+      )
+}
+
+function reviewRule(rule: Rule, path: Path, warn: Warn): void {
+  const { name, weight, cap, when, counts } = rule
+  if (weight > 0 && cap === 0)
+    warn('W001', [...path, 'cap'], `${name} never weighs: its cap is 0`, 'for a note without weight write weight: 0')
+  else if (cap < weight)
+    warn('W007', [...path, 'cap'], `the cap of ${name} is below its weight of ${weight}: one sighting reaches it`)
+  const all = when ? conjuncts(when) : []
+  const absent = (fact: FactName) => all.some((each) => mostOf(each) === 0 && factsOf(each.fact).includes(fact))
+  if (counts.every(absent))
+    warn('W001', [...path, 'when'], `${name} never holds: what it counts must not have been seen`)
+  else if (all.some((a) => all.some((b) => contradict(a, b))))
+    warn('W001', [...path, 'when'], `${name} never holds: its condition contradicts itself`)
+}
+
+/** What must be so at the same time. */
+function conjuncts(condition: Condition): readonly Comparison[] {
+  if ('all' in condition) return condition.all.flatMap(conjuncts)
+  return 'any' in condition ? [] : [condition]
+}
+
+function leastOf({ is, n }: Comparison): number {
+  return is === '>=' || is === '==' ? n : is === '>' ? n + 1 : 0
+}
+
+function mostOf({ is, n }: Comparison): number {
+  return is === '<=' || is === '==' ? n : is === '<' ? n - 1 : Infinity
+}
+
+/** So many within a span, and fewer within a wider one. */
+function contradict(a: Comparison, b: Comparison): boolean {
+  const wider = b.withinMs === undefined ? a.withinMs === undefined : (a.withinMs ?? Infinity) <= b.withinMs
+  return a.of === b.of && a.fact === b.fact && wider && leastOf(a) > mostOf(b)
+}
+
+function reviewSight(rule: Rule, path: Path, unseen: Unseen, warn: Warn): void {
+  const reasons = rule.counts.map(unseen)
+  if (reasons.every((reason) => reason !== undefined))
+    warn('W009', [...path, 'counts'], `${rule.name} never counts anything here: ${reasons[0]}`)
+  for (const comparison of rule.when ? comparisonsOf(rule.when) : []) {
+    const why = factsOf(comparison.fact).map(unseen)
+    if (!why.every((reason) => reason !== undefined)) continue
+    const so = leastOf(comparison) === 0 ? 'so this is true of everybody' : 'so this never holds'
+    warn('W009', [...path, 'when'], `${comparison.fact} is never seen here, ${so}: ${why[0]}`)
+  }
+  const [seen, walked] = [unseen('real.passed'), unseen('primary.contact')]
+  if (rule.unlessSeenMs !== undefined && seen) warn('W009', [...path, 'unless-seen'], `excuses nobody here: ${seen}`)
+  if (rule.unlessWalkedMs !== undefined && walked)
+    warn(
+      'W009',
+      [...path, 'unless-walked'],
+      `excuses nobody here: ${walked}`,
+      'where nobody can be seen to walk the right way, this rule belongs in mode: observe',
+    )
+}
+
+const T0: Instant = Date.UTC(2026, 0, 5)
+const SOMEBODY = parseClient('198.51.100.1') as Client
+/** What a mail server leaves that behaves, and what anybody can make it leave. */
+const POLITE: readonly FactName[] = ['backup.contact', 'backup.recipient', 'backup.tls-hello', 'backup.dialect']
+const BARE: readonly FactName[] = (['primary', 'backup'] as const).flatMap((role) =>
+  (['contact', 'foreign-recipient', 'callout', 'tls-hello', 'dialect', 'hang-up'] as const).map(
+    (kind): FactName => `${role}.${kind}`,
+  ),
+)
+/** Hours, and sightings in each: more than any person's monitor makes, fewer than a record keeps. */
+const HOURS = 80
+const TIMES = 100
+
+function tryVisits(rules: Rules, warn: Warn): void {
+  const plain: Rules = { ...rules, allow: new Prefixes(), never: () => undefined }
+  const visit = judge(SOMEBODY, seenAt(POLITE, [T0]), plain, T0)
+  const blamed = blamedOf(visit, rules)
+  if (blamed)
+    warn(
+      'W002',
+      ['rules', blamed.index, 'weight'],
+      `one polite visit would be ${blamed.word}: it reaches ${visit.score}`,
+      'honest servers come here when the real MX is slow: each: hour, and a weight far below defer',
+    )
+  const hours = Array.from({ length: HOURS }, (_, i) => T0 + i * HOUR_MS)
+  const contacts = judge(SOMEBODY, seenAt(BARE, hours, TIMES), plain, hours.at(-1) as Instant)
+  const bare = blamedOf(contacts, rules)
+  if (bare && bare.index !== blamed?.index)
+    warn(
+      'W003',
+      ['rules', bare.index, 'weight'],
+      `contacts alone would be ${bare.word}: without a recipient of ours they reach ${contacts.score}`,
+      'add when: backup.recipient >= 1, or a cap below defer',
+    )
+}
+
+function seenAt(facts: readonly FactName[], instants: readonly Instant[], times = 1): Facts {
+  const counts = new Map<FactName, readonly Bucket[]>()
+  for (const fact of facts) for (const at of instants) addSighting(counts, fact, at, times)
+  return { own: counts, network: counts }
+}
+
+/** Where a verdict refuses: its word, and the rule that weighs most. */
+function blamedOf({ reached, reasons }: Verdict, { list }: Rules): { word: string; index: number } | undefined {
+  const word = reached.find((each) => each.word !== 'observe')?.word
+  const heaviest = reasons.toSorted((a, b) => b.weight - a.weight)[0]
+  if (!word || !heaviest) return undefined
+  return {
+    word: word === 'block' ? 'blocked' : 'deferred',
+    index: list.findIndex(({ name }) => name === heaviest.rule),
+  }
+}
+
+/** Shorter prefixes are most likely not meant. */
+const WIDEST = { 4: 8, 6: 16 } as const
+
+function reviewEntry(entry: AllowEntry, { allow }: Rules, now: Instant, warn: Warn): void {
+  const { prefix, until = Infinity, index } = entry
+  const path = ['allow', index]
+  if (until <= now)
+    return warn(
+      'W005',
+      [...path, 'until'],
+      `${prefix.cidr} is judged again: this ended on ${new Date(until).toISOString().slice(0, 10)}`,
+    )
+  if (prefix.length < WIDEST[prefix.family])
+    warn('W011', [...path, 'client'], `${prefix.cidr} is very wide: nobody in it is ever refused`)
+  const inside = parseClient(prefix.cidr.slice(0, prefix.cidr.indexOf('/'))) as Client
+  const wider = allow
+    .findAll(inside)
+    .find((other) => other.prefix.length < prefix.length && (other.until ?? Infinity) >= until)
+  if (wider)
+    warn(
+      'W004',
+      [...path, 'client'],
+      `${prefix.cidr} lies within ${wider.prefix.cidr} on line ${wider.line}, which is allowed at least as long`,
+    )
+}
