@@ -32,6 +32,8 @@ export type ZoneReading =
 /** Largest file in characters, most records, most problems told at once. */
 const ZONE_MAX = 4_194_304
 const RECORDS_MAX = 100_000
+/** Most words of one record: the longest TXT that fits into an answer has 256 parts. */
+const WORDS_MAX = 1000
 const PROBLEMS_MAX = 50
 /** Without $TTL and SOA there is no default; BIND would refuse. */
 const TTL_MAX = 2 ** 31 - 1
@@ -92,6 +94,10 @@ function* entriesOf(source: string, say: Say): Generator<Entry> {
       }
     } else if (!/\s/.test(letter)) {
       if (words.length === 0) named = i === lineAt
+      if (words.length >= WORDS_MAX) {
+        say(words[0]?.place ?? place, `a record of more than ${WORDS_MAX} words; is a ")" missing?`)
+        return
+      }
       const end = letter === '"' ? endOfQuoted(text, i) : endOfBare(text, i)
       if (end === undefined) {
         say(place, 'this quotation mark is not closed on its line')

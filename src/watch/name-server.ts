@@ -212,9 +212,12 @@ function dataOf(answer: packet.Answer): string | undefined {
   return undefined
 }
 
-/** In small letters, without the last dot; the root is `.`. */
+/** In small letters, without the last dot; the root is `.`. What no host name has becomes `?`, so that data stays in words. */
 function plain(name: string): string {
-  const small = name.toLowerCase().replace(/\.$/, '')
+  const small = name
+    .toLowerCase()
+    .replace(/\.$/, '')
+    .replace(/[^\x21-\x7e]/g, '?')
   return small === '' ? '.' : small
 }
 

@@ -111,6 +111,12 @@ i A ( 192.0.2.1
     )
   })
 
+  test('a parenthesis that swallows the rest of the file is told where it began', () => {
+    expect(mistakes(`$TTL 1\n@ TXT (${'a '.repeat(100_000)}`)).toEqual([
+      '2:1 a record of more than 1000 words; is a ")" missing?',
+    ])
+  })
+
   test('a file too large is not read', () => {
     expect(mistakes(';'.repeat(5_000_000))).toEqual(['1:1 the file has 5000000 characters; at most 4194304 are read'])
   })

@@ -43,6 +43,14 @@ describe('an answer', () => {
     })
   })
 
+  test('with blanks in a name stays one name', async () => {
+    const { ask } = await server(function (bytes, { port, address }) {
+      const data = { preference: 5, exchange: 'mx 0.example.test' }
+      this.send(reply(bytes, { answers: [{ name: NAME, type: 'MX', ttl: 1, data }] }), port, address)
+    })
+    expect((await ask(NAME, 'MX')).records.map(({ data }) => data)).toEqual(['5 mx?0.example.test'])
+  })
+
   test('that does not come is waited for so long, twice; then it is said', async () => {
     let asked = 0
     const { ask } = await server(() => void asked++)
