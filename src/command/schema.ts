@@ -89,6 +89,10 @@ function lintPage(): string {
     'calls port 25 of every exchange from this host as a stranger would; run it from another network than the decoys’. Exit',
     'codes are those of monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown; an error outweighs what is unknown.',
     '',
+    '| code | level | |',
+    '|---|---|---|',
+    ...Object.entries(DANGERS).map(([code, { level, title }]) => `| ${code} | ${level} | ${title} |`),
+    '',
   ]
   return `${intro.join('\n')}\n${rows.join('\n')}`
 }
