@@ -118,7 +118,7 @@ export async function check(where: Where, env: NodeJS.ProcessEnv, options: Check
 }
 
 /** Which facts nothing on this host can tell of, and why. */
-export function unseenUnder(settings: Settings): Unseen {
+function unseenUnder(settings: Settings): Unseen {
   const { decoys, policy, readsocket, 'tcp-table': table } = settings
   const nobodyAsks = policy.listen.length + table.listen.length + readsocket.listen.length === 0
   const deaf = (role: 'primary' | 'backup') => decoys[role].listen.length + decoys[role].proxy.length === 0
