@@ -32,10 +32,13 @@ rm -rf "$lib/deploy/debian" "$lib/node_modules/$node/"{include,share,CHANGELOG.m
 printf '#!/bin/sh\nexec /usr/lib/decoymx/node_modules/%s/bin/node /usr/lib/decoymx/src/start.js "$@"\n' "$node" > "$stage/usr/bin/decoymx"
 chmod 755 "$stage/usr/bin/decoymx"
 cp "$project"/deploy/systemd/*.service "$project"/deploy/systemd/*.socket "$stage/lib/systemd/system/"
-if [ -d "$project/deploy/man" ]; then
-  mkdir -p "$stage/usr/share/man/man1"
-  for page in "$project"/deploy/man/*.1; do gzip -9nc "$page" > "$stage/usr/share/man/man1/$(basename "$page").gz"; done
-fi
+node=$lib/node_modules/$node/bin/node
+mkdir -p "$stage/usr/share/"{bash-completion/completions,zsh/vendor-completions,fish/vendor_completions.d}
+"$node" "$lib/src/command/manual.ts" "$stage/usr/share/man/man1"
+gzip -9n "$stage/usr/share/man/man1/"*.1
+"$node" "$lib/src/start.js" completion bash > "$stage/usr/share/bash-completion/completions/decoymx"
+"$node" "$lib/src/start.js" completion zsh > "$stage/usr/share/zsh/vendor-completions/_decoymx"
+"$node" "$lib/src/start.js" completion fish > "$stage/usr/share/fish/vendor_completions.d/decoymx.fish"
 
 size=$(du -sk --exclude=DEBIAN "$stage" | cut -f1)
 sed -e "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/" "$here/control" > "$stage/DEBIAN/control"

@@ -48,6 +48,7 @@ end() {
 echo '== install'
 dpkg -i "$packages"/decoymx_1.0_*.deb
 dpkg-query -W -f '${Status} ${Version}\n' decoymx
+man -w decoymx-why
 echo '== settings'
 decoymx init --into /etc/decoymx --domain example.net --primary 127.0.0.66 --backup 127.0.0.67 --real-mx 127.0.0.25
 # Ports that nothing else on this machine has.

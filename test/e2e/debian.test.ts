@@ -36,6 +36,7 @@ describe.skipIf(!root)('the Debian package', () => {
     const [, install, settings, served, upgrade, removed, purged] = said.split(/^== .*\n/m)
     expect(install).toContain('decoymx init --into /etc/decoymx')
     expect(install).toContain('install ok installed 1.0')
+    expect(install).toContain('/usr/share/man/man1/decoymx-why.1.gz')
     expect(settings).toContain('sound ')
     expect(served).toMatch(/ready, mode observe\nblocked 203\.0\.113\.9\/32 .*\nended with 0/)
     expect(upgrade).toContain('install ok installed 1.1')

@@ -3,7 +3,8 @@
  *
  * It is apart from main.ts so that what is made of it (usage, shell completion, manual pages) reads the same tree.
  */
-import { Command } from 'commander'
+import { Argument, Command } from 'commander'
+import { completionScript, type Shell, SHELLS } from '../completion.ts'
 import { applianceCommands } from './appliance.ts'
 import { decisionCommands } from './decisions.ts'
 import { layoutCommands } from './layout.ts'
@@ -22,5 +23,15 @@ export function commandTree(stage: Stage): Command {
   decisionCommands(program, stage)
   ruleCommands(program, stage)
   layoutCommands(program, stage)
+  program
+    .command('completion')
+    .description('what a shell needs to complete these words: source <(decoymx completion bash)')
+    .addArgument(new Argument('<shell>', 'which').choices(SHELLS))
+    .action(
+      stage.does((shell: Shell) => {
+        stage.screen.print(completionScript(program, shell).trimEnd())
+        return 0
+      }),
+    )
   return program
 }
