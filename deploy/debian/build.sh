@@ -34,7 +34,7 @@ chmod 755 "$stage/usr/bin/decoymx"
 cp "$project"/deploy/systemd/*.service "$project"/deploy/systemd/*.socket "$stage/lib/systemd/system/"
 node=$lib/node_modules/$node/bin/node
 mkdir -p "$stage/usr/share/"{bash-completion/completions,zsh/vendor-completions,fish/vendor_completions.d}
-"$node" "$lib/src/command/manual.ts" "$stage/usr/share/man/man1"
+"$node" "$lib/src/command/manual.ts" "$stage/usr/share/man/man1" "$version"
 gzip -9n "$stage/usr/share/man/man1/"*.1
 "$node" "$lib/src/start.js" completion bash > "$stage/usr/share/bash-completion/completions/decoymx"
 "$node" "$lib/src/start.js" completion zsh > "$stage/usr/share/zsh/vendor-completions/_decoymx"

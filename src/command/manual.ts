@@ -1,7 +1,7 @@
 /**
  * Manual pages, made of the command tree: decoymx(1), and a page for each command. In man(7)'s macros, which every man reads.
  *
- * `manual.ts FOLDER` writes them, as the package's build does.
+ * `manual.ts FOLDER VERSION` writes them, as the package's build does.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -114,12 +114,11 @@ function text(words: string): string {
 const page = (lines: readonly string[]) => `${lines.join('\n')}\n`
 
 if (import.meta.main) {
-  const [, , folder = '.'] = process.argv
-  const [{ stageOn }, { commandTree }, { screenOf }, { version }] = await Promise.all([
+  const [, , folder = '.', version = ''] = process.argv
+  const [{ stageOn }, { commandTree }, { screenOf }] = await Promise.all([
     import('./tree/options.ts'),
     import('./tree/tree.ts'),
     import('../console/terminal.ts'),
-    import('../../package.json', { with: { type: 'json' } }).then((file) => file.default),
   ])
   const screen = screenOf(process.stdout, process.env)
   mkdirSync(folder, { recursive: true })
