@@ -205,7 +205,11 @@ function dataOf(type: RecordType, typed: Word, words: readonly Word[], state: St
   }
   const [one, two] = words
   if (type === 'TXT') return words.length > 0 ? words.map(({ text }) => unescaped(text)).join('') : wrong('a text')
-  if (type === 'TLSA') return words.length >= 4 ? words.map(({ text }) => text).join(' ') : wrong('four fields')
+  if (type === 'TLSA') {
+    // The last field may be written in parts.
+    const [usage, selector, matching, ...parts] = words.map(({ text }) => text)
+    return parts.length > 0 ? `${usage} ${selector} ${matching} ${parts.join('')}` : wrong('four fields')
+  }
   if (type === 'A' || type === 'AAAA') {
     const client = one && words.length === 1 ? parseClient(one.text) : undefined
     if (client?.family === (type === 'A' ? 4 : 6)) return client.ip

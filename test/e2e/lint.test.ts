@@ -2,6 +2,7 @@
  * lint and plan about layouts that a real name server (NSD) serves, and about the same zone files as files: test/layouts/ has
  * one for each danger; its second line says what to expect, the exit code and the codes.
  */
+import { execFileSync } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,8 +14,10 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { lintDomain } from '../../src/command/lint.ts'
 import { planDomain, type PlanWords } from '../../src/command/plan.ts'
 import { screenOf } from '../../src/console/terminal.ts'
+import { spellProblem } from '../../src/core/document.ts'
 import type { Finding } from '../../src/core/dangers.ts'
 import type { Plan } from '../../src/core/plan.ts'
+import { readZoneFile } from '../../src/core/zone-file.ts'
 import { startNsd } from '../nsd.ts'
 import { runToEnd } from './appliance.ts'
 
@@ -190,6 +193,24 @@ describe('read from the zone file', () => {
         '',
       ].join('\n'),
     )
+  })
+})
+
+describe.skipIf(inject('missing').includes('nsd'))('a zone file', () => {
+  const zones = [...layouts, { domain: 'tricky.test', file: join(LAYOUTS, '../zones/tricky.zone') }]
+  const records = (text: string, domain: string) => {
+    const read = readZoneFile('zone', text, domain)
+    if (!read.ok) throw new Error(read.problems.map(spellProblem).join('\n'))
+    return read.records.map(({ name, type, ttlSeconds, data }) => `${name} ${ttlSeconds} ${type} ${data}`).toSorted()
+  }
+
+  test.each(zones)('$domain says to us what it says to NSD', ({ domain, file }) => {
+    const path = `${process.env['PATH']}:/usr/sbin:/sbin`
+    const env = { ...process.env, PATH: path }
+    const printed = execFileSync('nsd-checkzone', ['-p', domain, file], { encoding: 'utf8', env })
+    const own = records(readFileSync(file, 'utf8'), domain)
+    expect(own).toEqual(records(printed, domain))
+    expect(own).not.toEqual([])
   })
 })
 
