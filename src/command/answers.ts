@@ -6,6 +6,7 @@
  */
 import { Dnsbl } from '../answer/dnsbl.ts'
 import { LookupService, READSOCKET, TCP_TABLE } from '../answer/lookup.ts'
+import { Milter } from '../answer/milter.ts'
 import { PolicyService, type PolicyOptions } from '../answer/policy.ts'
 import { believable } from '../answer/sample.ts'
 import { Prefixes } from '../core/prefixes.ts'
@@ -45,6 +46,9 @@ export async function openAnswers(options: AnswersOptions): Promise<Answers> {
       closers.push(() => service.close())
       await open(name, settings[name].listen, () => tcp(service.server()))
     }
+    const milter = new Milter({ decide, witness, now, tell: tell.milter })
+    closers.push(() => milter.close())
+    await open('milter', settings.milter.listen, () => tcp(milter.server()))
   }
   if (parts.has('dnsbl')) {
     const { listen } = settings.dnsbl

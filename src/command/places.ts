@@ -49,6 +49,7 @@ type Places = {
   readonly policy: Listening
   readonly 'tcp-table': Listening
   readonly readsocket: Listening
+  readonly milter: Listening
   readonly dnsbl: Listening
   readonly http: Listening
   readonly 'real-mx': { readonly greet: readonly Address[] }
@@ -66,6 +67,7 @@ export function placeMistakes(doc: Places): Mistake[] {
     [['policy', 'listen'], doc.policy.listen],
     [['tcp-table', 'listen'], doc['tcp-table'].listen],
     [['readsocket', 'listen'], doc.readsocket.listen],
+    [['milter', 'listen'], doc.milter.listen],
     [['dnsbl', 'listen'], doc.dnsbl.listen],
     [['http', 'listen'], doc.http.listen],
   ] as const

@@ -216,6 +216,11 @@ export const settingsSchema = z
     readsocket: z
       .strictObject({ listen: listenAlsoAtPaths().describe("Exim's ${readsocket}: an address in, a verdict out") })
       .prefault({}),
+    milter: z
+      .strictObject({
+        listen: listenAlsoAtPaths().describe('Sendmail, and Postfix where it has no room for a policy service'),
+      })
+      .prefault({}),
     dnsbl: z
       .strictObject({
         listen: listen('127.0.0.1:5300').describe('Where it answers, by UDP and TCP'),

@@ -5,6 +5,7 @@
  */
 import type { DnsblHappening } from '../answer/dnsbl.ts'
 import type { Language, LookupHappening } from '../answer/lookup.ts'
+import type { MilterHappening } from '../answer/milter.ts'
 import type { SampleHappening } from '../answer/sample.ts'
 import type { PolicyHappening } from '../answer/policy.ts'
 import type { Log } from '../console/log.ts'
@@ -36,7 +37,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
 
   /** What we play to ourselves is for those who look closely, and in no figure about mail. */
   const level = (ip: string) => (isCanary(ip) ? 'debug' : 'info')
-  const answered = (asker: 'policy' | 'dnsbl' | Language['name'], { client, effect, verdict, doubt }: Decision) => {
+  const answered = (
+    asker: 'policy' | 'dnsbl' | 'milter' | Language['name'],
+    { client, effect, verdict, doubt }: Decision,
+  ) => {
     if (isCanary(client.ip)) return
     metrics.answers.inc({ asker, answer: effect })
     if (doubt) metrics.doubts.inc({ asker, doubt })
@@ -165,6 +169,21 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
         case 'failed':
           log.error({ error: it.error }, `${asker}: a bug of ours`)
           return metrics.lookupTrouble.inc({ asker, reason: 'failed' })
+      }
+    },
+
+    milter: (it: MilterHappening): void => {
+      switch (it.what) {
+        case 'answered':
+          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
+            log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `milter: ${it.decision.effect}`)
+          return answered('milter', it.decision)
+        case 'closed':
+          if (it.reason !== 'idle') log.warn(`milter: hung up on a connection: ${it.reason}`)
+          return metrics.milterTrouble.inc({ reason: it.reason })
+        case 'failed':
+          log.error({ error: it.error }, 'milter: a bug of ours')
+          return metrics.milterTrouble.inc({ reason: 'failed' })
       }
     },
 

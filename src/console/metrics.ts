@@ -20,7 +20,7 @@ const WORDS = ['allow', 'release', 'observe', 'defer', 'block'] as const
 const MX_STATES = ['up', 'later', 'down', 'unsure'] as const
 const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const
 const BOUNDS = ['minute', 'network', 'standing', 'held'] as const
-const ASKERS = ['policy', 'dnsbl', 'tcp-table', 'readsocket'] as const
+const ASKERS = ['policy', 'dnsbl', 'tcp-table', 'readsocket', 'milter'] as const
 
 /** What gauges are read from, once per scrape. */
 export type Levels = {
@@ -149,6 +149,19 @@ export function createMetrics(version: string) {
     lookupTrouble: counter('lookup_trouble_total', 'Look-ups by tcp-table and readsocket that were hung up on', {
       asker: ['tcp-table', 'readsocket'],
       reason: ['long-line', 'cut-short', 'full', 'idle', 'unread', 'failed'],
+    }),
+    milterTrouble: counter('milter_trouble_total', 'Milter connections that were hung up on', {
+      reason: [
+        'long-packet',
+        'no-packet',
+        'old-protocol',
+        'no-greeting',
+        'cut-short',
+        'full',
+        'idle',
+        'unread',
+        'failed',
+      ],
     }),
     policyTrouble: counter(
       'policy_trouble_total',

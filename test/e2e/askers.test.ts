@@ -46,6 +46,7 @@ describe.skipIf(hindered !== undefined)('the programs that ask', () => {
       launch: ['ip', 'netns', 'exec', mx.name],
       settings: {
         policy: { listen: ['127.0.0.1:10040'] },
+        milter: { listen: ['127.0.0.1:10043'] },
         dnsbl: { listen: ['127.0.0.1:5300'], zone: 'bl.example.org' },
       },
     })
@@ -82,7 +83,7 @@ describe.skipIf(hindered !== undefined)('the programs that ask', () => {
   const look = async (asker: Asker, way: Way) =>
     Promise.all([LISTED, UNLISTED].map((client) => way.answerTo(client, { clients, room: rooms.get(asker) as Room })))
 
-  test.each(['unbound', 'dnsmasq'])('%s forwards the zone, by %s/decoymx.conf', async (program) => {
+  test.each(['unbound', 'dnsmasq'])('%s forwards the zone, by the file of its name', async (program) => {
     if (program === 'dnsmasq') await startDnsmasq(mx)
     const server = program === 'unbound' ? '127.0.0.1' : '127.0.0.2'
     const ask = async (name: string) =>

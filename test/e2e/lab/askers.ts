@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runToEnd } from '../appliance.ts'
+import { POSTFIX_INSIDE } from '../postfix.ts'
 import type { Place } from '../../namespaces.ts'
 import type { Room, RoomOptions } from './room.ts'
 
@@ -34,11 +35,13 @@ export type Way = {
 export const MX = '192.0.2.25'
 const RECIPIENT = 'postbox@example.test'
 /** What the operator says of the listed. */
-export const BECAUSE = 'a bot'
+export const BECAUSE = '100% a bot'
 
 const HERE = import.meta.dirname
 const deployed = (path: string) => readFileSync(join(HERE, '../../../deploy', path), 'utf8')
 const PASSES = /^<- +250 /
+const WITH_TICKET =
+  /^<\*\* +550 5\.7\.1 100% a bot; to ask why, quote this code to the postmaster \([0-9A-Z]{4}-[0-9A-Z]{4}\)$/
 
 /** What stands in SMTP at RCPT, by swaks. */
 function smtp(port: number): Way['answerTo'] {
@@ -96,13 +99,13 @@ here:
     {
       file: 'exim/policy.acl',
       answerTo: smtp(2501),
-      refuses: /^<\*\* +550 5\.7\.1 a bot; to ask why, quote this code to the postmaster \([0-9A-Z]{4}-[0-9A-Z]{4}\)$/,
+      refuses: WITH_TICKET,
       passes: PASSES,
     },
     {
       file: 'exim/dnslists.acl',
       answerTo: smtp(2502),
-      refuses: /^<\*\* +550 5\.7\.1 a bot; to ask why/,
+      refuses: WITH_TICKET,
       passes: PASSES,
     },
   ],
@@ -121,6 +124,8 @@ server:
     private-address: 127.0.0.0/8
     local-zone: "." static
     local-zone: "bl.example.org." transparent
+    local-data: "mx1.example.test. A ${MX}"
+    local-data: "sender.example. A 198.18.7.7"
 `,
   },
   start: `unbound -d -p > /var/log/lab 2>&1 &
@@ -160,7 +165,7 @@ match from any for domain "example.test" action "here"
     {
       file: 'opensmtpd/filter-decoymx.mjs',
       answerTo: smtp(2503),
-      refuses: /^<\*\* +550 5\.7\.1 a bot; to ask why, quote this code/,
+      refuses: WITH_TICKET,
       passes: PASSES,
     },
     {
@@ -195,6 +200,88 @@ const HARAKA: Asker = {
       file: 'haraka/config/dns-list.ini',
       answerTo: smtp(2505),
       refuses: /^<\*\* +5\d\d .*is listed on bl\.example\.org/,
+      passes: PASSES,
+    },
+  ],
+}
+
+const POSTFIX: Asker = {
+  name: 'Postfix',
+  room: {
+    files: {
+      '/etc/postfix/main.cf': `
+compatibility_level = 3.6
+maillog_file = /var/log/lab
+myhostname = mx1.example.test
+inet_protocols = ipv4
+mynetworks =
+mydestination = example.test
+local_recipient_maps =
+alias_maps =
+${deployed('postfix/milter.cf')}
+`,
+      '/etc/postfix/master.cf': `${MX}:2506 inet n - n - - smtpd\n${POSTFIX_INSIDE}`,
+    },
+    start: `chown postfix /var/lib/postfix
+      postfix start 2>&1
+      ${untilOpen(2506)}`,
+  },
+  ways: [{ file: 'postfix/milter.cf', answerTo: smtp(2506), refuses: WITH_TICKET, passes: PASSES }],
+}
+
+const SENDMAIL_WAYS = [
+  { name: 'milter', port: 2507 },
+  { name: 'dnsbl', port: 2508 },
+] as const
+const SENDMAIL: Asker = {
+  name: 'Sendmail',
+  debian: 'sendmail',
+  room: {
+    users: { smmta: 9904, smmsp: 9905, postbox: 9909 },
+    files: {
+      ...Object.fromEntries(
+        SENDMAIL_WAYS.map(({ name, port }) => [
+          `/etc/mail/${name}.mc`,
+          `
+include(\`/usr/share/sendmail/cf/m4/cf.m4')
+OSTYPE(\`debian')
+DOMAIN(\`debian-mta')
+define(\`confDOMAIN_NAME', \`mx1.example.test')
+define(\`confPID_FILE', \`/run/${name}.pid')
+undefine(\`confHOST_STATUS_DIRECTORY')
+FEATURE(\`no_default_msa')
+FEATURE(\`use_cw_file')
+DAEMON_OPTIONS(\`Family=inet, Name=MTA-v4, Port=${port}, Addr=${MX}')
+${deployed(`sendmail/${name}.mc`)}
+MAILER(\`local')
+MAILER(\`smtp')
+`,
+        ]),
+      ),
+      '/etc/mail/local-host-names': 'example.test\n',
+      '/etc/mail/trusted-users': 'root\n',
+    },
+    start: `mkdir -p /var/spool/mqueue
+      chmod 700 /var/spool/mqueue
+      for each in milter dnsbl; do
+        m4 /etc/mail/$each.mc > /etc/mail/$each.cf
+        /usr/libexec/sendmail/sendmail -bd -q10m -C /etc/mail/$each.cf -X /var/log/lab
+      done
+      ${untilOpen(2507)}
+      ${untilOpen(2508)}`,
+  },
+  ways: [
+    {
+      file: 'sendmail/milter.mc',
+      answerTo: smtp(2507),
+      // It puts the recipient before the text.
+      refuses: /^<\*\* +550 5\.7\.1 <postbox@example\.test>\.\.\. 100% a bot; to ask why, quote this code/,
+      passes: PASSES,
+    },
+    {
+      file: 'sendmail/dnsbl.mc',
+      answerTo: smtp(2508),
+      refuses: /^<\*\* +550 5\.7\.1 refused by local policy/,
       passes: PASSES,
     },
   ],
@@ -280,4 +367,4 @@ const SPAMASSASSIN: Asker = {
   ],
 }
 
-export const ASKERS: readonly Asker[] = [EXIM, OPENSMTPD, HARAKA, RSPAMD, SPAMASSASSIN]
+export const ASKERS: readonly Asker[] = [POSTFIX, SENDMAIL, EXIM, OPENSMTPD, HARAKA, RSPAMD, SPAMASSASSIN]
