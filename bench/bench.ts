@@ -1,5 +1,5 @@
 /**
- * `node bench/bench.ts [policy|dnsbl|hold|dialogue|word|ingest ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
+ * `node bench/bench.ts [policy|dnsbl|hold|dialogue|word|ingest|replay ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
  * `soak --minutes N` holds many for so long and tells whether memory grows.
  *
  * Figures of one machine say little about another, and no machine is equally busy twice. So what counts is the ratio of
@@ -12,6 +12,7 @@ import { measureHold } from './hold.ts'
 import { measureIngest } from './ingest.ts'
 import { ownsCrowd, runInNamespace } from './namespace.ts'
 import { measurePolicy } from './policy.ts'
+import { measureReplay } from './replay.ts'
 import { soak } from './soak.ts'
 import { measureWord } from './word.ts'
 import { printTable, type Table } from './table.ts'
@@ -23,6 +24,7 @@ const PARTS: Record<string, () => Promise<Table>> = {
   dialogue: measureDialogue,
   word: measureWord,
   ingest: measureIngest,
+  replay: measureReplay,
 }
 
 const [first, option, minutes, ...rest] = process.argv.slice(2)

@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Screen, table } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
-import { type Preview, preparePreview } from '../core/preview.ts'
+import { prepareRetelling, type Retelling } from '../core/retelling.ts'
 import { recording } from '../reputation/reputation.ts'
 import { readAll } from './check.ts'
 import { savedMembers } from './pooling.ts'
@@ -44,15 +44,18 @@ export async function enforce(where: Where, options: EnforceOptions): Promise<nu
     return complain({ error: `there is no journal in ${where.state}`, hint: 'name it with --state' })
   const watch = read.settings['real-mx'].greet.length > 0 ? 'witness' : 'blind'
   const from = Date.now() - days * DAY_MS
-  const preparation = preparePreview(read.rules, watch, from, savedMembers(where.state, read))
-  for await (const entry of recording(folder)) preparation.add(entry)
-  const preview = preparation.end()
-  if (json) screen.print(JSON.stringify(viewOf(preview, days), null, 2))
-  else for (const line of told(preview, days, screen)) screen.print(line)
+  const side = { rules: read.rules, memberOf: savedMembers(where.state, read) }
+  const retelling = prepareRetelling({ sides: [side], watchAt: () => watch, from })
+  for await (const entry of recording(folder)) retelling.add(entry)
+  const retold = retelling.end()
+  if (json) screen.print(JSON.stringify(viewOf(retold, days), null, 2))
+  else for (const line of told(retold, days, screen)) screen.print(line)
   return 0
 }
 
-function viewOf({ listed, questions, refused, deferred }: Preview, days: number) {
+function viewOf({ clients, questions, answers: [answers] }: Retelling, days: number) {
+  const listed = clients.flatMap(({ client, walked, told: [told] }) => (told ? { client, walked, ...told } : []))
+  const { refused = 0, deferred = 0 } = answers ?? {}
   const count = (word: string) => listed.filter((each) => each.word === word).length
   return {
     days,
@@ -66,8 +69,8 @@ function viewOf({ listed, questions, refused, deferred }: Preview, days: number)
   }
 }
 
-function told(preview: Preview, days: number, screen: Screen): string[] {
-  const { questions, refused, deferred, clients, walked, behaved, listed } = viewOf(preview, days)
+function told(retelling: Retelling, days: number, screen: Screen): string[] {
+  const { questions, refused, deferred, clients, walked, behaved, listed } = viewOf(retelling, days)
   const { bold, dim, yellow, green } = screen.colours
   const verdict =
     walked + behaved === 0

@@ -10,6 +10,8 @@ export type Screen = {
   readonly person: boolean
   readonly width: number
   readonly print: (line: string) => void
+  /** Writes over the line that it wrote last, for a person who waits; an empty one wipes it. */
+  readonly over?: ((line: string) => void) | undefined
 }
 
 /** Narrower terminals get wrapped lines rather than nothing. */
@@ -23,6 +25,7 @@ export function screenOf(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Sc
     person: stream.isTTY === true,
     width: Math.max(stream.columns ?? 100, WIDTH_MIN),
     print: (line) => void stream.write(`${line}\n`),
+    over: stream.isTTY === true ? (line) => void stream.write(`\r\x1b[K${line}`) : undefined,
   }
 }
 

@@ -109,17 +109,37 @@ export function witness(past: Past, { seq, event }: Entry, box = ''): Witnessed 
   return { judged: [...atDecoys.values()], forgotten: event.type === 'word' ? heed(past, event) : [] }
 }
 
-/** Has the rules of a world judge what has been witnessed. */
-export function rejudge(world: World, { judged, forgotten }: Witnessed, now: Instant): void {
+/** A listing before and after; the verdict that it was made of, unless the client was forgotten. */
+export type Change = {
+  readonly client: Client
+  readonly before: Listing | undefined
+  readonly after: Listing | undefined
+  readonly verdict: Verdict | undefined
+}
+
+/** Has the rules of a world judge what has been witnessed; tells of each client that is listed, or was. */
+export function rejudge(
+  world: World,
+  { judged, forgotten }: Witnessed,
+  now: Instant,
+  tell?: (change: Change) => void,
+): void {
   const { listings, rules } = world
-  for (const key of forgotten) listings.delete(key)
+  for (const key of forgotten) {
+    const before = listings.get(key)
+    if (!before) continue
+    listings.delete(key)
+    tell?.({ client: clientOfKey(key) as Client, before, after: undefined, verdict: undefined })
+  }
   for (const client of judged) {
-    const standing = listings.get(client.key)
+    const before = listings.get(client.key)
     const facts = factsOf(world, client)
-    if (!standing && !mayWeigh(facts, rules)) continue
-    const listing = renew(standing, judge(client, facts, rules, now), rules, now)
-    if (listing) keep(listings, client.key, listing)
-    else if (standing) listings.delete(client.key)
+    if (!before && !mayWeigh(facts, rules)) continue
+    const verdict = judge(client, facts, rules, now)
+    const after = renew(before, verdict, rules, now)
+    if (after) keep(listings, client.key, after)
+    else if (before) listings.delete(client.key)
+    if (before || after) tell?.({ client, before, after, verdict })
   }
 }
 

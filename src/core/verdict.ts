@@ -110,11 +110,17 @@ export function mayWeigh({ own }: Facts, { list }: Rules): boolean {
 }
 
 function reachedBy(score: number, trials: readonly Trial[], { thresholds }: Rules, now: Instant): Reached[] {
-  return STANDINGS.filter((word) => score >= thresholds[word]).map((word) => ({
-    word,
-    clearsAt: whenBelow(thresholds[word], trials, now),
-  }))
+  const reached: Reached[] = []
+  // The heaviest first: a lesser word clears no sooner.
+  for (const word of STANDINGS) {
+    if (score < thresholds[word]) continue
+    const clearsAt = whenBelow(thresholds[word], trials, now, (reached.at(-1)?.clearsAt ?? now) - MINUTE_MS)
+    reached.push({ word, clearsAt })
+  }
+  return reached
 }
+
+const MINUTE_MS = 60_000
 
 /** What a rule found in the facts: its weight at any later time is made of that, if nothing more is seen. */
 type Trial = {
@@ -228,11 +234,11 @@ function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, with
  * The first minute at which the sum is below `threshold`: believed as it is now it only falls while nothing is seen, so
  * halving finds it. That credit fades, and a release ends, is no reason to hold anybody longer.
  */
-function whenBelow(threshold: number, trials: readonly Trial[], now: Instant): Instant {
+function whenBelow(threshold: number, trials: readonly Trial[], now: Instant, from: Instant): Instant {
   const weighing = trials.filter(({ rule, marks }) => rule.weight !== 0 && marks.length > 0)
   const holds = (at: Instant) => rounded(weighing.reduce((total, trial) => total + weightOf(trial, at), 0)) >= threshold
-  let [low, high] = [now, now + Math.max(HOUR_MS, ...weighing.map(({ rule }) => rule.windowMs))]
-  while (high - low > 60_000) {
+  let [low, high] = [Math.max(now, from), now + Math.max(HOUR_MS, ...weighing.map(({ rule }) => rule.windowMs))]
+  while (high - low > MINUTE_MS) {
     const middle = Math.floor((low + high) / 2)
     if (holds(middle)) low = middle
     else high = middle

@@ -201,7 +201,7 @@ async function nameOfBox(folder: string): Promise<string> {
   return made
 }
 
-async function listFiles(folder: string): Promise<File[]> {
+export async function listFiles(folder: string): Promise<File[]> {
   const files = (await readdir(folder)).flatMap((name): File[] => {
     const parts = /^(\d{4}-\d\d-\d\d)-(\d{12})\.jsonl$/.exec(name)
     return parts ? [{ name, day: parts[1] as string, firstSeq: Number(parts[2]) }] : []

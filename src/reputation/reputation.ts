@@ -143,6 +143,8 @@ export async function* recording(folder: string): AsyncGenerator<Entry> {
     if (entry.event.type !== 'evidence' || !isCanary(entry.event.client)) yield entry
 }
 
+export { findRecording, type Recording, tellRecordings } from './recordings.ts'
+
 export async function openReputation(options: ReputationOptions): Promise<Reputation> {
   const { folder, now, rules, tell } = options
   const uptime = () => performance.now()

@@ -5,9 +5,10 @@
  */
 import { type Command, Option } from 'commander'
 import { DEFAULT_LAYOUT } from '../../core/mx.ts'
+import { replay } from '../replay.ts'
 import { DAYS_MAX, simulate, WEEKS_MAX } from '../simulate.ts'
 import { runTests } from '../test.ts'
-import { json, type Options, rules, type Stage, whole } from './options.ts'
+import { json, type Options, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 type SimulateWords = { weeks: number; days: number; seed: number; layout: string; rules: string; json?: boolean }
 
@@ -23,6 +24,36 @@ export function ruleCommands(program: Command, stage: Stage): void {
     .action(
       does((cases: string[], options: Options) =>
         runTests({ rulesFile: options.rules, cases, json: options.json ?? false, screen, problems }),
+      ),
+    )
+
+  program
+    .command('replay')
+    .description(
+      'recordings under other rules: who would newly be listed, who no longer; exit 10 if somebody worse off had followed through or was allowed',
+    )
+    .argument(
+      '[journals...]',
+      'state directories, journals or files of them, of any number of hosts; by default our own',
+    )
+    .addOption(new Option('--rules <file>', 'the other rules').makeOptionMandatory())
+    .addOption(new Option('--against <file>', 'the rules of today').env('DECOYMX_RULES').default('rules.yaml'))
+    .addOption(new Option('--picture <file>', 'draw how many are listed when, under both, as an SVG'))
+    .addOption(state())
+    .addOption(settings())
+    .addOption(json())
+    .action(
+      does((journals: string[], options: Options & { readonly against: string; readonly picture?: string }) =>
+        replay(journals, whereOf(options), {
+          against: options.against,
+          picture: options.picture,
+          json: options.json ?? false,
+          screen,
+          errors,
+          complain,
+          problems,
+          now: Date.now,
+        }),
       ),
     )
 

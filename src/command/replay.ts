@@ -1,0 +1,278 @@
+/**
+ * `replay --rules NEW --against OLD JOURNAL...`: what the recordings would have come to under other rules, beside the ones of
+ * today: who would newly be listed, who no longer, who more heavily or less; as a table, as JSON, and as a picture.
+ *
+ * The recordings are the journals of any number of boxes, merged by time. They are told once, and both sets of rules judge
+ * them beside each other, each as if enforced (`core/retelling.ts`, as for `enforce --preview`). What Redis holds is counts
+ * without their order: from those nothing can be told again, so it is the journals that are kept.
+ *
+ * Exit codes: 0; 10 if somebody would newly be listed, or more heavily, who followed through, was allowed or was released: an
+ * operator looks at those before the rules are changed; 1 when it cannot be told.
+ */
+import { writeFileSync } from 'node:fs'
+import { type Screen, span, table } from '../console/terminal.ts'
+import type { Problem } from '../core/document.ts'
+import type { Instant } from '../core/evidence.ts'
+import { prepareRetelling, type Retelling, type Retold, type Told } from '../core/retelling.ts'
+import { findRecording, type Recording, tellRecordings } from '../reputation/reputation.ts'
+import { drawReplay } from '../console/replay-picture.ts'
+import { readAll } from './check.ts'
+import { type Complain, LIST_LIMIT } from './decisions.ts'
+import { savedMembers } from './pooling.ts'
+import type { Where } from './settings.ts'
+
+export type ReplayOptions = {
+  readonly against: string
+  /** An SVG is written here. */
+  readonly picture: string | undefined
+  readonly json: boolean
+  readonly screen: Screen
+  /** Where progress is shown, if a person looks. */
+  readonly errors: Screen
+  readonly complain: Complain
+  readonly problems: (all: readonly Problem[]) => void
+  readonly now: () => number
+}
+
+export type Compared = {
+  readonly change: 'new' | 'heavier' | 'lighter' | 'released'
+  readonly client: string
+  /** Under the rules of today, and under the others. */
+  readonly before: Told | undefined
+  readonly after: Told | undefined
+  /** What speaks for it. */
+  readonly walked: boolean
+  readonly allowed: boolean
+  readonly freed: boolean
+}
+
+export async function replay(journals: readonly string[], where: Where, options: ReplayOptions): Promise<number> {
+  const { complain, problems, screen, errors, now } = options
+  const reads = [readAll({ ...where, rules: options.against }, process.env), readAll(where, process.env)]
+  if (options.picture !== undefined && !options.picture.endsWith('.svg'))
+    return complain({ error: `the picture is an SVG, and "${options.picture}" does not end in .svg` })
+  const wrong = reads.flatMap((read) => (read.ok ? [] : read.problems))
+  if (wrong.length > 0) {
+    problems(wrong.filter((each, i) => wrong.findIndex((one) => placed(one) === placed(each)) === i))
+    return 1
+  }
+  const sides = reads.flatMap((read) =>
+    read.ok ? [{ rules: read.rules, memberOf: savedMembers(where.state, read) }] : [],
+  )
+  const found = await Promise.all((journals.length > 0 ? journals : [where.state]).map(findRecording))
+  const missing = found.find((each) => typeof each === 'string')
+  if (missing !== undefined)
+    return complain({ error: missing, hint: 'name journals, or the state directory with --state' })
+  const recordings = found as Recording[]
+  const twice = recordings.find(({ box }, i) => recordings.findIndex((each) => each.box === box) < i)
+  if (twice) return complain({ error: `two of these are the journal of one box (${twice.box}): it would count twice` })
+
+  const began = now()
+  const retelling = prepareRetelling({
+    sides,
+    watchAt: (box) => (recordings.find((each) => each.box === box)?.watched ? 'witness' : 'blind'),
+  })
+  const total = recordings.reduce((sum, { bytes }) => sum + bytes, 0)
+  const progress = showProgress(errors, total, now)
+  const unreadable = await tellRecordings(recordings, { hear: retelling.add, progress })
+  errors.over?.('')
+  const retold = retelling.end()
+  const tookMs = Math.max(1, now() - began)
+  if (retold.events === 0) return complain({ error: 'nothing is recorded there' })
+  if (unreadable > 0) errors.print(errors.colours.yellow(`${unreadable} lines could not be read, and were passed over`))
+  if (retold.crowded)
+    errors.print(errors.colours.yellow('more clients than can be told of: those beyond 100,000 are only counted'))
+
+  const [old = '', other = ''] = sides.map(({ rules }) => rules.file)
+  const compared = compare(retold)
+  const view = viewOf({ retold, compared, recordings, old, other })
+  if (options.picture !== undefined) writeFileSync(options.picture, drawReplay(pictured(retold, compared, old, other)))
+  if (options.json) screen.print(JSON.stringify(view, null, 2))
+  else {
+    const lines = [...summary(view, compared, tookMs, screen), '']
+    for (const line of lines) (screen.person ? screen : errors).print(line)
+    for (const line of rowsOf(compared, screen)) screen.print(line)
+    if (options.picture !== undefined) errors.print(`picture: ${options.picture}`)
+  }
+  return compared.some(isDoubtful) ? 10 : 0
+}
+
+/** Those whom the rules would treat differently: first the ones that an operator looks at first. */
+function compare({ clients }: Retelling): Compared[] {
+  const changed = clients.flatMap((each) => {
+    const [before, after] = each.told
+    const change = changeOf(each)
+    if (!change) return []
+    return [
+      {
+        change,
+        client: each.client.ip,
+        before,
+        after,
+        walked: each.walked,
+        allowed: each.allowed,
+        freed: each.released,
+      },
+    ]
+  })
+  const order = ['new', 'heavier', 'lighter', 'released']
+  const weight = ({ before, after }: Compared) => (after?.refused ?? 0) + (before?.refused ?? 0)
+  return changed.toSorted(
+    (a, b) =>
+      Number(isDoubtful(b)) - Number(isDoubtful(a)) ||
+      order.indexOf(a.change) - order.indexOf(b.change) ||
+      weight(b) - weight(a),
+  )
+}
+
+function changeOf({ told: [before, after] }: Retold): Compared['change'] | undefined {
+  if (!before || !after) return after ? 'new' : 'released'
+  if (before.word === after.word) return undefined
+  return after.word === 'block' ? 'heavier' : 'lighter'
+}
+
+/** Would it be worse off, although something speaks for it? */
+function isDoubtful({ change, walked, allowed, freed }: Compared): boolean {
+  return (change === 'new' || change === 'heavier') && (walked || allowed || freed)
+}
+
+type Telling = {
+  readonly retold: Retelling
+  readonly compared: readonly Compared[]
+  readonly recordings: readonly Recording[]
+  readonly old: string
+  readonly other: string
+}
+
+/** How many points of a course stand in the JSON, and in the picture. */
+const POINTS = 400
+
+function viewOf({ retold, compared, recordings, old, other }: Telling) {
+  const { clients, questions, answers, events, first, last, outages } = retold
+  const [before, after] = [0, 1].map((i) => {
+    const told = clients.flatMap(({ told }) => told[i] ?? [])
+    const count = (word: string) => told.filter((each) => each.word === word).length
+    return { blocked: count('block'), deferred: count('defer'), answers: answers[i] as (typeof answers)[number] }
+  }) as [Side, Side]
+  const many = (change: Compared['change']) => compared.filter((each) => each.change === change).length
+  return {
+    rules: other,
+    against: old,
+    journals: recordings.map(({ box, bytes, watched }) => ({ box, bytes, watched })),
+    events,
+    from: iso(first),
+    to: iso(last),
+    questions,
+    before,
+    after,
+    changes: {
+      new: many('new'),
+      heavier: many('heavier'),
+      lighter: many('lighter'),
+      released: many('released'),
+      alike: clients.length - compared.length,
+      doubtful: compared.filter(isDoubtful).length,
+    },
+    clients: compared.map(({ before: was, after: is, ...each }) => ({ ...each, before: dated(was), after: dated(is) })),
+    outages: outages.map(({ from, to }) => ({ from: iso(from), to: iso(to) })),
+    courses: coursesOf(retold).map((points) => points.map(({ at, ...counts }) => ({ at: iso(at), ...counts }))),
+  }
+}
+
+type Side = { blocked: number; deferred: number; answers: { refused: number; deferred: number } }
+
+function dated(told: Told | undefined) {
+  return told ? { ...told, since: iso(told.since) } : null
+}
+
+function iso(at: Instant): string {
+  return new Date(at).toISOString()
+}
+
+function coursesOf({ courses, first, last }: Retelling) {
+  return courses.map((course) => course.points(first, last, POINTS))
+}
+
+function summary(
+  view: ReturnType<typeof viewOf>,
+  compared: readonly Compared[],
+  tookMs: number,
+  screen: Screen,
+): string[] {
+  const { bold, yellow, green, dim } = screen.colours
+  const { changes, before, after, events, journals } = view
+  const n = (value: number) => value.toLocaleString('en')
+  const length = span(Date.parse(view.to) - Date.parse(view.from))
+  const took = `${(tookMs / 1000).toFixed(1)} s, ${n(Math.round(events / (tookMs / 1000)))} a second`
+  const doubtful = compared.filter(isDoubtful)
+  const of = (what: 'walked' | 'allowed' | 'freed') => doubtful.filter((each) => each[what]).length
+  const grounds = [
+    of('walked') > 0 && `went from the primary to the real MX (${of('walked')})`,
+    of('allowed') > 0 && `were allowed (${of('allowed')})`,
+    of('freed') > 0 && `were released by an operator (${of('freed')})`,
+  ].filter(Boolean)
+  return [
+    `${bold(n(events))} events of ${journals.length === 1 ? '1 journal' : `${journals.length} journals`}, ${view.from.slice(0, 16).replace('T', ' ')} to ${view.to.slice(0, 16).replace('T', ' ')} UTC (${length})  ${dim(took)}`,
+    `as if enforced   ${view.against}: ${n(before.blocked)} blocked, ${n(before.deferred)} deferred   ${view.rules}: ${n(after.blocked)} blocked, ${n(after.deferred)} deferred`,
+    `of ${n(view.questions)} questions of the real MX: refused ${n(before.answers.refused)} -> ${bold(n(after.answers.refused))}, deferred ${n(before.answers.deferred)} -> ${bold(n(after.answers.deferred))}`,
+    `clients: ${bold(`${n(changes.new)} newly listed`)}, ${n(changes.heavier)} more heavily, ${n(changes.lighter)} less, ${bold(`${n(changes.released)} no longer`)}; ${n(changes.alike)} as before`,
+    grounds.length > 0
+      ? yellow(`Look first at those worse off who ${grounds.join(', ')}.`)
+      : green('Of those worse off nobody ever followed through, was allowed, or was released.'),
+  ]
+}
+
+function rowsOf(compared: readonly Compared[], screen: Screen): string[] {
+  const { dim } = screen.colours
+  const shown = screen.person ? compared.slice(0, LIST_LIMIT) : compared
+  const rows = shown.map((each) => {
+    const { before, after } = each
+    const told = after ?? before
+    return [
+      each.change === 'released' ? 'no longer' : each.change,
+      each.client,
+      before ? `${before.word} ${before.score.toFixed(0)}` : '-',
+      after ? `${after.word} ${after.score.toFixed(0)}` : '-',
+      `${before?.refused ?? 0} -> ${after?.refused ?? 0}`,
+      [each.walked && 'walked', each.allowed && 'allowed', each.freed && 'released', told?.behaved && 'order only']
+        .filter(Boolean)
+        .join(', '),
+      told?.because ?? '',
+    ]
+  })
+  if (rows.length === 0) return []
+  return [
+    ...table(screen, ['change', 'client', 'today', 'then', 'refused', 'for it', 'because'], rows),
+    ...(compared.length > shown.length ? [dim(`… ${compared.length - shown.length} more: --json`)] : []),
+  ]
+}
+
+function pictured(retold: Retelling, compared: readonly Compared[], old: string, other: string) {
+  const { first, last, outages, events } = retold
+  const [before = [], after = []] = coursesOf(retold)
+  const begun = (change: Compared['change']) =>
+    compared.flatMap((each) => {
+      const at = (each.after ?? each.before)?.since
+      return each.change === change && at !== undefined ? [{ at, doubtful: isDoubtful(each) }] : []
+    })
+  return { old, other, first, last, events, outages, before, after, added: begun('new'), removed: begun('released') }
+}
+
+/** A line that is written over itself, five times a second at most; nothing where nobody looks. */
+function showProgress(errors: Screen, total: number, now: () => number): ((bytes: number) => void) | undefined {
+  if (!errors.person || !errors.over) return undefined
+  const began = now()
+  let shownAt = began
+  return (bytes) => {
+    if (now() - shownAt < 200) return
+    shownAt = now()
+    const share = total > 0 ? Math.min(1, bytes / total) : 1
+    const leftMs = ((shownAt - began) / Math.max(share, 0.001)) * (1 - share)
+    const bar = '#'.repeat(Math.round(share * 30)).padEnd(30, '.')
+    errors.over?.(`${bar} ${(share * 100).toFixed(0).padStart(3)} %  ${span(leftMs)} left`)
+  }
+}
+
+function placed({ file, line, column, message }: Problem): string {
+  return `${file}:${line}:${column}: ${message}`
+}
