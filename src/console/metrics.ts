@@ -21,6 +21,8 @@ const MX_STATES = ['up', 'later', 'down', 'unsure'] as const
 const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const
 const BOUNDS = ['minute', 'network', 'standing', 'held'] as const
 const ASKERS = ['policy', 'dnsbl', 'tcp-table', 'readsocket', 'milter'] as const
+/** What may become of any asker's connection. */
+const HUNG_UP = ['cut-short', 'full', 'idle', 'unread', 'failed'] as const
 
 /** What gauges are read from, once per scrape. */
 export type Levels = {
@@ -148,20 +150,10 @@ export function createMetrics(version: string) {
     ),
     lookupTrouble: counter('lookup_trouble_total', 'Look-ups by tcp-table and readsocket that were hung up on', {
       asker: ['tcp-table', 'readsocket'],
-      reason: ['long-line', 'cut-short', 'full', 'idle', 'unread', 'failed'],
+      reason: ['long-line', ...HUNG_UP],
     }),
     milterTrouble: counter('milter_trouble_total', 'Milter connections that were hung up on', {
-      reason: [
-        'long-packet',
-        'no-packet',
-        'old-protocol',
-        'no-greeting',
-        'cut-short',
-        'full',
-        'idle',
-        'unread',
-        'failed',
-      ],
+      reason: ['long-packet', 'no-packet', 'old-protocol', 'no-greeting', ...HUNG_UP],
     }),
     policyTrouble: counter(
       'policy_trouble_total',
