@@ -67,6 +67,8 @@ export type DnsblOptions = {
   /** The host named in SOA and NS; without it the zone's own name: enough where no parent zone delegates to us. */
   readonly nameServer?: string | undefined
   readonly observeCode: boolean
+  /** What a listing's TXT record says, with {because} and {ticket} to be filled in. */
+  readonly text: () => string
   readonly now: () => Instant
   readonly tell: (happening: DnsblHappening) => void
   readonly limits?: Partial<DnsblLimits>
@@ -183,7 +185,11 @@ export class Dnsbl {
     const { ttlSeconds, observeCode, now } = this.#options
     if (effect === 'pass' || (effect === 'observe' && !observeCode)) return undefined
     const leftSeconds = until === undefined ? ttlSeconds : Math.floor((until - now()) / 1000)
-    return { word: effect, text: reasonLine(decision), ttlSeconds: Math.max(0, Math.min(ttlSeconds, leftSeconds)) }
+    return {
+      word: effect,
+      text: reasonLine(decision, this.#options.text()),
+      ttlSeconds: Math.max(0, Math.min(ttlSeconds, leftSeconds)),
+    }
   }
 
   /** The record of this type at a name that exists. ANY gets one of them (RFC 8482). */

@@ -11,9 +11,10 @@
 import type { Server } from 'node:net'
 import { parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
+import type { Answers } from '../core/rules.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
 import { Connections, type ConnectionLimits, type Ended, type Heard } from './connections.ts'
-import { reasonLine } from './policy.ts'
+import { policyLine, reasonLine } from './policy.ts'
 import { Visits } from './visits.ts'
 
 export type LookupHappening =
@@ -35,7 +36,7 @@ export type Language = {
   /** The text that should be an address; undefined: this line asks for nothing. */
   readonly subject: (line: string) => string | undefined
   /** Undefined: nothing is known, or nothing could be read. */
-  readonly reply: (decision: Decision | undefined) => string
+  readonly reply: (decision: Decision | undefined, answers: Answers) => string
   /** One question, one answer, and the end; then the end of the asker's side ends the line, too. */
   readonly once: boolean
 }
@@ -45,15 +46,9 @@ export const TCP_TABLE: Language = {
   name: 'tcp-table',
   limits: { connections: 2000, idleMs: 600_000, unreadMs: 10_000, lineBytes: 4096, notes: 100_000 },
   subject: (line) => (line.startsWith('get ') ? unquote(line.slice('get '.length)) : undefined),
-  reply(decision) {
-    switch (decision?.effect) {
-      case 'block':
-        return `200 ${quote(`REJECT 5.7.1 ${reasonLine(decision)}`)}`
-      case 'defer':
-        return `200 ${quote(`DEFER_IF_PERMIT 4.7.1 ${reasonLine(decision)}`)}`
-      default:
-        return '500 not found'
-    }
+  reply(decision, answers) {
+    const line = decision ? policyLine(decision, answers) : 'DUNNO'
+    return line === 'DUNNO' ? '500 not found' : `200 ${quote(line)}`
   },
   once: false,
 }
@@ -63,13 +58,14 @@ export const READSOCKET: Language = {
   name: 'readsocket',
   limits: { connections: 2000, idleMs: 10_000, unreadMs: 10_000, lineBytes: 256, notes: 100_000 },
   subject: (line) => line.trim(),
-  reply: (decision) =>
-    decision === undefined || decision.effect === 'pass' ? 'pass' : `${decision.effect} ${reasonLine(decision)}`,
+  reply: (decision, { text }) =>
+    decision === undefined || decision.effect === 'pass' ? 'pass' : `${decision.effect} ${reasonLine(decision, text)}`,
   once: true,
 }
 
 export type LookupOptions = {
   readonly decide: Decide
+  readonly answers: () => Answers
   readonly witness: Witness
   readonly now: () => Instant
   readonly tell: (happening: LookupHappening) => void
@@ -103,8 +99,11 @@ export class LookupService {
     return this.#connections.close()
   }
 
+  readonly #reply = (decision: Decision | undefined): string => this.#language.reply(decision, this.#options.answers())
+
   #converse() {
-    const { once, reply } = this.#language
+    const { once } = this.#language
+    const reply = this.#reply
     const { lineBytes } = this.#limits
     let rest = ''
     const answer = (lines: readonly string[]): Heard<'long-line'> => {
@@ -135,7 +134,8 @@ export class LookupService {
   }
 
   #answer(line: string): Answer {
-    const { subject, reply } = this.#language
+    const { subject } = this.#language
+    const reply = this.#reply
     const text = line.length > this.#limits.lineBytes ? undefined : subject(line.replace(/\r$/, ''))
     const client = text === undefined ? undefined : parseClient(text)
     if (!client) return { text: reply(undefined) }

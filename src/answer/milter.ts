@@ -13,9 +13,10 @@
 import type { Server } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
+import type { Answers } from '../core/rules.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
 import { Connections, type ConnectionLimits, type Ended, type Heard } from './connections.ts'
-import { reasonLine } from './policy.ts'
+import { domainOf, reasonLine } from './policy.ts'
 import { Visits } from './visits.ts'
 
 type MilterTrouble = 'long-packet' | 'no-packet' | 'old-protocol' | 'no-greeting'
@@ -43,6 +44,7 @@ const MILTER_LIMITS: MilterLimits = {
 
 export type MilterOptions = {
   readonly decide: Decide
+  readonly answers: () => Answers
   readonly witness: Witness
   readonly now: () => Instant
   readonly tell: (happening: MilterHappening) => void
@@ -76,7 +78,8 @@ export class Milter {
 
   #listener(): (chunk: Buffer) => Heard<MilterTrouble> {
     const read = packetReader(this.#limits.packetBytes)
-    const talk = new Talk((client) => this.#options.decide(client))
+    const { decide, answers } = this.#options
+    const talk = new Talk((client, domain) => decide(client, domain), answers)
     return (chunk) => {
       const { packets, rest, trouble } = read(chunk)
       const decisions: Decision[] = []
@@ -133,13 +136,15 @@ const VERSION = 6
 /** One SMTP session, or one after the other, as an MTA tells of it. */
 class Talk {
   readonly #decide: Decide
+  readonly #answers: () => Answers
   /** The bits that both sides have agreed on; undefined before that. */
   #agreed: number | undefined
   #client: Client | undefined
   #authenticated = false
 
-  constructor(decide: Decide) {
+  constructor(decide: Decide, answers: () => Answers) {
     this.#decide = decide
+    this.#answers = answers
   }
 
   hear({ command, data }: Packet): Said {
@@ -158,7 +163,7 @@ class Talk {
       case 'M':
         return this.#unless(UNANSWERED.mail)
       case 'R':
-        return this.#recipient()
+        return this.#recipient(data)
       case 'A':
         this.#authenticated = false
         return SILENCE
@@ -185,11 +190,13 @@ class Talk {
     return ((this.#agreed ?? 0) & bit) === 0 ? CONTINUE : SILENCE
   }
 
-  #recipient(): Said {
+  #recipient(data: Buffer): Said {
     if (!this.#client || this.#authenticated) return CONTINUE
     try {
-      const decision = this.#decide(this.#client)
-      return { reply: replyOf(decision), decision }
+      // `<address>\0`, and what was said with it.
+      const [address = ''] = data.toString('latin1').split('\0', 1)
+      const decision = this.#decide(this.#client, domainOf(address.replace(/^<|>$/g, '')))
+      return { reply: replyOf(decision, this.#answers()), decision }
     } catch (error) {
       return { ...CONTINUE, error: String(error) }
     }
@@ -198,11 +205,12 @@ class Talk {
 
 const MAIL = 'M'.charCodeAt(0)
 
-/** A percent sign is doubled, as smfi_setreply wants it. */
-function replyOf(decision: Decision): string {
-  const text = reasonLine(decision).replaceAll('%', '%%')
-  if (decision.effect === 'block') return packet('y', `550 5.7.1 ${text}\0`)
-  if (decision.effect === 'defer') return packet('y', `451 4.7.1 ${text}\0`)
+/** As Postfix would be told. No message is ever changed, so what is only to be noted passes. A percent sign is doubled, as smfi_setreply wants it. */
+function replyOf(decision: Decision, answers: Answers): string {
+  const word = decision.effect === 'pass' ? 'DUNNO' : answers.policy[decision.effect]
+  const text = reasonLine(decision, answers.text).replaceAll('%', '%%')
+  if (word === 'REJECT') return packet('y', `550 5.7.1 ${text}\0`)
+  if (word === 'DEFER_IF_PERMIT') return packet('y', `451 4.7.1 ${text}\0`)
   return packet('c')
 }
 

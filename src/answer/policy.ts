@@ -12,19 +12,18 @@ import type { Server } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 import { neverListed } from '../core/never.ts'
 import { type Instant, printable, type Witness } from '../core/evidence.ts'
+import type { Answers, PolicyWord } from '../core/rules.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
 import { Connections, type ConnectionLimits, type Ended, type Heard } from './connections.ts'
 import { Visits } from './visits.ts'
 
 export type PolicyHappening =
-  | { readonly what: 'answered'; readonly action: PolicyAction; readonly decision: Decision }
+  | { readonly what: 'answered'; readonly action: PolicyWord; readonly decision: Decision }
   /** No address that we can read, so no doubt that DUNNO is right. */
   | { readonly what: 'unreadable'; readonly address: string }
   | { readonly what: 'closed'; readonly reason: Ended<Trouble> }
   /** A bug of ours; the asker was told DUNNO, or hung up on. */
   | { readonly what: 'failed'; readonly error: string }
-
-type PolicyAction = 'DUNNO' | 'DEFER_IF_PERMIT' | 'REJECT'
 
 export type PolicyLimits = ConnectionLimits & {
   readonly lineBytes: number
@@ -45,6 +44,7 @@ export const POLICY_LIMITS: PolicyLimits = {
 
 export type PolicyOptions = {
   readonly decide: Decide
+  readonly answers: () => Answers
   readonly witness: Witness
   readonly now: () => Instant
   readonly tell: (happening: PolicyHappening) => void
@@ -92,8 +92,8 @@ export class PolicyService {
     const client = parseClient(request.clientAddress)
     if (!client) return { request, line: 'DUNNO' }
     try {
-      const decision = this.#unlisted(this.#options.decide(client), request)
-      return { request, decision, line: policyLine(decision) }
+      const decision = this.#unlisted(this.#options.decide(client, domainOf(request.recipient)), request)
+      return { request, decision, line: policyLine(decision, this.#options.answers()) }
     } catch (error) {
       return { request, line: 'DUNNO', error: String(error) }
     }
@@ -102,7 +102,7 @@ export class PolicyService {
   #unlisted(decision: Decision, { instance }: PolicyRequest): Decision {
     const { defersOnce } = this.#options
     if (decision.verdict !== 'clean' || decision.doubt !== undefined || neverListed(decision.client)) return decision
-    if (!defersOnce?.(decision.client, instance)) return decision
+    if (decision.mode !== 'enforce' || !defersOnce?.(decision.client, instance)) return decision
     return { ...decision, verdict: 'defer', effect: 'defer', by: 'rules', because: NEW_HERE }
   }
 
@@ -111,7 +111,7 @@ export class PolicyService {
     const { tell } = this.#options
     if (error !== undefined) return tell({ what: 'failed', error })
     if (!decision) return tell({ what: 'unreadable', address: printable(request.clientAddress) })
-    tell({ what: 'answered', action: line.split(' ', 1)[0] as PolicyAction, decision })
+    tell({ what: 'answered', action: line.split(' ', 1)[0] as PolicyWord, decision })
     this.#visits.note(decision, whereOf(request))
   }
 }
@@ -126,25 +126,43 @@ type Answer = {
 const NEW_HERE = 'not known here yet: please come again in a few minutes, as a mail server does'
 
 /** What stands after `action=`. */
-export function policyLine(decision: Decision): string {
-  switch (decision.effect) {
-    case 'block':
-      return `REJECT 5.7.1 ${reasonLine(decision)}`
-    case 'defer':
-      return `DEFER_IF_PERMIT 4.7.1 ${reasonLine(decision)}`
-    case 'observe':
-    case 'pass':
+export function policyLine(decision: Decision, { policy, text }: Answers): string {
+  const { effect, ticket } = decision
+  const word = effect === 'pass' ? 'DUNNO' : policy[effect]
+  switch (word) {
+    case 'REJECT':
+      return `REJECT 5.7.1 ${reasonLine(decision, text)}`
+    case 'DEFER_IF_PERMIT':
+      return `DEFER_IF_PERMIT 4.7.1 ${reasonLine(decision, text)}`
+    case 'PREPEND':
+      return `PREPEND X-DecoyMX: ${effect}${ticket ? ` (${ticket})` : ''}; ${becauseOf(decision)}`
+    case 'DUNNO':
       return 'DUNNO'
   }
 }
 
-/** Longest part of a `because` that a refused sender is shown: with what we add it stays within one TXT string. */
+/** Longest part of a `because` that a refused sender is shown. */
 const BECAUSE_MAX = 160
+/** With the code and the action before it a reply stays within a line of SMTP; and it is one string of a TXT record. */
+const LINE_MAX = 255
 
 /** Why, and how to ask: one line of printable ASCII, at most 255 bytes, for the person behind a refused sender. */
-export function reasonLine({ because, ticket }: Pick<Decision, 'because' | 'ticket'>): string {
-  const why = printable(because || 'refused by local policy').slice(0, BECAUSE_MAX)
-  return ticket === undefined ? why : `${why}; to ask why, quote this code to the postmaster (${ticket})`
+export function reasonLine(decision: Pick<Decision, 'because' | 'ticket'>, text: string): string {
+  const why = becauseOf(decision)
+  const { ticket } = decision
+  if (ticket === undefined) return why
+  const filled = text.replaceAll('{ticket}', ticket).replaceAll('{because}', () => why)
+  return filled.slice(0, LINE_MAX)
+}
+
+function becauseOf({ because }: Pick<Decision, 'because'>): string {
+  return printable(because || 'refused by local policy').slice(0, BECAUSE_MAX)
+}
+
+/** The domain of a recipient; undefined where there is none to be seen. */
+export function domainOf(recipient: string): string | undefined {
+  const at = recipient.lastIndexOf('@')
+  return at < 0 ? undefined : recipient.slice(at + 1)
 }
 
 function whereOf({ serverAddress, serverPort }: PolicyRequest): string | undefined {
@@ -157,6 +175,8 @@ function whereOf({ serverAddress, serverPort }: PolicyRequest): string | undefin
 export type PolicyRequest = {
   /** The same for all recipients of one message; empty when not told. */
   readonly instance: string
+  /** Empty before RCPT, and where a message has several. */
+  readonly recipient: string
   readonly clientAddress: string
   readonly serverAddress: string
   readonly serverPort: string
@@ -184,6 +204,7 @@ export function requestReader(limits: Pick<PolicyLimits, 'lineBytes' | 'requestB
   let serverAddress = ''
   let serverPort = ''
   let instance = ''
+  let recipient = ''
 
   return (chunk) => {
     // One character for each byte: only ASCII is looked at.
@@ -203,8 +224,8 @@ export function requestReader(limits: Pick<PolicyLimits, 'lineBytes' | 'requestB
         keep(text, start, equals, end)
       } else {
         if (request !== 'smtpd_access_policy') return stop('foreign-request')
-        requests.push({ instance, clientAddress, serverAddress, serverPort })
-        request = instance = clientAddress = serverAddress = serverPort = ''
+        requests.push({ instance, recipient, clientAddress, serverAddress, serverPort })
+        request = instance = recipient = clientAddress = serverAddress = serverPort = ''
         size = 0
       }
       start = end + 1
@@ -219,12 +240,13 @@ export function requestReader(limits: Pick<PolicyLimits, 'lineBytes' | 'requestB
   /** Most names are told from the wanted ones by their length alone. */
   function keep(text: string, start: number, equals: number, end: number): void {
     const length = equals - start
-    if (length !== 7 && length !== 8 && length !== 11 && length !== 14) return
+    if (length !== 7 && length !== 8 && length !== 9 && length !== 11 && length !== 14) return
     const name = text.slice(start, equals)
     if (name === 'request') request = text.slice(equals + 1, end)
     else if (name === 'client_address') clientAddress = text.slice(equals + 1, end)
     else if (name === 'server_address') serverAddress = text.slice(equals + 1, end)
     else if (name === 'instance') instance = text.slice(equals + 1, end)
+    else if (name === 'recipient') recipient = text.slice(equals + 1, end)
     else if (name === 'server_port') serverPort = text.slice(equals + 1, end)
   }
 }

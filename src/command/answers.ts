@@ -10,6 +10,7 @@ import { Milter } from '../answer/milter.ts'
 import { PolicyService, type PolicyOptions } from '../answer/policy.ts'
 import { believable } from '../answer/sample.ts'
 import { Prefixes } from '../core/prefixes.ts'
+import type { Rules } from '../core/rules.ts'
 import type { Address } from './places.ts'
 import type { Settings } from './settings.ts'
 import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
@@ -17,6 +18,7 @@ import type { Tell } from './telling.ts'
 
 export type AnswersOptions = Required<Pick<PolicyOptions, 'decide' | 'defersOnce' | 'witness' | 'now'>> & {
   readonly settings: Settings
+  readonly rules: () => Rules
   /** Which of `policy` and `dnsbl` are wanted here. */
   readonly parts: ReadonlySet<string>
   readonly tell: Tell
@@ -31,22 +33,29 @@ export type Answers = {
 /** Settles when every door has been tried once. */
 export async function openAnswers(options: AnswersOptions): Promise<Answers> {
   const { settings, parts, decide, defersOnce, witness, tell, now } = options
+  const answers = () => options.rules().answers
   const doors: Door[] = []
   const closers: (() => Promise<void>)[] = []
   const open = async (name: string, addresses: readonly Address[], listener: (address: Address) => Listener) => {
     for (const address of addresses) doors.push(await openDoor(name, address, listener(address), tell.door))
   }
   if (parts.has('policy')) {
-    const policy = new PolicyService({ decide, defersOnce, witness, now, tell: tell.policy })
+    const policy = new PolicyService({ decide, answers, defersOnce, witness, now, tell: tell.policy })
     closers.push(() => policy.close())
     await open('policy', settings.policy.listen, () => tcp(policy.server()))
     for (const language of [TCP_TABLE, READSOCKET]) {
       const { name } = language
-      const service = new LookupService(language, { decide, witness, now, tell: (it) => tell.lookup(name, it) })
+      const service = new LookupService(language, {
+        decide,
+        answers,
+        witness,
+        now,
+        tell: (it) => tell.lookup(name, it),
+      })
       closers.push(() => service.close())
       await open(name, settings[name].listen, () => tcp(service.server()))
     }
-    const milter = new Milter({ decide, witness, now, tell: tell.milter })
+    const milter = new Milter({ decide, answers, witness, now, tell: tell.milter })
     closers.push(() => milter.close())
     await open('milter', settings.milter.listen, () => tcp(milter.server()))
   }
@@ -60,7 +69,7 @@ export async function openAnswers(options: AnswersOptions): Promise<Answers> {
   return { doors, closers }
 }
 
-function dnsblOf({ settings, decide, tell, now }: AnswersOptions): Dnsbl {
+function dnsblOf({ settings, rules, decide, tell, now }: AnswersOptions): Dnsbl {
   const { zone, askers, contact, ttl, 'negative-ttl': negativeTtl } = settings.dnsbl
   return new Dnsbl({
     zone,
@@ -71,6 +80,7 @@ function dnsblOf({ settings, decide, tell, now }: AnswersOptions): Dnsbl {
     ttlSeconds: Math.round(ttl / 1000),
     negativeTtlSeconds: Math.round(negativeTtl / 1000),
     contact,
+    text: () => rules().answers.text,
     observeCode: settings.dnsbl['observe-code'],
     now,
     tell: tell.dnsbl,

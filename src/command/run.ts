@@ -328,7 +328,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     realMx?.asked()
     return witness(event)
   }
-  const answers = await openAnswers({ settings, parts, decide, defersOnce, witness: asked, tell, now })
+  const answers = await openAnswers({ settings, rules, parts, decide, defersOnce, witness: asked, tell, now })
   doors.push(...answers.doors)
   closers.push(...answers.closers)
   if (parts.has('http')) {

@@ -12,7 +12,7 @@ import type { Instant } from './evidence.ts'
 import { addSighting, type Bucket, type FactName, type Facts, factsOf, HOUR_MS } from './facts.ts'
 import { Prefixes } from './prefixes.ts'
 import type { Code } from './problems.ts'
-import type { AllowEntry, Rule, Rules } from './rules.ts'
+import { type AllowEntry, type Rule, type Rules, STANDINGS } from './rules.ts'
 import { judge, type Verdict } from './verdict.ts'
 
 /** Why nothing here tells of a fact; undefined: it is seen. */
@@ -31,6 +31,7 @@ export function reviewRules(rules: Rules, placeOf: PlaceOf, now: Instant, unseen
   for (const [i, address] of rules.traps.entries())
     if (!rules.protects(address.slice(address.lastIndexOf('@') + 1)))
       warn('W008', ['traps', i], `the domain of ${address} is none of those under domains: nobody is ever caught by it`)
+  reviewAnswers(rules, warn)
   for (const entry of rules.allow.values()) reviewEntry(entry, rules, now, warn)
   return problems.toSorted((a, b) => a.line - b.line || a.column - b.column)
 }
@@ -106,6 +107,19 @@ function reviewSight(rule: Rule, path: Path, unseen: Unseen, warn: Warn): void {
       `excuses nobody here: ${walked}`,
       'where nobody can be seen to walk the right way, this rule belongs in mode: observe',
     )
+}
+
+function reviewAnswers({ answers, exceptions, modes, thresholds, protects }: Rules, warn: Warn): void {
+  if (!answers.text.includes('{ticket}'))
+    warn('W014', ['answers', 'text'], 'a refused sender gets no code to quote: {ticket} is not in the text')
+  for (const [i, each] of exceptions.entries()) {
+    const inside = each.domain.startsWith('.') ? `x${each.domain}` : each.domain
+    if (!protects(inside)) warn('W012', ['exceptions', i, 'domain'], `${each.domain} is none of those under domains`)
+    const alike = STANDINGS.every(
+      (word) => each.modes[word] === modes[word] && each.thresholds[word] === thresholds[word],
+    )
+    if (alike) warn('W013', ['exceptions', i], `for ${each.domain} nothing is different`)
+  }
 }
 
 const T0: Instant = Date.UTC(2026, 0, 5)

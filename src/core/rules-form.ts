@@ -15,6 +15,7 @@ import type { Code } from './problems.ts'
 /** Bounds of one document; far beyond what a person keeps in one file. */
 const RULES_MAX = 500
 const ENTRIES_MAX = 10_000
+const EXCEPTIONS_MAX = 1000
 const WITHIN_MAX_MS = 24 * HOUR_MS
 
 /** Keys that had a meaning once. */
@@ -142,6 +143,39 @@ const end = z.iso
   .or(z.iso.date(notDay))
   .describe('From then on it is judged again')
 
+/** Longest text of an answer before its blanks are filled; all of it is cut to 255 bytes, as one string of DNS holds. */
+const TEXT_MAX = 160
+const answerText = z.string().transform((text, ctx): string => {
+  const blanks = [...text.matchAll(/\{[^}]*\}?/g)].map(([blank]) => blank)
+  const strange = blanks.find((blank) => blank !== '{because}' && blank !== '{ticket}')
+  const message = !/^[\x20-\x7e]*$/.test(text)
+    ? `expected printable ASCII on one line, got ${show(text)}`
+    : text.trim() === '' || text.length > TEXT_MAX
+      ? `expected a text of 1 to ${TEXT_MAX} characters, got ${text.length}`
+      : strange && `${strange} stands for nothing here`
+  if (!message) return text
+  const hint = 'what is filled in: {because} and {ticket}'
+  ctx.addIssue({ code: 'custom', message, params: { code: 'R010', hint } })
+  return z.NEVER
+})
+
+const answersSchema = z
+  .strictObject({
+    policy: z
+      .strictObject({
+        observe: z.enum(['DUNNO', 'PREPEND']).default('DUNNO'),
+        defer: z.enum(['DUNNO', 'PREPEND', 'DEFER_IF_PERMIT']).default('DEFER_IF_PERMIT'),
+        block: z.enum(['DUNNO', 'PREPEND', 'DEFER_IF_PERMIT', 'REJECT']).default('REJECT'),
+      })
+      .prefault({})
+      .describe('What Postfix is told of each verdict that is enforced; PREPEND adds the header X-DecoyMX'),
+    text: answerText
+      .default('{because}; to ask why, quote this code to the postmaster ({ticket})')
+      .describe('What a refused sender reads, by SMTP and as TXT in the DNSBL'),
+  })
+  .prefault({})
+  .describe('How the verdicts are told')
+
 const level = z.number().positive().max(100_000)
 
 export const rulesSchema = z
@@ -158,6 +192,22 @@ export const rulesSchema = z
       .default([])
       .describe('Addresses that exist only to be harvested'),
     thresholds: z.strictObject({ observe: level, defer: level, block: level }),
+    exceptions: z
+      .array(
+        z.strictObject({
+          domain: domain.describe('Of the recipient: example.org, or .example.org for all below it'),
+          mode: mode.optional(),
+          thresholds: z
+            .strictObject({ observe: level.optional(), defer: level.optional(), block: level.optional() })
+            .default({})
+            .describe('At least as high as those of all'),
+          because,
+        }),
+      )
+      .max(EXCEPTIONS_MAX)
+      .default([])
+      .describe('Another mode, or higher thresholds, for mail to one domain: told to whoever asks with the recipient'),
+    answers: answersSchema,
     stands: z
       .strictObject({ observe: window, defer: window, block: window })
       .describe('How long a decision stands at least, once made'),
@@ -198,9 +248,37 @@ export const rulesSchema = z
       mistake('R003', ['thresholds'], `expected observe <= defer <= block, got ${observe}, ${defer}, ${block}`)
     for (const i of repeated(doc.rules.map((rule) => rule.name)))
       mistake('R004', ['rules', i, 'name'], `a rule named ${doc.rules[i]?.name} stands above already`)
+    for (const [i, { thresholds }] of doc.exceptions.entries()) {
+      const own = { ...doc.thresholds, ...given(thresholds) }
+      for (const word of ['observe', 'defer', 'block'] as const)
+        if (own[word] < doc.thresholds[word])
+          mistake(
+            'R009',
+            ['exceptions', i, 'thresholds', word],
+            `expected at least ${doc.thresholds[word]}, which is that of all domains, got ${own[word]}`,
+          )
+      if (!(own.observe <= own.defer && own.defer <= own.block))
+        mistake(
+          'R003',
+          ['exceptions', i, 'thresholds'],
+          `expected observe <= defer <= block, got ${own.observe}, ${own.defer}, ${own.block}`,
+        )
+    }
+    for (const i of repeated(doc.exceptions.map((entry) => normal(entry.domain))))
+      mistake('R005', ['exceptions', i, 'domain'], `${doc.exceptions[i]?.domain} stands above already`)
     for (const i of repeated(doc.allow.map((entry) => entry.client.cidr)))
       mistake('R005', ['allow', i, 'client'], `${doc.allow[i]?.client.cidr} stands above already`)
   })
+
+/** A domain in lower case, without the root's dot. */
+export function normal(domainName: string): string {
+  return domainName.toLowerCase().replace(/\.$/, '')
+}
+
+/** What is there, of what may be left out. */
+export function given<Value>(partial: { readonly [key: string]: Value | undefined }): Record<string, Value> {
+  return Object.fromEntries(Object.entries(partial).filter((entry): entry is [string, Value] => entry[1] !== undefined))
+}
 
 /** Where a name stands that stood before. */
 function repeated(names: readonly string[]): number[] {

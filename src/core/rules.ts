@@ -15,7 +15,7 @@ import { type FactName, factsOf } from './facts.ts'
 import { Never } from './never.ts'
 import { type Pools, poolsOf } from './pools.ts'
 import { Prefixes, type Prefix } from './prefixes.ts'
-import { REPLACED, rulesSchema } from './rules-form.ts'
+import { given, normal, REPLACED, rulesSchema } from './rules-form.ts'
 
 export type Rule = {
   readonly name: string
@@ -55,12 +55,33 @@ export type AllowEntry = {
 export const STANDINGS = ['block', 'defer', 'observe'] as const
 export type Standing = (typeof STANDINGS)[number]
 
+/** For mail to one domain, which only some askers know. */
+export type Exception = {
+  readonly domain: string
+  readonly modes: Readonly<Record<Standing, Mode>>
+  readonly thresholds: Readonly<Record<Standing, number>>
+  readonly because: string
+}
+
+export type PolicyWord = 'DUNNO' | 'PREPEND' | 'DEFER_IF_PERMIT' | 'REJECT'
+
+/** How verdicts that are enforced are told. */
+export type Answers = {
+  readonly policy: Readonly<Record<Standing, PolicyWord>>
+  /** With {because} and {ticket} to be filled in. */
+  readonly text: string
+}
+
 export type Rules = {
   readonly file: string
   readonly mode: Mode
   /** The mode of each verdict: its own, or else that of all. */
   readonly modes: Readonly<Record<Standing, Mode>>
   readonly thresholds: Readonly<Record<Standing, number>>
+  readonly exceptions: readonly Exception[]
+  /** Of those that hold the domain of a recipient, the narrowest. */
+  readonly exceptionFor: (domain: string) => Exception | undefined
+  readonly answers: Answers
   /** How long a decision stands at least once it is made. */
   readonly standsMs: Readonly<Record<Standing, number>>
   readonly credit: CreditTerms
@@ -132,15 +153,22 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, placeOf: Place
       index: i,
     },
   ])
+  const alike = (mode: Mode) => ({ observe: mode, defer: mode, block: mode })
+  const modes = { ...alike(doc.mode), ...given(doc.modes) }
+  const exceptions = doc.exceptions.map((entry) => ({
+    domain: normal(entry.domain),
+    modes: entry.mode ? alike(entry.mode) : modes,
+    thresholds: { ...doc.thresholds, ...given(entry.thresholds) },
+    because: entry.because,
+  }))
   return {
     file,
     mode: doc.mode,
-    modes: {
-      observe: doc.modes.observe ?? doc.mode,
-      defer: doc.modes.defer ?? doc.mode,
-      block: doc.modes.block ?? doc.mode,
-    },
+    modes,
     thresholds: doc.thresholds,
+    exceptions,
+    exceptionFor: finderOf(exceptions),
+    answers: doc.answers,
     standsMs: doc.stands,
     credit: {
       walk: doc.credit.walk,
@@ -180,13 +208,23 @@ function compile(file: string, doc: z.output<typeof rulesSchema>, placeOf: Place
   }
 }
 
+function finderOf(exceptions: readonly Exception[]): Rules['exceptionFor'] {
+  if (exceptions.length === 0) return () => undefined
+  const byDomain = new Map(exceptions.map((each) => [each.domain, each]))
+  return (name) => {
+    const domain = normal(name)
+    const exact = byDomain.get(domain)
+    if (exact) return exact
+    for (let dot = domain.indexOf('.'); dot >= 0; dot = domain.indexOf('.', dot + 1)) {
+      const above = byDomain.get(domain.slice(dot))
+      if (above) return above
+    }
+    return undefined
+  }
+}
+
 function neverOf(relays: readonly Prefix[]): Rules['never'] {
   const never = new Never()
   never.put(RELAY, relays)
   return (client) => never.find(client)
-}
-
-/** Lower case, without the root's dot. */
-function normal(domainName: string): string {
-  return domainName.toLowerCase().replace(/\.$/, '')
 }

@@ -27,14 +27,17 @@ export type Decision = {
   readonly doubt: 'starting' | 'stale' | 'overfull' | undefined
 }
 
-export type Decide = (client: Client) => Decision
+/** `domain`: of the recipient, where the asker knows it; for it the rules may have an exception. */
+export type Decide = (client: Client, domain?: string) => Decision
 
 export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant): Decide {
-  return (client) => {
-    const { mode, modes, allow, never } = rules()
+  return (client, domain) => {
+    const { mode, allow, never, exceptionFor, ...general } = rules()
+    const exception = domain === undefined ? undefined : exceptionFor(domain)
+    const { modes } = exception ?? general
     const none = {
       client,
-      mode,
+      mode: exception?.modes.defer ?? mode,
       by: undefined,
       until: undefined,
       ticket: undefined,
@@ -59,13 +62,16 @@ export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant):
     const ruling = ledger.rulingFor(client)
     if (!ruling || ruling.word === 'allow' || ruling.word === 'release' || never(client))
       return { ...none, verdict: 'clean', effect: 'pass', doubt: doubtOf(ledger) }
-    const { word, by, until, ticket, because } = ruling
+    const { word, by, until, ticket, because, score = Infinity } = ruling
     const doubt = doubtOf(ledger)
     const alone = [{ word, until: until ?? Infinity }]
+    // Higher thresholds than those it was made with: the sum when it was last judged must reach them, too.
+    const reaches = (stand: Standing) => !exception || by === 'operator' || score >= exception.thresholds[stand]
+    const enforced = (ruling.enforced ?? alone).filter((stand) => reaches(stand.word))
     return {
       ...none,
       verdict: word,
-      effect: doubt ? 'pass' : effectOf({ enforced: ruling.enforced ?? alone }, rules(), now()),
+      effect: doubt ? 'pass' : effectOf({ enforced }, { modes }, now()),
       mode: modes[word],
       by,
       until,

@@ -11,6 +11,7 @@ import { Dnsbl, type DnsblHappening, type DnsblOptions } from '../../src/answer/
 import { type Client, parseClient, reversedLabels } from '../../src/core/client.ts'
 import { type Prefix, parsePrefix, Prefixes } from '../../src/core/prefixes.ts'
 import type { Decide, Decision } from '../../src/reputation/decision.ts'
+import { ANSWERS } from '../rules.ts'
 
 const ZONE = 'bl.decoymx.test'
 const NOW = 1_700_000_000_000
@@ -63,6 +64,7 @@ function make(given: Partial<DnsblOptions> = {}) {
     negativeTtlSeconds: 10,
     contact: 'postmaster.decoymx.test',
     observeCode: false,
+    text: () => ANSWERS.text,
     now: () => NOW,
     tell: (happening) => void told.push(happening),
     ...given,

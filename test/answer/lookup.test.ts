@@ -12,6 +12,7 @@ import {
 } from '../../src/answer/lookup.ts'
 import type { Evidence } from '../../src/core/evidence.ts'
 import type { Decide, Decision } from '../../src/reputation/decision.ts'
+import { ANSWERS } from '../rules.ts'
 
 const NONE = {
   ticket: undefined,
@@ -43,6 +44,7 @@ async function start(language: Language, given: { decide?: Decide; limits?: Part
   const noted: Evidence[] = []
   const service = new LookupService(language, {
     decide,
+    answers: () => ANSWERS,
     witness: async (event) => void noted.push(event as Evidence),
     now: () => 1_000_000,
     tell: (happening) => void told.push(happening),
@@ -148,7 +150,7 @@ describe.each([TCP_TABLE, READSOCKET])('$name, whoever comes', (language) => {
   test('a line without an end is answered as unknown, and hung up on', async () => {
     const { port, told } = await start(language)
     const answer = await say(port, 'get '.padEnd(language.limits.lineBytes + 1, 'x'))
-    expect(answer).toBe(`${language.reply(undefined)}\n`)
+    expect(answer).toBe(`${language.reply(undefined, ANSWERS)}\n`)
     expect(told).toEqual([{ what: 'closed', reason: 'long-line' }])
   })
 
@@ -175,7 +177,7 @@ describe.each([TCP_TABLE, READSOCKET])('$name, whoever comes', (language) => {
         throw new Error('oh')
       },
     })
-    expect(await say(port, ask)).toBe(`${language.reply(undefined)}\n`)
+    expect(await say(port, ask)).toBe(`${language.reply(undefined, ANSWERS)}\n`)
     expect(told).toEqual([{ what: 'failed', error: 'Error: oh' }])
   })
 

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { Milter, type MilterHappening, type MilterLimits, packetReader } from '../../src/answer/milter.ts'
 import type { Evidence } from '../../src/core/evidence.ts'
 import type { Decide, Decision } from '../../src/reputation/decision.ts'
+import { ANSWERS } from '../rules.ts'
 
 const NONE = {
   ticket: undefined,
@@ -37,6 +38,7 @@ async function start(given: { decide?: Decide; limits?: Partial<MilterLimits> } 
   const noted: Evidence[] = []
   const milter = new Milter({
     decide,
+    answers: () => ANSWERS,
     witness: async (event) => void noted.push(event as Evidence),
     now: () => 1_000_000,
     tell: (happening) => void told.push(happening),

@@ -14,6 +14,8 @@ import {
 import { type Client, parseClient } from '../../src/core/client.ts'
 import type { Evidence, Witness } from '../../src/core/evidence.ts'
 import type { Decide, Decision } from '../../src/reputation/decision.ts'
+import { ANSWERS } from '../rules.ts'
+import type { PolicyWord, Standing } from '../../src/core/rules.ts'
 
 const CLEAN: Omit<Decision, 'client'> = {
   verdict: 'clean',
@@ -58,6 +60,7 @@ async function start(given: Given = {}) {
   const waiting = new Map<string, () => void>()
   const service = new PolicyService({
     decide,
+    answers: () => ANSWERS,
     witness: async (event) => void noted.push(event as Evidence),
     now: () => clock.now,
     tell: (happening) => {
@@ -163,14 +166,42 @@ describe('what is answered', () => {
     ])
   })
 
+  test.each<[Standing, PolicyWord, string]>([
+    ['observe', 'DUNNO', 'DUNNO'],
+    ['observe', 'PREPEND', 'PREPEND X-DecoyMX: observe (ABCD-EFGH); talked first'],
+    ['defer', 'PREPEND', 'PREPEND X-DecoyMX: defer (ABCD-EFGH); talked first'],
+    ['defer', 'DEFER_IF_PERMIT', 'DEFER_IF_PERMIT 4.7.1 no (ABCD-EFGH)'],
+    ['block', 'DEFER_IF_PERMIT', 'DEFER_IF_PERMIT 4.7.1 no (ABCD-EFGH)'],
+    ['block', 'REJECT', 'REJECT 5.7.1 no (ABCD-EFGH)'],
+  ])('%s may be told as %s', (effect, word, line) => {
+    const decision = {
+      ...CLEAN,
+      client: parseClient('192.0.2.1') as Client,
+      effect,
+      ticket: 'ABCD-EFGH',
+      because: 'talked first',
+    }
+    const answers = { policy: { ...ANSWERS.policy, [effect]: word }, text: 'no ({ticket})' }
+    expect(policyLine(decision, answers)).toBe(line)
+    expect(policyLine({ ...decision, effect: 'pass' }, answers)).toBe('DUNNO')
+  })
+
+  test('the domain of the recipient is handed to whoever decides; without one none is', async () => {
+    const domains: (string | undefined)[] = []
+    const { port } = await start({ decide: (client, domain) => (domains.push(domain), decide(client)) })
+    const asked = (recipient: string) => request('192.0.2.1', { recipient })
+    await exchange(port, asked('a@Lists.Example.org') + asked('"a@b"@example.org') + asked('') + asked('postmaster'))
+    expect(domains).toEqual(['Lists.Example.org', 'example.org', undefined, undefined])
+  })
+
   test('whatever the reason holds, the answer is one short line of printable ASCII', () => {
     const client = parseClient('192.0.2.1') as Client
     const reasons = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ minLength: 300, maxLength: 2000 }))
     fc.assert(
       fc.property(reasons, fc.constantFrom('block' as const, 'defer' as const), (because, effect) => {
         const decision = { ...CLEAN, client, verdict: effect, effect, ticket: 'ABCD-EFGH', because }
-        expect(policyLine(decision)).toMatch(/^(REJECT 5|DEFER_IF_PERMIT 4)\.7\.1 [\x20-\x7e]+ \(ABCD-EFGH\)$/)
-        expect(reasonLine(decision).length).toBeLessThanOrEqual(255)
+        expect(policyLine(decision, ANSWERS)).toMatch(/^(REJECT 5|DEFER_IF_PERMIT 4)\.7\.1 [\x20-\x7e]+ \(ABCD-EFGH\)$/)
+        expect(reasonLine(decision, ANSWERS.text).length).toBeLessThanOrEqual(255)
       }),
     )
   })
@@ -198,7 +229,13 @@ describe('bytes to requests', () => {
     const more = { server_address: '192.0.2.25', server_port: '25', server_porta: '9' }
     const { requests, last } = read(request('192.0.2.1', more))
     expect(requests).toEqual([
-      { instance: '1f2.66a0.0', clientAddress: '192.0.2.1', serverAddress: '192.0.2.25', serverPort: '25' },
+      {
+        instance: '1f2.66a0.0',
+        recipient: 'c@example.test',
+        clientAddress: '192.0.2.1',
+        serverAddress: '192.0.2.25',
+        serverPort: '25',
+      },
     ])
     expect(last).toMatchObject({ rest: 0, trouble: undefined })
     const odd = read('request=smtpd_access_policy\nclient_address==1=2\n\n')
@@ -216,6 +253,7 @@ describe('bytes to requests', () => {
       serverAddress: '',
       serverPort: '',
       instance: '',
+      recipient: '',
     })
   })
 
@@ -410,7 +448,13 @@ describe('connections', () => {
     await service.close()
     expect(await all).toBe('')
     await service.close()
-    const never = new PolicyService({ decide, witness: async () => undefined, now: () => 0, tell: () => undefined })
+    const never = new PolicyService({
+      decide,
+      answers: () => ANSWERS,
+      witness: async () => undefined,
+      now: () => 0,
+      tell: () => undefined,
+    })
     never.server()
     await expect(never.close()).resolves.toBeUndefined()
   })

@@ -6,6 +6,7 @@ import { type Edns, placeIn, readEdns, readQuestion, wireName } from '../../src/
 import { type Client, parseClient } from '../../src/core/client.ts'
 import { type Prefix, parsePrefix, Prefixes } from '../../src/core/prefixes.ts'
 import type { Decide } from '../../src/reputation/decision.ts'
+import { ANSWERS } from '../rules.ts'
 
 /*
  * What is read by hand here is read by dns-packet, too, which others wrote: both must find the same.
@@ -205,6 +206,7 @@ test('answers that wait are not changed by those that come after them', () => {
     negativeTtlSeconds: 10,
     contact: 'postmaster.decoymx.test',
     observeCode: false,
+    text: () => ANSWERS.text,
     now: () => 1_700_000_000_000,
     tell: () => undefined,
   })

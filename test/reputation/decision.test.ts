@@ -10,6 +10,7 @@ import { openRedis } from '../../src/reputation/redis.ts'
 import { type Ruling, type Store, ticketOf } from '../../src/reputation/store.ts'
 import { folder } from '../folders.ts'
 import { shippedRules } from '../rules.ts'
+import type { Exception, Mode } from '../../src/core/rules.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 const MAX_AGE_MS = 60_000
@@ -42,6 +43,55 @@ async function setUp(options: { rules?: Rules; now?: () => number } = {}) {
   })
   return { store, ledger, decide: decider(ledger, () => options.rules ?? RULES, now) }
 }
+
+describe('an exception for the domain of a recipient', () => {
+  const alike = (mode: Mode) => ({ observe: mode, defer: mode, block: mode })
+  const exceptionOf = (more: Partial<Exception>): Exception => ({
+    domain: 'lists.example.org',
+    modes: alike('enforce'),
+    thresholds: RULES.thresholds,
+    because: 'a mailing list',
+    ...more,
+  })
+  const decided = async (rules: Partial<Rules>, exception: Exception, more: Partial<Ruling> = {}) => {
+    const exceptionFor = (domain: string) => (domain === exception.domain ? exception : undefined)
+    const { store, ledger, decide } = await setUp({ rules: { ...RULES, ...rules, exceptionFor } })
+    await store.put(ruling('203.0.113.9', 'block', { score: 110, ...more }))
+    await ledger.start()
+    return (domain?: string) => decide(client('203.0.113.9'), domain).effect
+  }
+
+  test('is gentler: its mode, or higher thresholds than the sum reaches; for others, and without a domain, nothing changes', async () => {
+    const higher = { ...RULES.thresholds, block: 200 }
+    for (const exception of [exceptionOf({ modes: alike('observe') }), exceptionOf({ thresholds: higher })]) {
+      const effect = await decided({}, exception)
+      expect([effect('lists.example.org'), effect('example.org'), effect()]).toEqual(['pass', 'block', 'block'])
+    }
+  })
+
+  test('leaves the lesser word that the sum does reach', async () => {
+    const stands = (['block', 'defer'] as const).map((word) => ({ word, until: NOON + 3_600_000 }))
+    const effect = await decided({}, exceptionOf({ thresholds: { ...RULES.thresholds, block: 200 } }), {
+      stands,
+      enforced: stands,
+    })
+    expect(effect('lists.example.org')).toBe('defer')
+  })
+
+  test('enforces for one domain what is observed for all others', async () => {
+    const effect = await decided({ mode: 'observe', modes: alike('observe') }, exceptionOf({}))
+    expect([effect('lists.example.org'), effect('example.org'), effect()]).toEqual(['block', 'pass', 'pass'])
+  })
+
+  test('leaves the word of an operator as it is', async () => {
+    const { store, ledger, decide } = await setUp({
+      rules: { ...RULES, exceptionFor: () => exceptionOf({ thresholds: { observe: 900, defer: 900, block: 900 } }) },
+    })
+    await store.put({ ...ruling('203.0.113.9/32', 'block'), by: 'operator' })
+    await ledger.start()
+    expect(decide(client('203.0.113.9'), 'example.org').effect).toBe('block')
+  })
+})
 
 describe('decision', () => {
   test('a stranger passes', async () => {
