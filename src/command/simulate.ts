@@ -3,19 +3,27 @@
  *
  * What it must answer first is whether honest mail is touched; then, by kind of bot, how many are listed and how much of their
  * mail gets through. Each listed honest sender is told with what was seen of it and how the rules came to it, so that a
- * person can mend the rules. Exit 0 if no honest sender was listed, else 1.
+ * person can mend the rules. With other rules the same weeks are lived under both. Exit 0 if no honest sender was listed (by the
+ * other rules, if there are any), else 1.
  */
+import { readFileSync } from 'node:fs'
 import { type Screen, span, table } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
-import { type Layout, readLayout } from '../core/mx.ts'
+import { readLayout } from '../core/mx.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Reason } from '../core/verdict.ts'
+import { type PopulationReading, readPopulation } from '../simulation/population.ts'
+import type { Behaviour } from '../simulation/senders.ts'
 import { type KindSum, type Mishap, NO_WEEKS, rateOf, storyOf, type Weeks, withWeek } from '../simulation/weeks.ts'
-import { BEGINS_AT, liveWeek, type WeekOptions } from '../simulation/world.ts'
+import { BEGINS_AT, BEHAVIOURS, liveWeek, type WeekOptions } from '../simulation/world.ts'
 import { readRulesFile } from './check.ts'
 
 export type SimulateOptions = {
   readonly rulesFile: string
+  /** Other rules, to live the same weeks beside them. */
+  readonly otherFile?: string | undefined
+  /** Who comes, and how many; without, the ones of the code. */
+  readonly populationFile?: string | undefined
   readonly layout: string
   readonly weeks: number
   readonly days: number
@@ -46,34 +54,66 @@ export async function simulate(options: SimulateOptions): Promise<number> {
     options.problems(read.problems)
     return 1
   }
-  const { rules } = read
-  const began = options.now()
-  const weeks = await lived(options, rules, layout)
-  const tookMs = Math.max(1, options.now() - began)
-  const honest = totalOf(weeks.kinds.filter(({ of }) => of === 'honest'))
-  const told = weeks.mishaps
-    .slice(0, TOLD_MAX)
-    .map((mishap) => tell(mishap, weekOf(options, rules, layout, mishap.seed)))
-  if (json) screen.print(JSON.stringify(documentOf(options, weeks, honest, told), null, 2))
-  else {
-    const speed = (options.weeks * options.days) / 7 / (tookMs / 1000)
-    const lines = summary(options, rules, honest, speed)
-    for (const line of lines) (screen.person ? screen : errors).print(line)
-    for (const line of table(screen, HEADS, weeks.kinds.map(rowOf))) screen.print(line)
-    for (const line of told.flatMap((each) => spellMishap(each, rules))) errors.print(line)
-    if (weeks.mishaps.length > told.length)
-      errors.print(`... and ${weeks.mishaps.length - told.length} more; --weeks 1 --seed N lives one week again`)
+  const other = options.otherFile === undefined ? undefined : readRulesFile(options.otherFile)
+  const people = options.populationFile === undefined ? undefined : populationIn(options.populationFile)
+  const wrong = [other, people].flatMap((each) => (each && !each.ok ? each.problems : []))
+  if (wrong.length > 0) {
+    options.problems(wrong)
+    return 1
   }
-  return honest.listed === 0 ? 0 : 1
+  const behaviours = people?.ok ? people.behaviours : BEHAVIOURS
+  const began = options.now()
+  const first = await outcomeOf(options, { rules: read.rules, layout, behaviours })
+  const second = other?.ok ? await outcomeOf(options, { rules: other.rules, layout, behaviours }) : undefined
+  const tookMs = Math.max(1, options.now() - began)
+  const outcomes = [first, ...(second ? [second] : [])]
+  // With other rules, it is those that one asks about.
+  const last = second ?? first
+  if (json) {
+    const [one, two] = outcomes.map((each) => documentOf(options, each))
+    screen.print(JSON.stringify(two ? { ...one, with: { rules: last.rules.file, ...two } } : one, null, 2))
+  } else {
+    const speed = (options.weeks * options.days * outcomes.length) / 7 / (tookMs / 1000)
+    const lines = [
+      ...heading(options, outcomes, speed),
+      ...outcomes.flatMap((each) => summary(each, second !== undefined)),
+      '',
+    ]
+    for (const line of lines) (screen.person ? screen : errors).print(line)
+    const rows = second ? pairedRows(first.weeks, second.weeks) : first.weeks.kinds.map(rowOf)
+    for (const line of table(screen, second ? PAIRED_HEADS : HEADS, rows)) screen.print(line)
+    for (const line of last.told.flatMap((each) => spellMishap(each, last.rules))) errors.print(line)
+    const more = last.weeks.mishaps.length - last.told.length
+    if (more > 0) errors.print(`... and ${more} more; --weeks 1 --seed N lives one week again`)
+  }
+  return last.honest.listed === 0 ? 0 : 1
 }
 
-async function lived(options: SimulateOptions, rules: Rules, layout: Layout): Promise<Weeks> {
+type Setting = Pick<WeekOptions, 'rules' | 'layout'> & { readonly behaviours: readonly Behaviour[] }
+type Outcome = { readonly rules: Rules; readonly weeks: Weeks; readonly honest: Total; readonly told: readonly Told[] }
+
+async function outcomeOf(options: SimulateOptions, setting: Setting): Promise<Outcome> {
+  const weeks = await lived(options, setting)
+  const told = weeks.mishaps.slice(0, TOLD_MAX).map((mishap) => tell(mishap, weekOf(options, setting, mishap.seed)))
+  return { rules: setting.rules, weeks, honest: totalOf(weeks.kinds.filter(({ of }) => of === 'honest')), told }
+}
+
+function populationIn(path: string): PopulationReading {
+  try {
+    return readPopulation(path, readFileSync(path, 'utf8'), BEHAVIOURS)
+  } catch (error) {
+    const message = `cannot be read: ${(error as Error).message}`
+    return { ok: false, problems: [{ file: path, line: 1, column: 1, message }] }
+  }
+}
+
+async function lived(options: SimulateOptions, setting: Setting): Promise<Weeks> {
   const { weeks, errors, now } = options
   let sum = NO_WEEKS
   const began = now()
   let toldAt = began
   for (let done = 1; done <= weeks; done++) {
-    sum = withWeek(sum, liveWeek(weekOf(options, rules, layout, options.seed + done - 1)))
+    sum = withWeek(sum, liveWeek(weekOf(options, setting, options.seed + done - 1)))
     if (errors.person && now() - toldAt >= TOLD_EVERY_MS && done < weeks) {
       toldAt = now()
       const leftMs = ((toldAt - began) / done) * (weeks - done)
@@ -85,8 +125,8 @@ async function lived(options: SimulateOptions, rules: Rules, layout: Layout): Pr
   return sum
 }
 
-function weekOf({ days }: SimulateOptions, rules: Rules, layout: Layout, seed: number): WeekOptions {
-  return { rules, layout, seed, days }
+function weekOf({ days }: SimulateOptions, setting: Setting, seed: number): WeekOptions {
+  return { ...setting, seed, days }
 }
 
 type Total = Pick<
@@ -108,30 +148,68 @@ function totalOf(kinds: readonly KindSum[]): Total {
   }
 }
 
-function documentOf(options: SimulateOptions, { kinds }: Weeks, honest: Total, mishaps: readonly Told[]) {
+function documentOf(options: SimulateOptions, { weeks: { kinds }, honest, told: mishaps }: Outcome) {
   const { weeks, days, seed, layout } = options
   const told = kinds.map(({ of, weekly, ...kind }) => ({ of, kind: { ...kind, rate: rateOf(weekly) ?? null } }))
   const [good, stranded, bots] = (['honest', 'stranded', 'bot'] as const).map((whose) =>
     told.filter(({ of }) => of === whose).map(({ kind }) => kind),
   )
-  return { weeks, days, seed, layout, honest: { ...honest, kinds: good, mishaps }, stranded, bots }
+  const caught = rateOf(weeklyOf(kinds, 'bot')) ?? null
+  return { weeks, days, seed, layout, honest: { ...honest, kinds: good, mishaps }, stranded, caught, bots }
 }
 
-function summary(
+/** Senders and listed ones of each week, of all kinds of this sort. A kind that came first in a later week has fewer weeks. */
+function weeklyOf(kinds: readonly KindSum[], of: KindSum['of']): KindSum['weekly'] {
+  const some = kinds.filter((kind) => kind.of === of).map(({ weekly }) => weekly)
+  const weeks = Math.max(0, ...some.map(({ length }) => length))
+  return Array.from({ length: weeks }, (_, i) => {
+    const ofWeek = some.map((weekly) => weekly.at(i - weeks) ?? [0, 0])
+    const sum = (column: 0 | 1) => ofWeek.reduce((total, each) => total + each[column], 0)
+    return [sum(0), sum(1)]
+  })
+}
+
+function heading(
   { weeks, days, seed, layout }: SimulateOptions,
-  { file }: Rules,
-  honest: Total,
+  outcomes: readonly Outcome[],
   speed: number,
 ): string[] {
   const length = `${weeks === 1 ? 'week' : 'weeks'}${days === 7 ? '' : ` of ${days} days`}`
   const seeds = weeks === 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + weeks - 1}`
+  const files = outcomes.map(({ rules }) => rules.file).join(' and ')
   return [
-    `${weeks} made-up ${length} (${seeds}) at ${layout}, ${file} as if enforced; ${speed.toFixed(1)} weeks a second`,
-    `honest senders listed: ${honest.listed} of ${honest.senders} (only observed: ${honest.observed})`,
-    `honest messages delayed by us: ${honest.delayed} of ${honest.messages} (refused: ${honest.refused}); longest detour to the real MX: ${(honest.detourMs / 1000).toFixed(1)} s`,
-    'bots: listed, and how much of their mail the real MX took; stranded: honest, but never at the real MX in this layout',
-    '',
+    `${weeks} made-up ${length} (${seeds}) at ${layout}, ${files} as if enforced; ${speed.toFixed(1)} weeks a second`,
   ]
+}
+
+function summary({ rules, weeks: { kinds }, honest }: Outcome, named: boolean): string[] {
+  const bots = totalOf(kinds.filter(({ of }) => of === 'bot'))
+  const caught = rateOf(weeklyOf(kinds, 'bot'))
+  const touched = rateOf(weeklyOf(kinds, 'honest'))
+  const rate = (found: typeof caught) =>
+    found ? ` = ${percent(found.rate)}, 95 % from ${percent(found.low)} to ${percent(found.high)}` : ''
+  return [
+    ...(named ? ['', `under ${rules.file}`] : []),
+    `honest senders listed: ${honest.listed} of ${honest.senders}${rate(touched)} (only observed: ${honest.observed})`,
+    `honest messages delayed by us: ${honest.delayed} of ${honest.messages} (refused: ${honest.refused}); longest detour to the real MX: ${(honest.detourMs / 1000).toFixed(1)} s`,
+    `bots listed: ${bots.listed} of ${bots.senders}${rate(caught)}; the real MX took ${bots.messages > 0 ? percent(bots.delivered / bots.messages) : '-'} of their mail`,
+    ...(named ? [] : ['stranded: honest, but never at the real MX in this layout']),
+  ]
+}
+
+const PAIRED_HEADS = ['who', 'kind', 'senders', 'listed', '95 %', 'then', '95 % then', 'taken', 'then taken', 'delayed']
+
+/** Both outcomes of the same weeks, kind by kind. */
+function pairedRows(first: Weeks, second: Weeks): string[][] {
+  return first.kinds.map((kind) => {
+    const other = second.kinds.find((each) => each.kind === kind.kind) ?? kind
+    const rates = [kind, other].flatMap(({ weekly }) => {
+      const found = rateOf(weekly)
+      return found ? [percent(found.rate), `${percent(found.low)}-${percent(found.high)}`] : ['-', '-']
+    })
+    const taken = [kind, other].map(({ delivered, messages }) => (messages > 0 ? percent(delivered / messages) : '-'))
+    return [kind.of, kind.kind, String(kind.senders), ...rates, ...taken, `${kind.delayed} -> ${other.delayed}`]
+  })
 }
 
 const HEADS = ['who', 'kind', 'senders', 'observed', 'listed', 'rate', '95 %', 'messages', 'taken', 'delayed', 'detour']

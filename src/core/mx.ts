@@ -48,7 +48,11 @@ function stopsAt({ addresses }: DomainRecords, { preference, exchange }: MxRecor
 }
 
 /** Records with the part that each exchange plays. */
-export type Layout = DomainRecords & { readonly roles: ReadonlyMap<string, Role> }
+export type Layout = DomainRecords & {
+  readonly roles: ReadonlyMap<string, Role>
+  /** The kernel refuses strangers at the primary: the port is closed, and nothing is accepted to be reset. */
+  readonly closedPrimary?: boolean
+}
 
 /** The part that an exchange plays; what is not a decoy of ours takes mail. */
 export function roleAt({ roles }: Layout, exchange: string): Role {
@@ -60,17 +64,20 @@ export const DEFAULT_LAYOUT = 'primary:5,real:20,backup:90'
 /** More exchanges than any domain that we know of has. */
 const EXCHANGES_MAX = 20
 const PARTS: readonly Role[] = ['primary', 'real', 'backup']
+const CLOSED = 'closed-primary'
 
-/** A layout in short, `primary:5,real:20,backup:90`; or the sentence that says what is wrong with it. */
+/** A layout in short, `primary:5,real:20,backup:90`, with `closed-primary` where the kernel refuses; or the sentence that says what is wrong with it. */
 export function readLayout(text: string): Layout | string {
   const words = text.split(',').map((word) => word.trim())
   if (words.length > EXCHANGES_MAX) return `expected at most ${EXCHANGES_MAX} exchanges, got ${words.length}`
   const mx: MxRecord[] = []
   const addresses = new Map<string, readonly string[]>()
   const roles = new Map<string, Role>()
+  let closedPrimary = false
   for (const [i, word] of words.entries()) {
-    const [, name, digits] = /^([a-z]+):(\d{1,5})$/.exec(word) ?? []
-    const role = PARTS.find((part) => part === name)
+    const [, name, digits] = /^([a-z-]+):(\d{1,5})$/.exec(word) ?? []
+    const role = PARTS.find((part) => part === (name === CLOSED ? 'primary' : name))
+    closedPrimary ||= name === CLOSED
     const preference = Number(digits)
     if (!role || !(preference <= 65_535))
       return `expected a role and its preference, like ${DEFAULT_LAYOUT}, got "${word}"`
@@ -81,5 +88,11 @@ export function readLayout(text: string): Layout | string {
   }
   if (!mx.some(({ exchange }) => roles.get(exchange) === 'real'))
     return 'expected a real MX, for somebody must take the mail'
-  return { domain: 'example.test', mx, addresses, roles }
+  const real = mx.filter(({ exchange }) => roles.get(exchange) === 'real')
+  const shared = mx.find(
+    ({ exchange, preference }) => roles.get(exchange) !== 'real' && real.some((each) => each.preference === preference),
+  )
+  if (shared)
+    return `a decoy must not share preference ${shared.preference} with a real MX: honest senders choose between equals at random (RFC 5321 section 5.1)`
+  return { domain: 'example.test', mx, addresses, roles, closedPrimary }
 }

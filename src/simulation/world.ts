@@ -20,7 +20,8 @@ import { type Answer, type Life, live, type Visit } from './life.ts'
 import type { Behaviour } from './senders.ts'
 import { outcomeAt, troubleFor, type Weather, weatherOf } from './weather.ts'
 
-const BEHAVIOURS: readonly Behaviour[] = [...HONEST, ...STRANDED, ...BOTS]
+/** Everybody we know. */
+export const BEHAVIOURS: readonly Behaviour[] = [...HONEST, ...STRANDED, ...BOTS]
 
 export type WeekOptions = {
   readonly rules: Rules
@@ -112,7 +113,7 @@ function newHouse(
   weather: Weather,
   agenda: Agenda,
   memberOf: MemberOf,
-  { hear, watch = 'witness' }: WeekOptions,
+  { hear, watch = 'witness', layout }: WeekOptions,
 ) {
   const world = newWorld(inForce(rules), watch, memberOf)
   let seq = 0
@@ -183,6 +184,7 @@ function newHouse(
       if (effect === 'block') return { what: 'reset', afterMs: GIVES_UP_MS, ours: true }
       if (role === 'primary') {
         const suspect = effect === 'defer'
+        if (!suspect && layout.closedPrimary) return { what: 'unreachable', afterMs: 0, ours: false }
         return { what: 'reset', afterMs: suspect ? SUSPECT_HOLD_MS : 0, ours: suspect }
       }
       for (const kind of manners) if (names || !NEEDS_RECIPIENT.has(kind)) see(client, role, kind, where, session, now)

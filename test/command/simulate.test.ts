@@ -97,8 +97,64 @@ describe('simulate', { timeout: 60_000 }, () => {
     expect(honest.mishaps[0]).toMatchObject({ seed: 1, reasons: expect.any(Array), journal: expect.any(Array) })
   })
 
+  test('with other rules, the same weeks under both stand side by side; the exit code is of the others', async () => {
+    const few = { weeks: 1, days: 3 }
+    const { code, out, err } = await run({ ...few, otherFile: merciless() })
+    expect(code).toBe(1)
+    const rows = out.map((line) => line.split('\t'))
+    expect(rows[0]?.slice(0, 7)).toEqual(['who', 'kind', 'senders', 'listed', '95 %', 'then', '95 % then'])
+    expect(new Set(rows.map(({ length }) => length))).toEqual(new Set([10]))
+    const text = err.join('\n')
+    expect(text).toMatch(/under .*rules\.yaml\nhonest senders listed: 0 of \d+ = 0\.0%, 95 % from 0\.0% to/)
+    expect(text).toMatch(
+      /bots listed: \d+ of \d+ = [\d.]+%, 95 % from [\d.]+% to [\d.]+%; the real MX took [\d.]+% of their mail/,
+    )
+
+    const { out: json } = await run({ ...few, otherFile: merciless(), json: true })
+    const told = JSON.parse(json.join('\n'))
+    expect(told.honest.listed).toBe(0)
+    expect(told.with.honest.listed).toBeGreaterThan(0)
+    expect(told.with.caught).toMatchObject({ rate: expect.any(Number), low: expect.any(Number) })
+  })
+
+  test('the population says who comes; its mistakes are told where they stand', async () => {
+    const file = join(folder(), 'population.yaml')
+    writeFileSync(file, 'bots: {senders: 5, shares: {pregreeter: 1}}\n')
+    const { out } = await run({ populationFile: file, json: true, weeks: 1 })
+    const told = JSON.parse(out.join('\n'))
+    expect(told.bots).toMatchObject([{ kind: 'pregreeter', senders: 5 }])
+    expect(told.honest.senders).toBe(0)
+
+    writeFileSync(
+      file,
+      'bots:\n  senders: many\n  shares: {snowshoe: -1}\nhonest: {senders: 3, shares: {pregreeter: 1}}\n',
+    )
+    const { code, err } = await run({ populationFile: file })
+    expect(code).toBe(1)
+    const mistakes = err.join('\n')
+    expect(mistakes).toMatch(/population\.yaml:2:\d+: bots\.senders: expected a number/)
+    expect(mistakes).toMatch(/population\.yaml:3:\d+: bots\.shares\.snowshoe: expected a number of at least 0/)
+    expect(mistakes).toMatch(
+      /population\.yaml:4:\d+: honest\.shares\.pregreeter: no such kind of sender; there are postfix/,
+    )
+  })
+
+  test('where the kernel refuses at the primary, qmail is not stranded', async () => {
+    const qmail = async (layout: string) => {
+      const { out } = await run({ layout, json: true, weeks: 1 })
+      const { stranded } = JSON.parse(out.join('\n'))
+      return stranded.find(({ kind }: { kind: string }) => kind === 'qmail')
+    }
+    expect((await qmail(DEFAULT_LAYOUT)).delivered).toBe(0)
+    expect((await qmail('closed-primary:5,real:20,backup:90')).delivered).toBeGreaterThan(0)
+  })
+
   test('says what is wrong with its words', async () => {
     expect(await run({ layout: 'primary:5' })).toMatchObject({ code: 1, err: [expect.stringContaining('real MX')] })
+    expect(await run({ layout: 'primary:5,real:20,backup:20' })).toMatchObject({
+      code: 1,
+      err: [expect.stringContaining('must not share preference 20')],
+    })
     const { code, err } = await run({ rulesFile: join(folder(), 'none.yaml') })
     expect(code).toBe(1)
     expect(err[0]).toMatch(/cannot be read/)

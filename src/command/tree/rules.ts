@@ -10,7 +10,16 @@ import { DAYS_MAX, simulate, WEEKS_MAX } from '../simulate.ts'
 import { runTests } from '../test.ts'
 import { json, type Options, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
-type SimulateWords = { weeks: number; days: number; seed: number; layout: string; rules: string; json?: boolean }
+type SimulateWords = {
+  weeks: number
+  days: number
+  seed: number
+  layout: string
+  rules: string
+  json?: boolean
+  with?: string
+  population?: string
+}
 
 export function ruleCommands(program: Command, stage: Stage): void {
   const { screen, errors, complain, problems, does } = stage
@@ -69,24 +78,43 @@ export function ruleCommands(program: Command, stage: Stage): void {
       new Option('--seed <s>', 'of the first week; the next have the next').argParser(whole(0, 2 ** 31)).default(1),
     )
     .addOption(new Option('--days <n>', 'how long a week lasts').argParser(whole(1, DAYS_MAX)).default(7))
-    .addOption(new Option('--layout <mx>', 'the MX records: role and preference of each').default(DEFAULT_LAYOUT))
+    .addOption(
+      new Option(
+        '--layout <mx>',
+        'the MX records: role and preference of each; closed-primary where the kernel refuses',
+      ).default(DEFAULT_LAYOUT),
+    )
+    .addOption(new Option('--population <file>', 'who comes, and how many of each kind, like deploy/population.yaml'))
+    .addOption(new Option('--with <file>', 'other rules, for the same weeks under both side by side'))
     .addOption(rules())
     .addOption(json())
     .action(
-      does(({ rules: rulesFile, layout, weeks, days, seed, json: asJson }: SimulateWords) =>
-        simulate({
-          rulesFile,
+      does(
+        ({
+          rules: rulesFile,
+          with: otherFile,
+          population: populationFile,
           layout,
           weeks,
           days,
           seed,
-          screen,
-          errors,
-          complain,
-          json: asJson ?? false,
-          problems,
-          now: Date.now,
-        }),
+          json: asJson,
+        }: SimulateWords) =>
+          simulate({
+            rulesFile,
+            otherFile,
+            populationFile,
+            layout,
+            weeks,
+            days,
+            seed,
+            screen,
+            errors,
+            complain,
+            json: asJson ?? false,
+            problems,
+            now: Date.now,
+          }),
       ),
     )
 }
