@@ -33,6 +33,8 @@ export type ExportBasis = {
   /** A fingerprint of the rules. */
   readonly rulesHash: string
   readonly now: Instant
+  /** No entry stands longer than this from now, whatever its end; without it, until its end. */
+  readonly lifeMs?: number
 }
 
 export type Listed = {
@@ -108,7 +110,7 @@ export function exportsInTurn(basis: () => ExportBasis): (format: Format) => Pro
 }
 
 /** Who is refused now, in order, each stretch under the word that an asker is told of. */
-function* listedOf({ rulings, decide, rules, never, now }: ExportBasis): Paced<Stretch<Listed>[]> {
+function* listedOf({ rulings, decide, rules, never, now, lifeMs = Infinity }: ExportBasis): Paced<Stretch<Listed>[]> {
   const layers: (readonly [Prefix, Listed | 'spared'])[] = never.map((prefix) => [prefix, 'spared'])
   for (const { prefix, until = Infinity } of rules.allow.values()) if (until > now) layers.push([prefix, 'spared'])
   for (const [i, ruling] of rulings.entries()) {
@@ -121,7 +123,7 @@ function* listedOf({ rulings, decide, rules, never, now }: ExportBasis): Paced<S
     // One client is asked about as an answer would be: so whatever keeps it from being refused keeps it from here.
     const client = ruling.by === 'rules' ? clientOfKey(ruling.target) : undefined
     if (client && decide(client).effect !== 'block') continue
-    layers.push([prefix, { ruling, widest: ruling, until }])
+    layers.push([prefix, { ruling, widest: ruling, until: Math.min(until, now + lifeMs) }])
   }
   const flat = yield* flatten(layers, joined)
   return flat.filter((stretch): stretch is Stretch<Listed> => stretch.value !== 'spared')

@@ -30,6 +30,7 @@ import { waysOut } from './canary-ways.ts'
 import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.ts'
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
+import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
 import { watchFile } from './file-watch.ts'
 import { Pooling } from './pooling.ts'
@@ -233,7 +234,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     pools: pooling.view(),
     canary: canary.view,
   })
-  const exported = exportsInTurn(() => ({
+  const exportBasis = () => ({
     rulings: reputation.rulings(),
     decide,
     rules: rules(),
@@ -241,7 +242,8 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     generation: reputation.generation(),
     rulesHash: reloading.loaded.digest,
     now: now(),
-  }))
+  })
+  const exported = exportsInTurn(exportBasis)
   const canary = new Canary({
     enabled: settings.canary.enabled,
     everyMs: settings.canary.every,
@@ -335,6 +337,17 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     const http = serve(apiOptions, 'viewer')
     closers.push(() => closeServer(http))
     for (const address of settings.http.listen) doors.push(await openDoor('HTTP', address, tcp(http), tell.door))
+  }
+  if (parts.has('policy') && settings.firewall.nftables) {
+    const leased = exportsInTurn(() => ({ ...exportBasis(), lifeMs: FIREWALL_LIFE_MS }))
+    const firewall = new Firewall({
+      exported: () => leased('nft'),
+      freshness: () => reputation.freshness(),
+      basis: () => `${reputation.generation()} ${reloading.loaded.at}`,
+      tell: tell.firewall,
+    })
+    closers.push(() => firewall.close())
+    firewall.start()
   }
   beginUnlisting()
   canary.start()

@@ -246,6 +246,16 @@ export const settingsSchema = z
     http: z
       .strictObject({ listen: listen('127.0.0.1:8025').describe('Where the API, metrics and health are') })
       .prefault({}),
+    firewall: z
+      .strictObject({
+        nftables: z
+          .boolean()
+          .default(false)
+          .describe(
+            'Keep the sets of deploy/nftables/decoymx-list.nft current; needs CAP_NET_ADMIN. See docs/exports.md',
+          ),
+      })
+      .prefault({}),
     store: storeSchema,
     governor: z
       .strictObject({

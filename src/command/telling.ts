@@ -24,6 +24,7 @@ import type { CanaryView } from './canary.ts'
 import type { CrewHappening } from './crew.ts'
 import type { PoolHappening } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
+import type { FirewallHappening } from './firewall.ts'
 import type { FileRoom } from './open-files.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 import type { WatchHappening } from './watching.ts'
@@ -104,6 +105,22 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
     lost: (events: number): void => {
       metrics.journalLost.inc(events)
       log.error({ lost: events }, 'evidence: the disk is too slow for the workers')
+    },
+
+    firewall: (it: FirewallHappening): void => {
+      metrics.firewallUpdates.inc({ result: it.what })
+      switch (it.what) {
+        case 'followed':
+          return log.debug({ entries: it.entries }, 'firewall: the sets follow the decisions')
+        case 'emptied':
+          return log.warn('firewall: nobody is in the sets, for our copy of the decisions is too old')
+        case 'removed':
+          return log.warn('firewall: the table inet decoymx_list was removed, and stays so until it is loaded again')
+        case 'full':
+          return log.error({ entries: it.entries }, `firewall: not put into the sets: more than ${it.most} entries`)
+        case 'failed':
+          return log.error({ error: it.error }, 'firewall: cannot follow the decisions; what is in the sets runs out')
+      }
     },
 
     kernel: (it: KernelHappening): void => {

@@ -159,19 +159,7 @@ export function createMetrics(version: string) {
       'policy_trouble_total',
       'Policy connections that were hung up on, and requests without a readable client',
       {
-        reason: [
-          'nul-byte',
-          'no-equals',
-          'long-line',
-          'long-request',
-          'foreign-request',
-          'cut-short',
-          'full',
-          'idle',
-          'unread',
-          'unreadable',
-          'failed',
-        ],
+        reason: ['nul-byte', 'no-equals', 'long-line', 'long-request', 'foreign-request', 'unreadable', ...HUNG_UP],
       },
     ),
     queries: counter('dnsbl_queries_total', 'DNSBL queries by answer code', {
@@ -183,6 +171,13 @@ export function createMetrics(version: string) {
       'Packets that were no query or too many, TCP connections that were cut, answers that could not be sent',
       {
         reason: ['ignored', 'limited', 'bad-frame', 'full', 'idle', 'unsent', 'failed'],
+      },
+    ),
+    firewallUpdates: counter(
+      'firewall_updates_total',
+      'Looks after the sets of inet decoymx_list, by what came of it',
+      {
+        result: ['followed', 'emptied', 'removed', 'full', 'failed'],
       },
     ),
     kernelConnections: counter('kernel_connections_total', 'Connections to the primary, as the kernel met them', {

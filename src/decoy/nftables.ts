@@ -239,7 +239,7 @@ type RefusedElement = {
 }
 
 /** What nft answers to these words, as JSON; or, given a text, has it done as one transaction. */
-function nft(order: string | readonly string[]): Promise<string> {
+export function nft(order: string | readonly string[]): Promise<string> {
   const words = typeof order === 'string' ? ['--file', '-'] : ['--json', ...order]
   const folders = `${process.env['PATH'] ?? ''}${delimiter}/usr/sbin${delimiter}/sbin`
   return new Promise((resolve, reject) => {

@@ -145,6 +145,12 @@ describe('who is exported', () => {
     expect(await exported('plain', { rulings })).toEqual([])
   })
 
+  test('with a longest life no entry stands longer, and what ends before keeps its end', async () => {
+    const rulings = [byOperator('203.0.113.0/24', 'block'), ruling('192.0.2.1', 'block', { until: NOON + 60_000 })]
+    const { text } = exportOf('nft', { ...(await basisOf({ rulings })), lifeMs: HOUR })
+    expect(text).toContain('{ 192.0.2.1/32 timeout 60s, 203.0.113.0/24 timeout 3600s }')
+  })
+
   test('whom an answer would not refuse for another reason is absent, too', async () => {
     const basis = await basisOf({ rulings: [ruling('192.0.2.1'), ruling('192.0.2.2')] })
     const { decide } = basis
