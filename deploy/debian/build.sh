@@ -23,7 +23,7 @@ lib=$stage/usr/lib/decoymx
 doc=$stage/usr/share/doc/decoymx
 mkdir -p "$lib" "$doc" "$stage/usr/bin" "$stage/lib/systemd/system" "$stage/DEBIAN"
 cp -r "$project"/{src,deploy,rules.yaml,package.json,package-lock.json} "$lib/"
-cp -r "$project"/{README.md,CHANGELOG.md,docs} "$doc/"
+cp -r "$project"/{README.md,CHANGELOG.md,SECURITY.md,docs} "$doc/"
 cp "$project/LICENSE" "$doc/copyright"
 (cd "$lib" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error)
 test -x "$lib/node_modules/$node/bin/node" || { echo "npm has not brought $node" >&2; exit 1; }

@@ -76,7 +76,9 @@ function kind(survey: Survey): Finding[] {
   if (mx.length === 0) {
     const own = addressesOf(survey, domain)
     const seen =
-      own.length > 0 ? `mail goes to ${own.join(', ')}, the address of ${domain}` : `${domain} has no address, either`
+      own.length > 0
+        ? `mail goes to ${own.join(', ')}, the address of ${domain}`
+        : `${domain} has no address, either: is the name right?`
     return [found('MX01', domain, seen)]
   }
   if (mx.some(({ exchange }) => exchange === '.')) {
