@@ -68,13 +68,19 @@ export async function say(
   if (options.json) options.screen.print(JSON.stringify(done, null, 2))
   else {
     const stands = word === 'release' ? '' : done.until ? ` until ${when(done.until, Date.now())}` : ' until released'
-    const effect =
-      done.outcome === 'applied' ? 'in effect now' : 'written down; in effect as soon as the store answers again'
+    const effect = done.outcome === 'applied' ? 'in effect now' : WAITS[word]
     const which = done.count === 1 ? done.target : `${done.target} (${done.count} networks)`
     options.screen.print(`${DONE[word]} ${which}${stands}: ${effect}`)
     for (const note of done.notes) options.screen.print(`${options.screen.colours.yellow('!')} ${note}`)
   }
   return 0
+}
+
+/** Said while the store does not answer. */
+const WAITS = {
+  allow: 'in effect here; elsewhere as soon as the store answers again',
+  release: 'in effect here; elsewhere as soon as the store answers again',
+  block: 'written down; in effect as soon as the store answers again',
 }
 
 /** The trail: who said what, when, and why. Each appliance keeps the words that were said to it. */

@@ -115,7 +115,7 @@ function storeRemarks({
   const { state, error, since } = storeHealth
   const left = ledger === 'fresh' ? ledgerMaxAgeMs - ledgerAgeMs : 0
   const stands = left > 0 ? `the last known decisions are used for another ${span(left)}` : 'nobody is refused'
-  const keeps = `${waiting} events wait in the journal, none is lost`
+  const keeps = `${events(waiting)} in the journal until then, none is lost`
   if (state !== 'up') {
     const trouble = store === 'embedded' ? 'cannot be written' : state === 'hung' ? 'hangs' : 'is away'
     return [`the store ${trouble} since ${since}: ${error}; ${stands}; ${keeps}`]
@@ -123,10 +123,12 @@ function storeRemarks({
   return blocked === null ? [] : [`the store takes no evidence: ${blocked}; ${keeps}`]
 }
 
+const events = (count: number) => (count === 1 ? '1 event' : `${count} events`)
+
 function storeSentence({ store, storeHealth, waiting }: ReputationState, now: number): string {
   const { state, since } = storeHealth
   const word = { up: 'up', down: 'away', hung: 'hangs, asked again each second' }[state]
-  return `${store}, ${word} for ${span(now - Date.parse(since))}; ${waiting} events on their way`
+  return `${store}, ${word} for ${span(now - Date.parse(since))}; ${events(waiting)} on the way`
 }
 
 function copySentence({ ledger, ledgerAgeMs, ledgerMaxAgeMs }: ReputationState): string {

@@ -214,6 +214,7 @@ export class Intake {
       }
       // What waited then is decided: the cursor stands before whatever still waits.
       this.#guard = { ...this.#guard, pending: [] }
+      await this.#heedFirst(cursor)
     }
     this.#queue = []
     for (let before = -1; before < this.#taken && this.#placed && !this.#closed;) {
@@ -229,6 +230,21 @@ export class Intake {
     // No await between the last look and this line: from here on live entries queue in memory again.
     this.#behind = false
     this.#advance(Math.max(this.#taken, this.#onDisk))
+  }
+
+  /**
+   * The operator's words that the store has not: first of all, so that nobody who was allowed or released meanwhile is
+   * listed by what was seen before, not even until the word's turn comes. What they did to listings that wait is done in turn.
+   */
+  async #heedFirst(after: number): Promise<void> {
+    const { journal, ledger } = this.#options
+    let heeded = false
+    for await (const { seq, event } of journal.read(after, '"type":"word"')) {
+      if (event.type !== 'word' || event.word === 'enlist' || event.word === 'discard') continue
+      await this.#persist(() => this.apply(seq, event))
+      heeded = true
+    }
+    if (heeded) await this.#persist(() => ledger.refresh())
   }
 
   async #deliver(batch: readonly Entry[]): Promise<void> {
@@ -295,6 +311,11 @@ export class Intake {
     }
     for (const { client } of seen('real')) this.#rulings.note(client, factsOf(client))
     for (const { client, at } of seen('decoy')) await this.#rulings.judge(client, factsOf(client), at)
+  }
+
+  /** See `Rulings.ease`. */
+  ease(word: Word): void {
+    this.#rulings.ease(word)
   }
 
   /** The operator's word, put into effect ahead of all the evidence that may be waiting. Rejects when the store does. */

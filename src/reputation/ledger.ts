@@ -31,6 +31,7 @@ export type LedgerOptions = {
 /** A generation that no store has: the next beat loads anew. */
 const LOST = -1
 const ENDED_MAX = 10_000
+const EASED_MAX = 10_000
 /** Rulings taken over from a snapshot before answers have their turn: a million at once would keep them for seconds. */
 const STEP = 500
 /** How often the copy is proved fresh. */
@@ -49,6 +50,10 @@ export class Ledger {
   readonly #allows = new Prefixes<Ruling>()
   readonly #blocks = new Prefixes<Ruling>()
   readonly #releases = new Prefixes<Ruling>()
+  /** What was said here and is not heard of yet; at most EASED_MAX. */
+  readonly #eased = new Prefixes<Ruling>()
+  /** Releases of which the store has done all, since the copy was last proved fresh. */
+  readonly #settled: Prefix[] = []
   #generation = LOST
   /** How often changes may have been missed: a snapshot that was on its way then is not enough. */
   #losses = 0
@@ -97,13 +102,40 @@ export class Ledger {
 
   /** The operator's allow that covers this client, before all else. */
   allowFor(client: Client): Ruling | undefined {
-    return standing(this.#allows.find(client), this.#options.now())
+    const now = this.#options.now()
+    const allowed = standing(this.#allows.find(client), now)
+    if (allowed || this.#eased.size === 0) return allowed
+    return standing(
+      this.#eased.findAll(client).find(({ word }) => word === 'allow'),
+      now,
+    )
+  }
+
+  /**
+   * An allow, or a release, that an operator has just said here: it lets pass at once, whatever the store is doing, until
+   * the store has done it. A block ends that.
+   */
+  ease(ruling: Ruling): void {
+    const prefix = parsePrefix(ruling.target)
+    if (typeof prefix === 'string') return
+    if (ruling.word === 'block') this.#eased.delete(prefix)
+    else if (this.#eased.size < EASED_MAX) this.#eased.set(prefix, ruling)
+  }
+
+  /** The store has done all that a release means: what stood is gone from our copy, too, once that is proved fresh. */
+  settle(target: string): void {
+    const prefix = parsePrefix(target)
+    if (typeof prefix !== 'string') this.#settled.push(prefix)
   }
 
   /** The operator's block, else what the rules said. */
   rulingFor(client: Client): Ruling | undefined {
     const now = this.#options.now()
-    return standing(this.#blocks.find(client), now) ?? standing(this.ofRules(client.key), now)
+    const blocked = standing(this.#blocks.find(client), now)
+    const ruled = standing(this.ofRules(client.key), now)
+    if (this.#eased.size === 0) return blocked ?? ruled
+    const released = this.#eased.findAll(client).flatMap(({ word, since }) => (word === 'release' ? since : []))
+    return [blocked, ruled].find((each) => each && each.since >= Math.max(...released))
   }
 
   /** The operator's releases that cover this client: what was seen up to `at` is forgotten, and it is believed `until`. */
@@ -132,7 +164,8 @@ export class Ledger {
 
   all(): Ruling[] {
     const now = this.#options.now()
-    return [...this.#byId.values()].flatMap((ruling) => standing(ruling, now) ?? [])
+    const eased = [...this.#eased.values()].filter((each) => each.word === 'allow' && !this.#byId.has(idOf(each)))
+    return [...this.#byId.values(), ...eased].flatMap((ruling) => standing(ruling, now) ?? [])
   }
 
   /** Takes a new snapshot now, where the store is known to have lost what it had. Rejects when it does not give one. */
@@ -154,9 +187,11 @@ export class Ledger {
   /** The copy is as fresh as the question, not as the answer. */
   async #prove(): Promise<void> {
     const askedAt = this.#options.uptime()
+    const settled = [...this.#settled]
     try {
       const generation = await this.#store.generation()
       if (this.#freshAt === undefined || generation !== this.#generation) await (this.#loading ??= this.#load())
+      for (const prefix of this.#settled.splice(0, settled.length)) this.#eased.delete(prefix)
       this.#freshAt = Math.max(askedAt, this.#freshAt ?? -Infinity)
     } finally {
       this.#loading = undefined
@@ -223,6 +258,7 @@ export class Ledger {
     if (ruling.by === 'rules') return
     const prefix = parsePrefix(ruling.target)
     if (typeof prefix === 'string') return
+    if (ruling.word !== 'release') this.#eased.delete(prefix)
     if (ruling.word === 'allow') this.#allows.set(prefix, ruling)
     if (ruling.word === 'block') this.#blocks.set(prefix, ruling)
     if (ruling.word === 'release') this.#releases.set(prefix, ruling)

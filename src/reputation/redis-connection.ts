@@ -65,9 +65,6 @@ const SLOTS_REFRESH_MS = 2000
 
 /** Opens nothing yet: both connections are made when they are first asked to connect, and then made again by themselves. */
 export function prepareConnection(access: RedisAccess, commandTimeoutMs: number, on: ConnectionHappenings): Connection {
-  const close = (clients: readonly (Redis | Cluster)[]) => async () => {
-    await Promise.all(clients.map((each) => disconnect(each, commandTimeoutMs)))
-  }
   if ('cluster' in access.at) {
     const cluster = clusterClient(access, access.at.cluster, commandTimeoutMs)
     cluster.on('node error', (error: Error) => on.failed(error))
@@ -79,7 +76,7 @@ export function prepareConnection(access: RedisAccess, commandTimeoutMs: number,
       kind: 'cluster',
       commands: cluster as unknown as Commands,
       subscriber,
-      close: close([cluster, subscriber]),
+      close: keptAlive([cluster, subscriber], commandTimeoutMs),
     }
   }
   const redis = client(access, commandTimeoutMs)
@@ -89,7 +86,7 @@ export function prepareConnection(access: RedisAccess, commandTimeoutMs: number,
     kind: 'master' in access.at ? 'sentinel' : 'one',
     commands: redis as unknown as Commands,
     subscriber,
-    close: close([redis, subscriber]),
+    close: keptAlive([redis, subscriber], commandTimeoutMs),
   }
 }
 
@@ -97,6 +94,19 @@ function follow(client: Redis | Cluster, on: ConnectionHappenings): void {
   client.on('ready', () => on.ready())
   client.on('close', () => on.closed())
   client.on('error', (error: Error) => on.failed(error))
+}
+
+/** Should the library give up on one of them, we do not; the answer ends them. */
+function keptAlive(clients: readonly (Redis | Cluster)[], commandTimeoutMs: number): () => Promise<void> {
+  let closed = false
+  for (const each of clients)
+    each.on('end', () => {
+      if (!closed) setTimeout(() => void (closed || each.connect().catch(() => {})), RETRY_MAX_MS)
+    })
+  return async () => {
+    closed = true
+    await Promise.all(clients.map((each) => disconnect(each, commandTimeoutMs)))
+  }
 }
 
 /** What every connection to a server has. */
@@ -142,8 +152,8 @@ function client(access: RedisAccess, commandTimeoutMs: number): Redis {
     // Without a number the library would give up for good when no Sentinel answers.
     sentinelRetryStrategy: retryStrategy,
     sentinelCommandTimeout: commandTimeoutMs,
-    // They tell of a new master before the old one has hung up.
-    failoverDetector: true,
+    // Not the library's failoverDetector: it cuts off an attempt to connect that is under way, which then ends for good. A
+    // master that is replaced hangs up, or is silent, or says READONLY, and then the Sentinels are asked anew.
     // A master that became a replica while we were connected.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
@@ -198,4 +208,12 @@ async function disconnect(client: Redis | Cluster, withinMs: number): Promise<vo
     client.once('end', () => (clearTimeout(timer), resolve()))
     client.disconnect()
   })
+}
+
+/** The library's words for a hang, and Redis's for a failing script, in plain ones. */
+export function plainly(error: Error, commandTimeoutMs: number): Error {
+  if (/Command timed out|Socket timeout/.test(error.message))
+    return new Error(`no answer within ${commandTimeoutMs} ms`, { cause: error })
+  const [message = ''] = error.message.split(/\.? script: [0-9a-f]{40}/)
+  return message === error.message ? error : new Error(message, { cause: error })
 }

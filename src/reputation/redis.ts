@@ -15,7 +15,7 @@
 import type { Instant } from '../core/evidence.ts'
 import { BUCKETS_MAX, type Counts, RETENTION_MS, type Tally } from '../core/facts.ts'
 import { Breaker } from './breaker.ts'
-import { type Connection, prepareConnection, type RedisAccess } from './redis-connection.ts'
+import { type Connection, plainly, prepareConnection, type RedisAccess } from './redis-connection.ts'
 import { type Addition, additionsOf, pairs, portions, readChange, readCounts, whole } from './redis-wire.ts'
 import { CHANNEL, SWEEP_MAX } from './redis-scripts.ts'
 import {
@@ -78,6 +78,7 @@ class RedisStore implements Store {
   readonly #now: () => Instant
   readonly #tell: (happening: StoreHappening) => void
   readonly #rulingsMax: number
+  readonly #commandTimeoutMs: number
   readonly #timer: NodeJS.Timeout
   /** In a Cluster the rulings may be on a node that answers while one with records hangs, and the other way round. */
   readonly #breakers: Record<'records' | 'rulings', Breaker>
@@ -105,10 +106,11 @@ class RedisStore implements Store {
     this.#now = now
     this.#tell = tell
     this.#rulingsMax = rulingsMax
+    this.#commandTimeoutMs = commandTimeoutMs
     this.#connection = prepareConnection(access, commandTimeoutMs, {
       ready: () => this.#ready(),
       closed: () => this.#disconnected(),
-      failed: (error) => (this.#lastError = error.message),
+      failed: (error) => (this.#lastError = plainly(error, commandTimeoutMs).message),
       nodesChanged: () => this.#startEpoch(),
     })
     const breaker = () =>
@@ -116,7 +118,10 @@ class RedisStore implements Store {
         slowMs: 0.9 * commandTimeoutMs,
         pauseMs: BREAK_MS,
         clock: () => performance.now(),
-        turned: () => this.#settleHealth(),
+        turned: (error) => {
+          if (error !== undefined) this.#lastError = error
+          this.#settleHealth()
+        },
       })
     const records = breaker()
     this.#breakers = { records, rulings: this.#connection.kind === 'cluster' ? breaker() : records }
@@ -207,10 +212,20 @@ class RedisStore implements Store {
     if (!this.#closed && !this.#connected) throw new Error(`not connected: ${this.#lastError}`)
     if (!this.#closed && this.#unfit !== undefined) throw new Error(this.#unfit)
     try {
-      return await this.#breakers[what].through(call)
+      return await this.#breakers[what].through(async () => {
+        try {
+          return await call()
+        } catch (error) {
+          throw plainly(error as Error, this.#commandTimeoutMs)
+        }
+      })
     } catch (error) {
       // It was made a replica while we were connected.
-      if ((error as Error).message.startsWith('READONLY')) void this.#examine()
+      const { message } = error as Error
+      if (message.startsWith('READONLY')) void this.#examine()
+      // What the library says of a connection that broke meanwhile does not say why.
+      if (/max retries per request|Connection is closed|isn't writeable/.test(message) && !this.#closed)
+        throw new Error(`not connected: ${this.#lastError}`, { cause: error })
       throw error
     }
   }

@@ -95,7 +95,10 @@ export type Reputation = {
   /** Takes evidence and probes; settles once on disk. */
   readonly witness: Witness
   readonly decide: Decide
-  /** The operator's word: `applied` once it is in effect here, else it waits for the store. */
+  /**
+   * The operator's word: `applied` once it is in effect everywhere, else it waits for the store; what lets somebody pass
+   * is in effect here at once.
+   */
   readonly say: (word: Word) => Promise<'applied' | 'waiting' | 'lost'>
   readonly explain: (client: Client) => Promise<Explanation>
   readonly rulings: () => Ruling[]
@@ -190,6 +193,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     async say(word) {
       const seq = await journal.append(word)
       if (seq === undefined) return 'lost'
+      intake.ease(word)
       const applied = await within(
         SAY_MS,
         intake.apply(seq, word).then(() => true),

@@ -230,6 +230,13 @@ export class Rulings {
     return verdict
   }
 
+  /** What of the operator's word lets somebody pass is in effect here at once, whether or not the store answers. */
+  ease(word: Word): void {
+    const prefix = parsePrefix(word.target)
+    if (typeof prefix === 'string' || word.word === 'enlist' || word.word === 'discard') return
+    this.#options.ledger.ease(rulingOf(word, word.word, prefix.cidr))
+  }
+
   /** The operator's word. Repeating one changes nothing. */
   async apply(word: Word): Promise<void> {
     const { store, ledger, governor, rules, now } = this.#options
@@ -237,32 +244,16 @@ export class Rulings {
     const prefix = parsePrefix(word.target)
     if (typeof prefix === 'string') return
     if (word.word !== 'release') {
-      const ruling: Ruling = {
-        by: 'operator',
-        target: prefix.cidr,
-        word: word.word,
-        since: word.at,
-        until: word.until,
-        ticket: ticketOf(prefix.cidr, word.at),
-        because: word.because,
-        author: word.author,
-      }
-      if ((word.until ?? Infinity) > now()) await store.put(ruling)
+      if ((word.until ?? Infinity) > now()) await store.put(rulingOf(word, word.word, prefix.cidr))
       return
     }
     await store.drop(idOf({ by: 'operator', target: prefix.cidr }))
     const forgets = word.at + RETENTION_MS
     if (forgets > now())
       await store.put({
-        by: 'operator',
-        target: prefix.cidr,
-        word: 'release',
-        since: word.at,
+        ...rulingOf(word, 'release', prefix.cidr),
         until: forgets,
         grace: word.until ?? word.at + rules().releaseGraceMs,
-        ticket: ticketOf(prefix.cidr, word.at),
-        because: word.because,
-        author: word.author,
       })
     const address = prefix.cidr.split('/')[0] as string
     const single = prefix.length === (prefix.family === 4 ? 32 : 64) ? parseClient(address) : undefined
@@ -275,6 +266,7 @@ export class Rulings {
       await store.forget(client.key, word.at)
       await store.drop(idOf(ruling))
     }
+    ledger.settle(word.target)
   }
 
   /** What the governor holds back is put into effect, or let go. */
@@ -349,6 +341,19 @@ export class Rulings {
       because: because ?? before?.because ?? '',
       score,
     })
+  }
+}
+
+function rulingOf(word: Word, says: 'allow' | 'block' | 'release', target: string): Ruling {
+  return {
+    by: 'operator',
+    target,
+    word: says,
+    since: word.at,
+    until: word.until,
+    ticket: ticketOf(target, word.at),
+    because: word.because,
+    author: word.author,
   }
 }
 

@@ -15,7 +15,7 @@ import { type Bounds, type Governor, newGovernor } from '../../src/reputation/go
 import { Intake, type IntakeHappening } from '../../src/reputation/intake.ts'
 import { Journal } from '../../src/reputation/journal.ts'
 import { Ledger } from '../../src/reputation/ledger.ts'
-import type { Store } from '../../src/reputation/store.ts'
+import type { Ruling, Store } from '../../src/reputation/store.ts'
 import { folder } from '../folders.ts'
 import { shippedRules } from '../rules.ts'
 
@@ -165,6 +165,53 @@ describe('intake', () => {
     const second = await box(path)
     expect(countsOf(await second.store.counts(BOT))).toEqual({ 'backup.contact': 30 })
     expect(second.ledger.allowFor(parseClient('198.51.100.7')!)).toMatchObject({ word: 'allow', author: 'eve' })
+  })
+
+  test('who was released, or allowed, is not listed again while a store that lost all is filled from the journal', async () => {
+    const path = folder()
+    const first = await box(path)
+    const word = (word: 'release' | 'allow', target: string): Word => ({
+      type: 'word',
+      at: NOON + 50,
+      word,
+      target,
+      because: 'a mistake',
+      author: 'eve',
+    })
+    const [alone, neighbour, friend] = ['203.0.113.9', '198.51.100.4', '192.0.2.9']
+    for (const ip of [alone, neighbour, friend])
+      await first.record(seen('contact', NOON, ip), seen('early-talk', NOON, ip), seen('recipient', NOON, ip))
+    await first.record(
+      word('release', `${alone}/32`),
+      word('release', '198.51.100.0/24'),
+      word('allow', `${friend}/32`),
+    )
+    await first.close()
+    for (const file of ['reputation.db', 'reputation.db-wal', 'reputation.db-shm'])
+      rmSync(join(path, file), { force: true })
+
+    const words: string[] = []
+    const second = await box(path, {
+      now: () => NOON + 1000,
+      wrap: (store) =>
+        new Proxy(store, {
+          get: (target, name: keyof Store) =>
+            name === 'put'
+              ? async (ruling: Ruling) => {
+                  words.push(`${ruling.by} ${ruling.word} ${ruling.target}`)
+                  await target.put(ruling)
+                }
+              : ((target[name] as (...words: unknown[]) => unknown).bind?.(target) ?? target[name]),
+        }),
+    })
+    expect(words, 'the words first, and of the rules only what stands').toEqual([
+      `operator release ${alone}/32`,
+      'operator release 198.51.100.0/24',
+      `operator allow ${friend}/32`,
+      `rules block ${friend}`,
+    ])
+    for (const ip of [alone, neighbour]) expect(await second.store.counts(ip)).toEqual(new Map())
+    expect(second.ledger.allowFor(parseClient(friend) as Client)).toMatchObject({ word: 'allow' })
   })
 
   test('a restart adds nothing twice', async () => {
