@@ -1,7 +1,8 @@
 /**
- * `status`: one screen about the whole appliance; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
+ * `status`: one screen about the whole appliance, once or again and again; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
  */
-import { type Screen, span, table, when } from '../console/terminal.ts'
+import { setTimeout } from 'node:timers/promises'
+import { type Screen, span, table, when, wrapped } from '../console/terminal.ts'
 import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
@@ -50,26 +51,51 @@ export type StatusView = {
   readonly canary: CanaryView
 }
 
+type Level = 0 | 1 | 2
+type Look = { readonly level: Level; readonly lines: readonly string[] }
+
 export async function status(folder: string, { json, screen }: { json: boolean; screen: Screen }): Promise<number> {
+  const { level, lines } = await look(folder, json, screen)
+  for (const line of lines) screen.print(line)
+  return level
+}
+
+/** The same again and again in the same place, until `ended`; in a pipe one after the other. The last exit code counts. */
+export async function watchStatus(
+  folder: string,
+  { screen, everyMs, ended }: { screen: Screen; everyMs: number; ended: AbortSignal },
+): Promise<number> {
+  if (screen.person) screen.print('\x1b[2J')
+  for (;;) {
+    const { level, lines } = await look(folder, false, screen)
+    const clock = new Date().toISOString().slice(11, 19)
+    const time = screen.colours.dim(`${clock} UTC, again every ${span(everyMs)}; Ctrl-C ends`)
+    // ECMA-48: home, then each line to its end, then the rest of the screen: nothing flickers, and nothing scrolls.
+    if (screen.person) screen.print(`\x1b[H${[...lines, '', time].map((line) => `${line}\x1b[K`).join('\n')}\x1b[J`)
+    else for (const line of [...lines, '']) screen.print(line)
+    const again = await setTimeout(everyMs, true, { signal: ended }).catch(() => false)
+    if (!again) return level
+  }
+}
+
+async function look(folder: string, json: boolean, screen: Screen): Promise<Look> {
   try {
     const { body } = await ask(folder, 'GET', '/api/v1/status')
     const view = body as StatusView
     const [level, remarks] = judged(view)
-    if (json) screen.print(JSON.stringify({ ...view, level: LEVELS[level], remarks }, null, 2))
-    else for (const line of told(view, level, remarks, screen, Date.now())) screen.print(line)
-    return level
+    if (json) return { level, lines: [JSON.stringify({ ...view, level: LEVELS[level], remarks }, null, 2)] }
+    return { level, lines: told(view, level, remarks, screen, Date.now()) }
   } catch (error) {
     if (!(error instanceof NotRunning)) throw error
-    if (json) screen.print(JSON.stringify({ level: 'CRITICAL', remarks: [error.message] }, null, 2))
-    else screen.print(`${screen.colours.red('CRITICAL')}  ${error.message}`)
-    return 2
+    if (json) return { level: 2, lines: [JSON.stringify({ level: 'CRITICAL', remarks: [error.message] }, null, 2)] }
+    return { level: 2, lines: [`${screen.colours.red('CRITICAL')}  ${error.message}`] }
   }
 }
 
 const LEVELS = ['OK', 'WARNING', 'CRITICAL'] as const
 
 /** The worst of what is wrong, and a sentence for each with its next step. */
-function judged(view: StatusView): [0 | 1 | 2, string[]] {
+function judged(view: StatusView): [Level, string[]] {
   const grave: string[] = []
   const light: string[] = []
   for (const door of view.doors)
@@ -189,23 +215,40 @@ function canarySentence({ state, at, because, shownMs, checks }: CanaryView, now
   return `sound, ${ago}: a bot and an honest client were told right in ${checks.length} ways, after ${shownMs} ms`
 }
 
+/** Where what is told of a field begins. */
+const FIELD = 14
+
 function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Screen, now: number): string[] {
   const { colours } = screen
   const paint = [colours.green, colours.yellow, colours.red][level] as (text: string) => string
   const { rules, operator } = view.reputation.rulings
+  const width = screen.person ? screen.width : Infinity
+  const field = (name: string, text: string) =>
+    wrapped(text, width, FIELD).map((line, i) => (i === 0 ? `  ${name}`.padEnd(FIELD) + line.trimStart() : line))
   return [
     `${paint(LEVELS[level] as string)}  decoymx ${view.version}, up ${span(now - Date.parse(view.since))}, mode ${colours.bold(view.mode)}, pid ${view.pid}`,
-    ...remarks.map((remark) => `  ${paint('!')} ${remark}`),
+    ...remarks.flatMap((remark) =>
+      wrapped(remark, width, 4).map((line, i) => (i === 0 ? `  ${paint('!')} ${line.trimStart()}` : line)),
+    ),
     '',
-    `  Held now    primary ${view.held.primary}, backup ${view.held.backup}`,
-    ...(view.kernel && view.kernel.state !== 'off' ? [`  Kernel      ${kernelSentence(view.kernel)}`] : []),
-    `  Decisions   ${rules.block} blocked, ${rules.defer} deferred, ${rules.observe} observed; operator: ${operator.allow} allowed, ${operator.block} blocked`,
-    `  Store       ${storeSentence(view.reputation, now)}`,
-    `  Copy        ${copySentence(view.reputation)}`,
-    `  Rules       ${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,
-    `  Witness     ${view.witness}`,
-    `  Canary      ${canarySentence(view.canary, now)}`,
-    `  Order       ${view.reputation.freeze ? frozen(view.reputation.freeze, now) : 'counts: the real MX is known to take mail'}`,
+    ...field('Held now', `primary ${view.held.primary}, backup ${view.held.backup}`),
+    ...(view.kernel && view.kernel.state !== 'off' ? field('Kernel', kernelSentence(view.kernel)) : []),
+    ...field(
+      'Decisions',
+      `${rules.block} blocked, ${rules.defer} deferred, ${rules.observe} observed; operator: ${operator.allow} allowed, ${operator.block} blocked`,
+    ),
+    ...field('Store', storeSentence(view.reputation, now)),
+    ...field('Copy', copySentence(view.reputation)),
+    ...field(
+      'Rules',
+      `${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,
+    ),
+    ...field('Witness', view.witness),
+    ...field('Canary', canarySentence(view.canary, now)),
+    ...field(
+      'Order',
+      view.reputation.freeze ? frozen(view.reputation.freeze, now) : 'counts: the real MX is known to take mail',
+    ),
     '',
     ...table(
       screen,

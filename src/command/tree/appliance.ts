@@ -10,8 +10,8 @@ import { kernel } from '../kernel.ts'
 import { init, type Words } from '../init.ts'
 import { reload } from '../reload.ts'
 import { run } from '../run.ts'
-import { status } from '../status.ts'
-import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf } from './options.ts'
+import { status, watchStatus } from '../status.ts'
+import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 export function applianceCommands(program: Command, stage: Stage): void {
   const { version, screen, errors, complain, problems, does } = stage
@@ -107,8 +107,22 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .command('status')
     .description('one screen; exit 0 ok, 1 warning, 2 critical')
     .addOption(state())
+    .addOption(
+      new Option('--watch [seconds]', 'again and again, by default every 2 s')
+        .argParser(whole(1, 3600))
+        .preset(2)
+        .conflicts('json'),
+    )
     .addOption(json())
-    .action(does((options: Options) => status(whereOf(options).state, { json: options.json ?? false, screen })))
+    .action(
+      does((options: Options & { readonly watch?: number }) => {
+        const { state: folder } = whereOf(options)
+        if (options.watch === undefined) return status(folder, { json: options.json ?? false, screen })
+        const ended = new AbortController()
+        for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort())
+        return watchStatus(folder, { screen, everyMs: options.watch * 1000, ended: ended.signal })
+      }),
+    )
 
   program
     .command('doctor')
