@@ -1,35 +1,30 @@
 /**
  * The HTTP API: what is known of a client, which decisions stand, the operator's word, health.
  *
- * One application, served twice: read-only on the TCP address, where any local program can come, and with the operator's
- * rights on a socket in the state directory, which the file system guards. `why`, `list`, `allow`, ... use the latter.
+ * One application, served twice: on the TCP address, where a visitor's rights are found out first (entry.ts), and on a socket
+ * in the state directory, which the file system guards and where everybody is an operator. `why`, `list`, `allow`, ... use
+ * the latter. What a route takes and answers stands in routes.ts.
  */
-import { Hono } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { secureHeaders } from 'hono/secure-headers'
-import { z } from 'zod'
+import type { z } from 'zod'
 import { type Client, clientOfKey, parseClient } from '../core/client.ts'
-import type { Credit } from '../core/credit.ts'
 import type { Problem } from '../core/document.ts'
-import { EVERYTHING, type Instant, KIND_NAMES, type Role, type Word } from '../core/evidence.ts'
-import { type Counts, FACT_NAMES, type FactName, total, WAIVED_FACTS } from '../core/facts.ts'
-import type { Membership } from '../core/pools.ts'
+import { EVERYTHING, type Instant } from '../core/evidence.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
-import type { AllowEntry } from '../core/rules.ts'
-import type { Excuse } from '../core/verdict.ts'
-import type {
-  Effect,
-  Explanation,
-  Reputation,
-  ReputationState,
-  Ruling,
-  Waiting,
-  Why,
-} from '../reputation/reputation.ts'
+import type { Effect, Reputation } from '../reputation/reputation.ts'
+import { type Entered, refusal } from './entry.ts'
 import { CONTENT_TYPES, type Export, type Format, FORMATS } from './exports.ts'
+import { Following, type Follow } from './following.ts'
+import { openApiDocument } from './openapi.ts'
+import { clientView, entryView, iso, rulingView, spokenView, waitingView } from './retelling.ts'
+import { type Route, ROUTES } from './routes.ts'
+import type { TicketView } from './views.ts'
 import { heedWord, type WordsOptions } from './words.ts'
 
 export type ApiOptions = WordsOptions & {
+  readonly version: string
   readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting' | 'words' | 'freshness'>
   readonly rulesFile: () => string
   readonly exported: (format: Format) => Promise<Export>
@@ -45,151 +40,69 @@ export type ApiOptions = WordsOptions & {
   readonly turnKernel: (on: boolean) => Promise<object> | undefined
   /** Plays the canary, and tells what came of it. */
   readonly playCanary: () => Promise<object>
+  /** Evidence as it comes. */
+  readonly follow: Follow
   readonly now: () => Instant
-}
-
-/** One client, as `GET /api/v1/clients/IP` and `why IP --json` tell it. Instants are ISO 8601, UTC; null: there is none. */
-export type ClientView = {
-  readonly client: string
-  readonly network: string
-  readonly verdict: string
-  readonly effect: string
-  readonly mode: string
-  readonly score: number | null
-  /** What the rules in mode enforce add up to alone: only this refuses anybody. */
-  readonly enforcedScore: number | null
-  readonly threshold: number | null
-  readonly until: string | null
-  /** When the sum falls below the threshold of its word, if nothing more is seen. */
-  readonly clears: string | null
-  readonly ticket: string | null
-  readonly by: string | null
-  readonly because: string | null
-  readonly doubt: string | null
-  readonly standing: {
-    readonly allowed: { readonly by: string; readonly because: string } | null
-    readonly never: string | null
-    /** What it has earned by going on from the primary to the real MX; null when the facts are not known. */
-    readonly credit: (Omit<Credit, 'last'> & { readonly last: string | null }) | null
-    /** The pool of senders that it belongs to: what counts against it then weighs `factor` of what it would. */
-    readonly pool: { readonly name: string; readonly found: Membership['found']; readonly at: string } | null
-  }
-  readonly reasons: readonly {
-    readonly rule: string
-    readonly weight: number
-    readonly count: number
-    readonly waived: number
-    readonly excuse: Excuse | null
-    /** Below 1 where it weighs only a part of what it would: it is of a pool. */
-    readonly factor: number
-    readonly last: string
-    readonly because: string
-    readonly mode: string
-    readonly line: number
-  }[]
-  readonly contacts: Record<Role, number>
-  readonly networkContacts: Record<Role, number>
-  readonly facts: Record<string, number>
-  /** What was seen at the backup and did not count, under the guard's reason, like `outage.recipient`. */
-  readonly waived: Record<string, number>
-  /** What was seen at the backup and waits for the next look at the real MX, by kind. */
-  readonly pending: Record<string, number>
-  /** The listing that the rules ask for and the governor holds back, until a person looks. */
-  readonly waiting: WaitingView | null
-  /** Why the order of visits counts for nothing now, and until when, if known; null while it counts. */
-  readonly freeze: ReputationState['freeze']
-  readonly rules: string
-}
-
-/** A decision that stands, as listed; `file`: an entry of the rules file, which has no ticket and no beginning. */
-export type RulingView = Omit<Ruling, 'by' | 'since' | 'until' | 'grace' | 'stands' | 'enforced'> & {
-  readonly by: Ruling['by'] | 'file'
-  readonly since: string | null
-  readonly until: string | null
-}
-
-/** The decision that a refused sender quotes; `ended`: it stands no more since then. */
-export type TicketView = RulingView & { readonly ended: string | null }
-
-/** What an operator said, and when. */
-export type SpokenView = Omit<Word, 'type' | 'at' | 'until'> & { readonly at: string; readonly until: string | null }
-
-/** A listing that the governor holds back. */
-export type WaitingView = {
-  readonly client: string
-  readonly network: string
-  readonly word: string
-  readonly score: number
-  /** The bound it met; see governor.ts. */
-  readonly why: Why
-  /** Has it walked the right way, or been at the real MX for hours? */
-  readonly good: boolean
-  readonly since: string
-  readonly because: string
 }
 
 /** Largest body of a request; a word is a few hundred bytes. */
 const BODY_BYTES_MAX = 16_384
-export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
-  const app = new Hono()
-  app.use(secureHeaders())
+
+/** `enter` puts the visitor into the context; `front` is what stands at `/`, behind the same entry. */
+export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, front?: Hono<Entered>): Hono<Entered> {
+  const app = new Hono<Entered>()
+  // Whether a name is ever to be reached by TLS alone is its owner's to say, at the proxy.
+  app.use(secureHeaders({ referrerPolicy: 'same-origin', strictTransportSecurity: false }))
   app.use(
     bodyLimit({
       maxSize: BODY_BYTES_MAX,
       onError: (c) => c.json({ error: `the body is larger than ${BODY_BYTES_MAX} bytes` }, 413),
     }),
   )
+  app.use(enter)
   app.onError((error, c) => c.json({ error: error.message }, 500))
-  app.notFound((c) =>
-    c.json({ error: `there is no ${c.req.method} ${c.req.path} here`, hint: 'GET / lists what there is' }, 404),
-  )
+  app.notFound((c) => nowhere(c))
+  if (front) app.route('/', front)
+  else app.get('/', (c) => c.text(INDEX))
 
-  app.get('/', (c) => c.text(INDEX))
-  app.get('/healthz', (c) => c.json({ ok: true }))
-  app.get('/readyz', (c) => {
+  on(app, ROUTES.health, (c) => c.json({ ok: true }))
+  on(app, ROUTES.ready, (c) => {
     const because = options.unready()
     return c.json({ ok: because.length === 0, because }, because.length === 0 ? 200 : 503)
   })
-  app.get('/metrics', async (c) => {
+  on(app, ROUTES.metrics, async (c) => {
     const { text, contentType } = await options.metrics()
     return c.body(text, 200, { 'content-type': contentType })
   })
-  app.get('/api/v1/status', (c) => c.json(options.status()))
-  app.get('/api/v1/clients/:ip', async (c) => {
-    const client = parseClient(c.req.param('ip'))
-    if (!client) return c.json(notAnAddress(c.req.param('ip')), 400)
-    return c.json(
-      viewOf(client, await options.reputation.explain(client), options.rulesFile(), waitingFor(client, options)),
-    )
+  on(app, ROUTES.status, (c) => c.json(options.status()))
+  on(app, ROUTES.client, async (c) => {
+    const client = parseClient(c.req.param('ip') ?? '')
+    if (!client) return c.json(notAnAddress(c.req.param('ip') ?? ''), 400)
+    const waiting = options.reputation.waiting().find((each) => each.client.key === client.key)
+    return c.json(clientView(client, await options.reputation.explain(client), options.rulesFile(), waiting))
   })
-  app.get('/api/v1/tickets/:ticket', (c) => {
-    const found = options.reputation.ofTicket(c.req.param('ticket'))
+  on(app, ROUTES.ticket, (c) => {
+    const found = options.reputation.ofTicket(c.req.param('ticket') ?? '')
     if (!found)
       return c.json(
         {
-          error: `there is no decision under ticket ${c.req.param('ticket')}`,
+          error: `there is no decision under ticket ${c.req.param('ticket')?.slice(0, 64)}`,
           hint: 'those that have ended are remembered until a restart',
         },
         404,
       )
-    return c.json({ ...viewOfRuling(found.ruling), ended: iso(found.endedAt) } satisfies TicketView)
+    return c.json({ ...rulingView(found.ruling), ended: iso(found.endedAt) } satisfies TicketView)
   })
-  app.get('/api/v1/words', async (c) => {
-    const within = c.req.query('within')
-    const prefix = within === undefined ? undefined : parsePrefix(within)
-    if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
+  on(app, ROUTES.words, async (c, { within }) => {
     const words = (await options.reputation.words()).filter(
-      ({ target }) => !prefix || target === EVERYTHING || touches(target, prefix),
+      ({ target }) => !within || target === EVERYTHING || touches(target, within),
     )
-    return c.json({ words: words.map(viewOfWord) })
+    return c.json({ words: words.map(spokenView) })
   })
-  app.get('/api/v1/decisions', (c) => {
-    const within = c.req.query('within')
-    const prefix = within === undefined ? undefined : parsePrefix(within)
-    if (typeof prefix === 'string') return c.json({ error: prefix }, 400)
+  on(app, ROUTES.decisions, (c, { within }) => {
     const now = options.now()
     const reached = (target: string, whole: boolean) =>
-      !prefix || (whole ? touches(target, prefix) : covers(prefix, clientOfKey(target) as Client))
+      !within || (whole ? touches(target, within) : covers(within, clientOfKey(target) as Client))
     const rulings = options.reputation
       .rulings()
       .filter((ruling) => (ruling.grace ?? Infinity) > now && reached(ruling.target, ruling.by === 'operator'))
@@ -198,10 +111,10 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
       .allowed()
       .filter((entry) => (entry.until ?? Infinity) > now && reached(entry.prefix.cidr, true))
     return c.json({
-      decisions: [...rulings.map(viewOfRuling), ...entries.map((entry) => viewOfEntry(entry, options.rulesFile()))],
+      decisions: [...rulings.map(rulingView), ...entries.map((entry) => entryView(entry, options.rulesFile()))],
     })
   })
-  app.get('/api/v1/exports/:format', async (c) => {
+  on(app, ROUTES.export, async (c) => {
     const format = FORMATS.find((each) => each === c.req.param('format'))
     if (!format)
       return c.json(
@@ -219,135 +132,74 @@ export function api(options: ApiOptions, rights: 'viewer' | 'operator'): Hono {
     if (known.includes(etag) || known.includes('*')) return c.body(null, 304, headers)
     return c.body(text, 200, { ...headers, 'content-type': CONTENT_TYPES[format] })
   })
-  app.get('/api/v1/governor', (c) => c.json({ waiting: options.reputation.waiting().map(viewOfWaiting) }))
-  if (rights === 'viewer') return app
+  on(app, ROUTES.governor, (c) => c.json({ waiting: options.reputation.waiting().map(waitingView) }))
+  const following = new Following(options.follow)
+  on(app, ROUTES.events, (c, { within, role }) => following.stream(c, { within, role }))
+  on(app, ROUTES.openapi, (c) => c.json(openApiDocument(options.version)))
 
-  app.post('/api/v1/words', (c) => heedWord(c, options))
-  app.post('/api/v1/kernel', async (c) => {
-    const read = kernelSchema.safeParse(await c.req.json().catch(() => undefined))
-    if (!read.success) return c.json({ error: 'expected {"on": true} or {"on": false}' }, 400)
-    const state = await options.turnKernel(read.data.on)
+  on(app, ROUTES.say, (c, _, said) => heedWord(c, said, c.get('visitor'), options))
+  on(app, ROUTES.kernel, async (c, _, { on }) => {
+    const state = await options.turnKernel(on)
     return state
       ? c.json(state)
       : c.json({ error: 'this appliance runs no decoys', hint: 'ask the one that does' }, 404)
   })
-  app.post('/api/v1/canary', async (c) => c.json(await options.playCanary()))
-  app.post('/api/v1/reload', async (c) => {
-    const text = await c.req.text()
-    const read = reloadSchema.safeParse(
-      text === ''
-        ? {}
-        : await Promise.resolve(text)
-            .then(JSON.parse)
-            .catch(() => undefined),
-    )
-    if (!read.success) return c.json({ error: 'expected no body, or {"force": true}' }, 400)
-    const { problems, effect = null } = await options.reload(read.data.force)
+  on(app, ROUTES.canary, async (c) => c.json(await options.playCanary()))
+  on(app, ROUTES.reload, async (c, _, { force }) => {
+    const { problems, effect = null } = await options.reload(force)
     return c.json({ ok: problems.length === 0, problems, effect }, problems.length === 0 ? 200 : 400)
   })
   return app
 }
 
-const reloadSchema = z.strictObject({ force: z.boolean().default(false) })
-const kernelSchema = z.strictObject({ on: z.boolean() })
+type Query<R> = R extends { query: infer Q extends z.ZodType } ? z.output<Q> : undefined
+type Body<R> = R extends { body: infer B extends z.ZodType } ? z.output<B> : undefined
+type Handler<R> = (c: Context<Entered>, query: Query<R>, body: Body<R>) => Response | Promise<Response>
 
-function viewOf(
-  client: Client,
-  { decision, verdict, facts, contacts, networkContacts, pending, freeze }: Explanation,
-  rules: string,
-  waiting: Waiting | undefined,
-): ClientView {
-  const byEntry = verdict?.allowedBy
-  return {
-    client: client.ip,
-    network: client.network,
-    verdict: decision.verdict,
-    effect: decision.effect,
-    mode: decision.mode,
-    score: verdict?.score ?? null,
-    enforcedScore: verdict?.enforcedScore ?? null,
-    threshold: verdict?.threshold ?? null,
-    until: iso(decision.until),
-    clears: iso(verdict?.clearsAt),
-    ticket: decision.ticket ?? null,
-    by: decision.by ?? null,
-    because: decision.because ?? null,
-    doubt: decision.doubt ?? (verdict ? null : 'store'),
-    standing: {
-      allowed:
-        decision.verdict === 'allow'
-          ? {
-              by: decision.by === 'operator' ? 'operator' : `${rules}:${byEntry?.line ?? 0}`,
-              because: decision.because ?? '',
-            }
-          : null,
-      never: verdict?.never ?? null,
-      credit: verdict ? viewOfCredit(verdict.credit) : null,
-      pool: verdict?.member
-        ? { name: verdict.member.pool, found: verdict.member.found, at: iso(verdict.member.at) as string }
-        : null,
-    },
-    reasons: (verdict?.reasons ?? []).map((reason) => ({
-      ...reason,
-      weight: Math.round(reason.weight * 100) / 100,
-      excuse: reason.excuse ?? null,
-      last: iso(reason.last) as string,
-    })),
-    contacts,
-    networkContacts,
-    facts: totals(facts.own, FACT_NAMES),
-    waived: totals(facts.own, WAIVED_FACTS),
-    pending: Object.fromEntries(
-      KIND_NAMES.map((kind) => [kind, pending.filter((each) => each.kind === kind).length] as const).filter(
-        ([, n]) => n > 0,
-      ),
-    ),
-    waiting: waiting ? viewOfWaiting(waiting) : null,
-    freeze: freeze ? { why: freeze.why, until: iso(freeze.until) } : null,
-    rules,
+/** Opens a route: its visitor's rights, then what it takes, and then the handler. */
+function on<R extends Route>(app: Hono<Entered>, route: R, handle: Handler<R>): void {
+  app[route.method](route.path, async (c) => {
+    const refused = refusal(c, route.rights)
+    if (refused) return refused
+    const query = route.query?.safeParse(c.req.query())
+    if (query && !query.success) return c.json(mistake(query.error, 'query'), 400)
+    const text = route.body ? await c.req.text() : ''
+    if (text !== '' && !/^application\/json\b/i.test(c.req.header('content-type') ?? ''))
+      return c.json({ error: 'the body must be application/json', hint: 'send a content-type header' }, 415)
+    const body = route.body?.safeParse(text === '' ? undefined : parsed(text))
+    if (body && !body.success) return c.json(mistake(body.error, 'body'), 400)
+    return handle(c, query?.data as Query<R>, body?.data as Body<R>)
+  })
+}
+
+/** Null, which no route takes, for what is no JSON. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
   }
 }
 
-function waitingFor({ key }: Client, { reputation }: ApiOptions): Waiting | undefined {
-  return reputation.waiting().find(({ client }) => client.key === key)
+function mistake(error: z.ZodError, whole: string): { error: string } {
+  return { error: error.issues.map((issue) => `${issue.path.join('.') || whole}: ${issue.message}`).join('; ') }
 }
 
-function viewOfCredit(credit: Credit): ClientView['standing']['credit'] {
-  const rounded = (points: number) => Math.round(points * 100) / 100
-  return {
-    ...credit,
-    own: rounded(credit.own),
-    network: rounded(credit.network),
-    last: credit.last > 0 ? iso(credit.last) : null,
-  }
-}
-
-/** How often each of these facts was seen, of those that were. */
-function totals(counts: Counts, names: readonly FactName[]): Record<string, number> {
-  return Object.fromEntries(names.map((name) => [name, total(counts, name)] as const).filter(([, n]) => n > 0))
-}
-
-function viewOfWaiting({ client, word, score, why, good, since, because }: Waiting): WaitingView {
-  return { client: client.ip, network: client.network, word, score, why, good, since: iso(since) as string, because }
-}
-
-function viewOfRuling(ruling: Ruling): RulingView {
-  const { by, target, word, ticket, because, author, score } = ruling
-  const until = iso(ruling.grace ?? ruling.until)
-  return { by, target, word, since: iso(ruling.since), until, ticket, because, author, score }
-}
-
-function viewOfEntry({ prefix, because, until, line }: AllowEntry, file: string): RulingView {
-  const author = `${file}:${line}`
-  return { by: 'file', target: prefix.cidr, word: 'allow', since: null, until: iso(until), ticket: '', because, author }
-}
-
-function viewOfWord({ at, word, target, until, because, author }: Word): SpokenView {
-  return { at: iso(at) as string, word, target, until: iso(until), because, author }
-}
-
-function iso(at: Instant | undefined): string | null {
-  return at === undefined ? null : new Date(at).toISOString()
+/** Nothing there, or nothing of this method. */
+function nowhere(c: Context): Response {
+  const methods = Object.values(ROUTES)
+    .filter(({ path }) => new RegExp(`^${path.replace(/:\w+/g, '[^/]+')}$`).test(c.req.path))
+    .map(({ method }) => method.toUpperCase())
+  if (methods.length === 0)
+    return c.json(
+      {
+        error: `there is no ${c.req.method} ${c.req.path.slice(0, 200)} here`,
+        hint: 'GET /api/v1/openapi.json tells all there is',
+      },
+      404,
+    )
+  c.header('allow', methods.join(', '))
+  return c.json({ error: `${c.req.path.slice(0, 200)} takes ${methods.join(', ')}, not ${c.req.method}` }, 405)
 }
 
 /** Do these two networks share any address? */
@@ -361,15 +213,6 @@ function notAnAddress(text: string): { error: string; hint: string } {
   return { error: `expected an IP address, got "${text.slice(0, 64)}"`, hint: 'IPv4 as 192.0.2.1, IPv6 as 2001:db8::1' }
 }
 
-const INDEX = `decoymx
-
-GET /api/v1/clients/IP    what is known of a client, and why
-GET /api/v1/decisions     the decisions that stand; ?within=CIDR
-GET /api/v1/words         what operators have said, and when; ?within=CIDR
-GET /api/v1/tickets/CODE  the decision that a refused sender quotes
-GET /api/v1/exports/F     who is refused; F is one of ${FORMATS.join(', ')}
-GET /api/v1/governor      the listings that wait for a person
-GET /api/v1/status        how the appliance is
-GET /metrics              for Prometheus
-GET /healthz, /readyz     for whoever watches over it
-`
+const INDEX = `decoymx\n\n${Object.values<Route>(ROUTES)
+  .map(({ method, path, summary }) => `${method.toUpperCase().padEnd(5)}${path.padEnd(28)}${summary}`)
+  .join('\n')}\n`

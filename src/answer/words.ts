@@ -13,8 +13,10 @@ import { duration } from '../core/document.ts'
 import { EVERYTHING, type Instant, NO_REASON, oneLine, type Word, WORDS } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
+import type { Visitor } from '../core/rights.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Reputation, Ruling } from '../reputation/reputation.ts'
+import type { WordView } from './views.ts'
 
 export type WordsOptions = {
   readonly reputation: Pick<Reputation, 'rulings' | 'say' | 'waiting'>
@@ -27,18 +29,6 @@ export type WordsOptions = {
   readonly now: () => Instant
 }
 
-/** What is said of a word that was given. */
-export type WordView = {
-  readonly outcome: 'applied' | 'waiting'
-  readonly word: Word['word']
-  readonly target: string
-  readonly until: string | null
-  /** How many networks, or waiting listings, it was said of. */
-  readonly count: number
-  /** What whoever gave it must know besides. */
-  readonly notes: readonly string[]
-}
-
 /** Longest span for which an operator's word can be given; longer means: until released. */
 const WORD_MS_MAX = 3660 * 24 * 3_600_000
 /** An operator's word about a network wider than this is a slip until somebody insists (`force`). */
@@ -47,37 +37,44 @@ const WIDEST = { 4: 16, 6: 32 } as const
 const SPARED_TOLD = 5
 
 const text = (most: number) => z.string().max(1000).transform(oneLine).pipe(z.string().min(1).max(most))
-const wordSchema = z.strictObject({
+/** A word as it is asked for. */
+export const saidSchema = z.strictObject({
   word: z.enum(WORDS),
-  target: z.string().min(1).max(64),
+  target: z
+    .string()
+    .min(1)
+    .max(64)
+    .describe('An IP address, a CIDR, or a pool; for enlist and discard also "all", for all that waits'),
   for: duration()
     .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, {
       error: 'expected a span above 0 and at most ten years; leave it out for good',
     })
-    .optional(),
+    .optional()
+    .describe('How long it stands; without it until released'),
   because: text(300),
-  author: text(100),
-  force: z.boolean().default(false),
+  author: text(100).optional().describe('Who says so, where the visitor has no name of its own: on the socket'),
+  force: z.boolean().default(false).describe('It is meant, though it looks like a slip'),
 })
-type Said = z.output<typeof wordSchema>
+type Said = z.output<typeof saidSchema>
 
 type Mistake = { readonly error: string; readonly hint?: string }
 
-export async function heedWord(c: Context, options: WordsOptions): Promise<Response> {
-  const read = wordSchema.safeParse(await c.req.json().catch(() => undefined))
-  if (!read.success) {
-    const told = read.error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`)
-    return c.json({ error: told.join('; ') }, 400)
-  }
-  const said = read.data
+/** Whoever has a name of its own, by its token or its session, speaks in that. */
+export async function heedWord(
+  c: Context,
+  said: Said,
+  visitor: Visitor | undefined,
+  options: WordsOptions,
+): Promise<Response> {
+  const author = visitor?.by === 'socket' ? (said.author ?? visitor.name) : (visitor?.name ?? '')
   const targets = targetsOf(said, options)
   if ('error' in targets) return c.json(targets, 400)
-  if (said.word === 'enlist' || said.word === 'discard') return settle(c, said, targets, options)
+  if (said.word === 'enlist' || said.word === 'discard') return settle(c, said, author, targets, options)
 
   const notes = targets.flatMap((prefix) => notesOn(said.word, prefix, options))
   const at = options.now()
   const until = said.for === undefined ? undefined : at + said.for
-  const { word, because, author } = said
+  const { word, because } = said
   let outcome: 'applied' | 'waiting' = 'applied'
   for (const { cidr } of targets) {
     const done = await options.reputation.say({ type: 'word', at, word, target: cidr, until, because, author })
@@ -192,11 +189,17 @@ function within(prefix: Prefix, wider: string): boolean {
 }
 
 /** A word about listings that the governor holds back. */
-async function settle(c: Context, said: Said, targets: readonly Prefix[], options: WordsOptions): Promise<Response> {
+async function settle(
+  c: Context,
+  said: Said,
+  author: string,
+  targets: readonly Prefix[],
+  options: WordsOptions,
+): Promise<Response> {
   const [prefix] = targets
   const count = options.reputation.waiting().filter(({ client }) => !prefix || covers(prefix, client)).length
   if (count === 0) return c.json({ error: 'no listing waits there', hint: 'decoymx governor shows what waits' }, 404)
-  const { word, because, author } = said
+  const { word, because } = said
   const target = prefix?.cidr ?? EVERYTHING
   const outcome = await options.reputation.say({ type: 'word', at: options.now(), word, target, because, author })
   if (outcome === 'lost') return c.json(UNWRITTEN, 503)

@@ -11,6 +11,7 @@ import { reviewRules, type Unseen } from '../core/review.ts'
 import { type Rules, readRules } from '../core/rules.ts'
 import { readText } from './reading.ts'
 import { failuresOf } from './test.ts'
+import { type Access, readAccess } from './access.ts'
 import { readSettings, type Settings, type Where } from './settings.ts'
 
 export type Checked =
@@ -21,6 +22,7 @@ export type Checked =
       readonly placeOf: PlaceOf
       readonly text: RulesText
       readonly wellKnown: WellKnown
+      readonly access: Access
     }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
@@ -55,7 +57,8 @@ export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
   const settings = readSettings(where.settings, env)
   const rules = readRulesFile(where.rules)
   const known = readWellKnownFile()
-  if (settings.ok && rules.ok && known.ok) {
+  const access = readAccess(settings.ok ? settings.settings.http['access-file'] : undefined)
+  if (settings.ok && rules.ok && known.ok && access.ok) {
     const problems = mistakesTogether(rules.rules, settings.settings)
     if (problems.length > 0) return { ok: false, problems }
     return {
@@ -65,9 +68,10 @@ export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
       placeOf: rules.placeOf,
       text: rules.text,
       wellKnown: known.wellKnown,
+      access: access.access,
     }
   }
-  return { ok: false, problems: [settings, rules, known].flatMap((read) => (read.ok ? [] : read.problems)) }
+  return { ok: false, problems: [settings, rules, known, access].flatMap((read) => (read.ok ? [] : read.problems)) }
 }
 
 /** The list of big senders that ships, beside the code. */

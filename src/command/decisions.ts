@@ -3,8 +3,8 @@
  * journalled with its reason and author before it takes effect.
  */
 import { userInfo } from 'node:os'
-import type { RulingView, SpokenView } from '../answer/api.ts'
-import type { WordView } from '../answer/words.ts'
+import type { RulingView, SpokenView } from '../answer/views.ts'
+import type { WordView } from '../answer/views.ts'
 import { type Screen, table, when } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 

@@ -3,7 +3,7 @@
  * and an operator's word about them: enlist puts them into effect, discard lets them go.
  */
 import { userInfo } from 'node:os'
-import type { WaitingView } from '../answer/api.ts'
+import type { WaitingView } from '../answer/views.ts'
 import { type Screen, span, table } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'

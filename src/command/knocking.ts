@@ -8,7 +8,7 @@
 import { randomInt } from 'node:crypto'
 import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { ClientView } from '../answer/api.ts'
+import type { ClientView } from '../answer/views.ts'
 import { changeGuests, NftFailed, readTable } from '../decoy/nftables.ts'
 import { ask } from './appliance.ts'
 import { type Chart, fail, type Finding, ok, warn } from './finding.ts'

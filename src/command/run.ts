@@ -4,11 +4,8 @@
  * The rooms know nothing of each other. Here they meet by two functions: evidence flows in through `witness`, decisions
  * flow out through `decide`. Doors open only when the facts are loaded, and close before anything else does.
  */
-import { chmodSync, rmSync } from 'node:fs'
-import type { Server } from 'node:net'
 import { join } from 'node:path'
-import { createAdaptorServer } from '@hono/node-server'
-import { api, type ApiOptions } from '../answer/api.ts'
+import type { ApiOptions } from '../answer/api.ts'
 import { exportsInTurn } from '../answer/exports.ts'
 import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
@@ -18,7 +15,7 @@ import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import { isCanary } from '../core/canary.ts'
 import { type Client, clientOfKey } from '../core/client.ts'
-import type { Witness } from '../core/evidence.ts'
+import type { Evidence, Witness } from '../core/evidence.ts'
 import { Never } from '../core/never.ts'
 import { withNever } from '../core/rules.ts'
 import { Kernel } from '../decoy/kernel.ts'
@@ -31,15 +28,16 @@ import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
+import { openHttp } from './http.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
 import { watchFile } from './file-watch.ts'
 import { Pooling } from './pooling.ts'
 import { Reloading } from './reloading.ts'
 import { failuresOf } from './test.ts'
 import type { Where } from './settings.ts'
-import { type Door, openDoor, tcp } from './sockets.ts'
+import type { Door } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
-import { controlSocket, lockState, SOCKET_PATH_MAX } from './state.ts'
+import { lockState } from './state.ts'
 import type { StatusView } from './status.ts'
 import { type Tell, teller } from './telling.ts'
 import { decoyPrefixes, NO_WITNESS, type RealMxWatch, watchRealMx } from './watching.ts'
@@ -167,8 +165,10 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   })
   const { decide } = reputation
   let unlisting: Unlisting | undefined
+  const followers = new Set<(evidence: Evidence) => void>()
   const witness: Witness = (event) => {
     unlisting?.hear(event)
+    if (event.type === 'evidence') for (const hear of followers) hear(event)
     return reputation.witness(event)
   }
   /** Where the rules ask for it, and who tries the primary is seen here: strangers are known from the journal on. */
@@ -198,7 +198,12 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   void pooling.start().catch(poolsFailed)
 
   const reloadFailed = (error: Error) => tell.trouble('reload', error)
-  const onHangUp = () => void reloading.load(false).catch(reloadFailed)
+  const onHangUp = () => {
+    void reloading.load(false).catch(reloadFailed)
+    if (settings.http['access-file'] === undefined) return
+    const { access, problems } = http.reload()
+    tell.access(access, problems)
+  }
   process.on('SIGHUP', onHangUp)
   const look = () => void reloading.look().catch(reloadFailed)
   const endWatch = settings.reload['on-change'] ? watchFile(where.rules, look) : () => {}
@@ -266,6 +271,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
 
   const closers: (() => Promise<void>)[] = []
   const apiOptions: ApiOptions = {
+    version,
     reputation,
     rulesFile: () => rules().file,
     exported,
@@ -278,10 +284,19 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     reload: (force) => reloading.load(force),
     playCanary: () => canary.play(),
     turnKernel: (on) => (on ? kernel?.on() : kernel?.off()),
+    follow: (hear) => {
+      followers.add(hear)
+      return () => followers.delete(hear)
+    },
     now,
   }
-  const control = serve(apiOptions, 'operator')
-  closers.push(await listenForCommands(control, where.state))
+  const http = await openHttp(where.state, {
+    settings: settings.http,
+    access: read.access,
+    api: apiOptions,
+    door: tell.door,
+  })
+  closers.push(http.close)
 
   if (parts.has('decoys')) {
     const { workers } = settings.decoys
@@ -333,11 +348,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const answers = await openAnswers({ settings, rules, parts, decide, defersOnce, witness: asked, tell, now })
   doors.push(...answers.doors)
   closers.push(...answers.closers)
-  if (parts.has('http')) {
-    const http = serve(apiOptions, 'viewer')
-    closers.push(() => closeServer(http))
-    for (const address of settings.http.listen) doors.push(await openDoor('HTTP', address, tcp(http), tell.door))
-  }
+  if (parts.has('http')) doors.push(...(await http.open()))
   if (parts.has('policy') && settings.firewall.nftables) {
     const leased = exportsInTurn(() => ({ ...exportBasis(), lifeMs: FIREWALL_LIFE_MS }))
     const firewall = new Firewall({
@@ -368,36 +379,6 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       mailLog?.close()
     },
   }
-}
-
-function serve(options: ApiOptions, rights: 'viewer' | 'operator'): Server {
-  return createAdaptorServer({ fetch: api(options, rights).fetch }) as Server
-}
-
-/** The socket that guards the operator's rights: only who may enter the state directory reaches it. */
-async function listenForCommands(server: Server, folder: string): Promise<() => Promise<void>> {
-  const path = controlSocket(folder)
-  if (Buffer.byteLength(path) > SOCKET_PATH_MAX)
-    throw new Error(
-      `the path of the state directory is too long for a socket in it (${path}): start from a nearer directory, or use a shorter --state`,
-    )
-  rmSync(path, { force: true })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ path }, () => (server.removeListener('error', reject), resolve()))
-  })
-  chmodSync(path, 0o600)
-  return async () => {
-    await closeServer(server)
-    rmSync(path, { force: true })
-  }
-}
-
-function closeServer(server: Server & { closeAllConnections?: () => void }): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve())
-    server.closeAllConnections?.()
-  })
 }
 
 /** The first signal, or the end of whoever started us by a channel, ends us in order; a second one at once. */

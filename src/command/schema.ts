@@ -1,11 +1,11 @@
 /**
- * What is made of the code rather than written: the JSON Schemas of what people write, for their editors, and pages of
- * reference: facts that rules can name, problems that files have, what lint can say, settings,
+ * What is made of the code rather than written: the JSON Schemas of what people write, for their editors, the OpenAPI document
+ * of the HTTP API, and pages of reference: facts that rules can name, problems that files have, what lint can say, settings,
  * metrics.
  *
  * `npm run generate` writes the files; a test holds those that are there to the code.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { z } from 'zod'
 import { DANGERS } from '../core/dangers.ts'
 import { KIND_NAMES, KINDS } from '../core/evidence.ts'
@@ -15,16 +15,24 @@ import { wellKnownSchema } from '../core/pools.ts'
 import { rulesSchema } from '../core/rules-form.ts'
 import { storySchema } from '../core/story.ts'
 import { metricsPage } from './metrics-page.ts'
+import { openApiDocument } from '../answer/openapi.ts'
+import { accessSchema } from './access.ts'
 import { settingsSchema } from './settings.ts'
 import { settingsPage } from './settings-page.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
 
 /** Each schema by its file, below the root of the project. */
 export function schemas(): Record<string, object> {
   return {
     'deploy/schema/decoymx.schema.json': jsonOf(settingsSchema),
+    'deploy/schema/access.schema.json': jsonOf(accessSchema),
     'deploy/schema/rules.schema.json': jsonOf(rulesSchema),
     'deploy/schema/well-known-senders.schema.json': jsonOf(wellKnownSchema),
     'deploy/schema/story.schema.json': jsonOf(storySchema),
+    'docs/openapi.json': openApiDocument(version),
   }
 }
 

@@ -244,7 +244,18 @@ export const settingsSchema = z
       })
       .prefault({}),
     http: z
-      .strictObject({ listen: listen('127.0.0.1:8025').describe('Where the API, metrics and health are') })
+      .strictObject({
+        listen: listen('127.0.0.1:8025').describe('Where the API, metrics and health are'),
+        readers: prefixes('127.0.0.0/8', '::1/128').describe(
+          'Who may read console and API without a token or a session, if it comes straight; []: nobody',
+        ),
+        scrapers: prefixes('127.0.0.0/8', '::1/128').describe('Who may see /metrics, /healthz and /readyz without'),
+        'access-file': z
+          .string()
+          .min(1)
+          .optional()
+          .describe('Tokens and accounts, by their digests: docs/http.md. Read again on SIGHUP'),
+      })
       .prefault({}),
     firewall: z
       .strictObject({

@@ -13,7 +13,7 @@ import type { MailLog } from '../console/mail-log.ts'
 import type { Metrics } from '../console/metrics.ts'
 import { seldom } from '../console/seldom.ts'
 import type { Session } from '../core/session.ts'
-import { spellProblem } from '../core/document.ts'
+import { type Problem, spellProblem } from '../core/document.ts'
 import { isCanary } from '../core/canary.ts'
 import type { Rules } from '../core/rules.ts'
 import type { KernelHappening } from '../decoy/kernel.ts'
@@ -21,6 +21,7 @@ import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
+import type { Access } from './access.ts'
 import type { CrewHappening } from './crew.ts'
 import type { PoolHappening } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
@@ -266,6 +267,13 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           metrics.reloads.inc({ outcome: 'sound' })
           return log.info(`rules: ${it.rules.list.length} from ${it.rules.file}, mode ${it.rules.mode}`)
       }
+    },
+
+    /** The access file was read anew. */
+    access: ({ tokens, accounts }: Access, problems: readonly Problem[]): void => {
+      for (const problem of problems) log.error(spellProblem(problem))
+      if (problems.length > 0) log.error(`access: ${problems.length} problems; what the file said before stays`)
+      else log.info(`access: ${tokens.length} tokens, ${accounts.length} accounts`)
     },
 
     rejudged: (outcome: Rejudged): void => {

@@ -3,7 +3,7 @@
  *
  * Exit codes for scripts: 0 clean, 10 observed or deferred, 11 blocked, 12 allowed; 1 when it cannot be told.
  */
-import type { ClientView, RulingView, TicketView } from '../answer/api.ts'
+import type { ClientView, RulingView, TicketView } from '../answer/views.ts'
 import { type Screen, span, when } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
@@ -74,9 +74,8 @@ async function whyClient(
 
 function page(view: ClientView, screen: Screen, now: number): string[] {
   const { colours } = screen
-  const paint =
-    { block: colours.red, defer: colours.yellow, observe: colours.yellow, allow: colours.green }[view.verdict] ??
-    colours.green
+  const { green, yellow, red } = colours
+  const paint = { clean: green, allow: green, observe: yellow, defer: yellow, block: red }[view.verdict]
   const head = [colours.bold(view.client), paint(view.verdict.toUpperCase())]
   if (view.until) head.push(`until ${when(view.until, now)}`)
   if (view.ticket) head.push(`ticket ${colours.bold(view.ticket)}`)

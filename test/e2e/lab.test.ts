@@ -9,7 +9,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { ClientView } from '../../src/answer/api.ts'
+import type { ClientView } from '../../src/answer/views.ts'
 import { noNamespaces } from '../namespaces.ts'
 import { ask } from '../../src/command/appliance.ts'
 import type { Appliance } from './appliance.ts'

@@ -5,7 +5,7 @@
  */
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { ClientView } from '../../src/answer/api.ts'
+import type { ClientView } from '../../src/answer/views.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { type RedisServer, startRedis } from '../servers.ts'
 import { type Appliance, startAppliance } from './appliance.ts'

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { RulingView, SpokenView } from '../../src/answer/api.ts'
+import type { RulingView, SpokenView } from '../../src/answer/views.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 

@@ -4,6 +4,8 @@
  * Each of them knows this host: its state directory, its settings, or both.
  */
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { RIGHTS, type Rights } from '../../core/rights.ts'
+import { makePassword, makeToken } from '../access.ts'
 import { check } from '../check.ts'
 import { doctor } from '../doctor.ts'
 import { kernel } from '../kernel.ts'
@@ -144,6 +146,29 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .action(
       does((action: 'on' | 'off' | 'status', options: Options) =>
         kernel(whereOf(options).state, action, { json: options.json ?? false, screen, complain }),
+      ),
+    )
+
+  const rights = () =>
+    new Option('--rights <rights>', 'viewer: reads; operator: also says allow, block and release')
+      .choices(RIGHTS)
+      .default('viewer')
+
+  program
+    .command('token')
+    .description('a new token for the HTTP API, and its lines for the access file')
+    .argument('<name>', 'stands beside each word that is given with it')
+    .addOption(rights())
+    .action(does((name: string, options: { readonly rights: Rights }) => makeToken(name, options.rights, screen)))
+
+  program
+    .command('password')
+    .description('reads a password, and prints the lines that let its owner into the console')
+    .argument('<name>', 'stands beside each word that is given')
+    .addOption(rights())
+    .action(
+      does((name: string, options: { readonly rights: Rights }) =>
+        makePassword(name, options.rights, { input: process.stdin, screen, errors, complain }),
       ),
     )
 }

@@ -1,0 +1,15 @@
+/**
+ * Who comes in over HTTP, and what they may do: a viewer reads, an operator also says allow, block and release.
+ */
+export const RIGHTS = ['viewer', 'operator'] as const
+export type Rights = (typeof RIGHTS)[number]
+
+/**
+ * Known by the file system (`socket`), a token, a session of the console, or, without any of these, only by a near address
+ * that the settings let read (`nearby`). The name is what stands beside a word that was given.
+ */
+export type Visitor = {
+  readonly name: string
+  readonly rights: Rights
+  readonly by: 'socket' | 'token' | 'session' | 'nearby'
+}

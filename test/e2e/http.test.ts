@@ -1,0 +1,297 @@
+/** The HTTP API as the world meets it: who may come in, what is refused and how, and that every answer is as the document says. */
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { type IncomingHttpHeaders, request } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { stringify } from 'yaml'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { z } from 'zod'
+import { openApiDocument } from '../../src/answer/openapi.ts'
+import { type Route, ROUTES } from '../../src/answer/routes.ts'
+import { mistakeSchema } from '../../src/answer/views.ts'
+import { type Appliance, startAppliance } from './appliance.ts'
+
+const TOKENS = { reader: 'viewer', robot: 'operator', gone: 'operator' } as const
+const OPERATOR = { authorization: 'Bearer robot' }
+const VIEWER = { authorization: 'Bearer reader' }
+const STRANGER = '127.0.0.2'
+let appliance: Appliance
+let folder: string
+let accessFile: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'dmx-http-'))
+  accessFile = join(folder, 'access.yaml')
+  const tokens = Object.entries(TOKENS).map(([name, rights]) => ({
+    name,
+    rights,
+    sha256: createHash('sha256').update(name).digest('hex'),
+    ...(name === 'gone' ? { until: '2020-01-01' } : {}),
+  }))
+  await writeFile(accessFile, stringify({ tokens }))
+  const http = { listen: ['127.0.0.1:0'], readers: ['127.0.0.1/32'], scrapers: ['127.0.0.1/32'] }
+  appliance = await startAppliance({ settings: { http: { ...http, 'access-file': accessFile } } })
+})
+afterAll(async () => {
+  await appliance?.clear()
+  await rm(folder, { recursive: true, force: true })
+})
+
+type Answer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly text: string }
+type Asking = { method?: string; headers?: Record<string, string>; body?: unknown; from?: string; enough?: RegExp }
+
+/** `enough`: of a stream without end, what is waited for. */
+function ask(path: string, { method = 'GET', headers = {}, body, from = '127.0.0.1', enough }: Asking = {}) {
+  return new Promise<Answer>((resolve, reject) => {
+    const payload = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
+    const json = { 'content-length': `${Buffer.byteLength(payload)}`, 'content-type': 'application/json' }
+    const place = {
+      ...appliance.door('HTTP'),
+      localAddress: from,
+      path,
+      method,
+      headers: { ...(body === undefined ? {} : json), ...headers },
+    }
+    const asked = request(place, (response) => {
+      const { statusCode: status = 0, headers } = response
+      let text = ''
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+        if (enough?.test(text)) {
+          resolve({ status, headers, text })
+          asked.destroy()
+        }
+      })
+      response.on('end', () => resolve({ status, headers, text }))
+    })
+    asked.on('error', reject)
+    asked.end(payload)
+  })
+}
+
+const say = (word: string, target: string, more: object = {}) => ({ word, target, because: 'a test', ...more })
+const mistakeIn = ({ text }: Answer): string => mistakeSchema.parse(JSON.parse(text)).error
+
+describe('who may come in', () => {
+  test('from near, reading needs nothing: the first five minutes', async () => {
+    expect((await ask('/api/v1/clients/192.0.2.1')).status).toBe(200)
+    expect((await ask('/metrics')).status).toBe(200)
+  })
+
+  test('nobody writes without a token', async () => {
+    const answer = await ask('/api/v1/words', { method: 'POST', body: say('allow', '192.0.2.1') })
+    expect([answer.status, answer.headers['www-authenticate']]).toEqual([401, 'Bearer'])
+    expect(mistakeIn(answer)).toContain('reading needs no token here')
+  })
+
+  test('a stranger is told who may, on every route', async () => {
+    for (const { method, path } of Object.values<Route>(ROUTES)) {
+      const asking = method === 'post' ? { method: 'POST', body: {} } : {}
+      const answer = await ask(path, { ...asking, from: STRANGER })
+      expect([path, answer.status, mistakeIn(answer)]).toEqual([path, 401, 'who are you?'])
+    }
+  })
+
+  test.each([
+    ['a proxy on this host brings the whole world', { 'x-forwarded-for': '198.51.100.1' }],
+    ['and so says its Via', { via: '1.1 proxy' }],
+    ['a name that was made to lead here (DNS rebinding)', { host: 'evil.example:8025' }],
+  ])('who comes from near is not believed to be near: %s', async (_, headers) => {
+    expect((await ask('/api/v1/status', { headers })).status).toBe(401)
+    expect((await ask('/api/v1/status', { headers: { ...headers, ...VIEWER } })).status).toBe(200)
+  })
+
+  test('a token reads from anywhere, and writes only as an operator', async () => {
+    const body = say('allow', '192.0.2.1', { for: '1h', author: 'somebody else' })
+    expect((await ask('/api/v1/decisions', { from: STRANGER, headers: VIEWER })).status).toBe(200)
+    const refused = await ask('/api/v1/words', { method: 'POST', body, headers: VIEWER })
+    expect([refused.status, mistakeIn(refused)]).toEqual([403, 'reader may read, and this wants an operator'])
+    expect((await ask('/api/v1/words', { method: 'POST', body, headers: OPERATOR, from: STRANGER })).status).toBe(200)
+    const { words } = JSON.parse((await ask('/api/v1/words')).text) as { words: { author: string }[] }
+    expect(words[0]).toMatchObject({ word: 'allow', target: '192.0.2.1/32', author: 'robot' })
+  })
+
+  test.each(['Bearer nobody', 'Bearer gone', 'Basic cm9ib3Q6', 'Bearer', `Bearer ${'x'.repeat(5000)}`])(
+    'a token that is none is refused even where none is needed: %.20s',
+    async (authorization) => {
+      const answer = await ask('/api/v1/status', { headers: { authorization } })
+      expect([answer.status, mistakeIn(answer)]).toEqual([401, 'this token is not known here, or has ended'])
+    },
+  )
+
+  test('the access file is read again on SIGHUP; with a mistake in it the old one stays', async () => {
+    const sha256 = createHash('sha256').update('newcomer').digest('hex')
+    const headers = { authorization: 'Bearer newcomer' }
+    const mark = appliance.mark()
+    await writeFile(accessFile, stringify({ tokens: [{ name: 'newcomer', rights: 'king', sha256 }] }))
+    appliance.signal('SIGHUP')
+    await appliance.heard(/access\.yaml:3:13: tokens.*rights/, mark)
+    expect((await ask('/api/v1/status', { headers: VIEWER })).status).toBe(200)
+    const tokens = Object.keys(TOKENS).map((name) => ({
+      name,
+      rights: TOKENS[name as keyof typeof TOKENS],
+      sha256: createHash('sha256').update(name).digest('hex'),
+    }))
+    await writeFile(accessFile, stringify({ tokens: [...tokens, { name: 'newcomer', rights: 'viewer', sha256 }] }))
+    const again = appliance.mark()
+    appliance.signal('SIGHUP')
+    await appliance.heard(/access: 4 tokens, 0 accounts/, again)
+    expect((await ask('/api/v1/status', { headers })).status).toBe(200)
+  })
+})
+
+describe('what a page of another site sends is refused', () => {
+  const body = say('block', '198.51.100.9')
+  test.each<[string, Asking]>([
+    ['a form', { method: 'POST', body, headers: { ...OPERATOR, 'sec-fetch-site': 'cross-site' } }],
+    ['another port of this host', { method: 'POST', body, headers: { ...OPERATOR, 'sec-fetch-site': 'same-site' } }],
+    ['an old browser', { method: 'POST', body, headers: { ...OPERATOR, origin: 'http://evil.example' } }],
+    ['a sandbox', { method: 'POST', body, headers: { ...OPERATOR, origin: 'null' } }],
+    ['a script tag that reads', { headers: { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors' } }],
+    ['a link to the API', { headers: { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' } }],
+  ])('%s', async (_, asking) => {
+    const answer = await ask('/api/v1/words', asking)
+    expect([answer.status, mistakeIn(answer)]).toEqual([403, 'a page of another site sent this'])
+  })
+
+  test('our own page is not', async () => {
+    const headers = { 'sec-fetch-site': 'same-origin', origin: 'https://anywhere.example' }
+    expect((await ask('/api/v1/words', { headers })).status).toBe(200)
+  })
+})
+
+describe('bad requests', () => {
+  test.each<[number, RegExp, Asking]>([
+    [400, /^word: .*"allow"/, { body: say('praise', '192.0.2.1') }],
+    [400, /^target: .*<=64/, { body: say('allow', 'x'.repeat(65)) }],
+    [400, /target: .*because: /, { body: { word: 'allow' } }],
+    [400, /^body: .*"until"/, { body: say('allow', '192.0.2.1', { until: 'noon' }) }],
+    [400, /^for: expected a time span like 15m/, { body: say('allow', '192.0.2.1', { for: 7 }) }],
+    [400, /^body: .*expected object/, { body: '[1' }],
+    [413, /larger than 16384 bytes/, { body: say('allow', '192.0.2.1', { because: 'x'.repeat(20_000) }) }],
+    [415, /must be application\/json/, { body: 'word=allow', headers: { 'content-type': 'text/plain' } }],
+    [
+      415,
+      /must be application\/json/,
+      { body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } },
+    ],
+  ])('%i %s', async (status, error, asking) => {
+    const answer = await ask('/api/v1/words', {
+      method: 'POST',
+      ...asking,
+      headers: { ...OPERATOR, ...asking.headers },
+    })
+    expect([answer.status, mistakeIn(answer)]).toEqual([status, expect.stringMatching(error) as unknown])
+  })
+
+  test('a wrong address, a wrong network, an unknown query, a wrong method, a wrong path', async () => {
+    expect(mistakeIn(await ask('/api/v1/clients/mail.example.org'))).toBe(
+      'expected an IP address, got "mail.example.org"',
+    )
+    expect(mistakeIn(await ask('/api/v1/decisions?within=300.0.0.0/8'))).toMatch(/^within: .*300\.0\.0\.0\/8/)
+    expect(mistakeIn(await ask('/api/v1/decisions?wihtin=192.0.2.0/24'))).toMatch(/wihtin/)
+    const put = await ask('/api/v1/words', { method: 'PUT', headers: OPERATOR })
+    expect([put.status, put.headers.allow]).toEqual([405, 'GET, POST'])
+    expect((await ask('/api/v2/words')).status).toBe(404)
+  })
+
+  test('whatever is sent to any path, the answer is below 500 and JSON says why', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom('GET', 'POST', 'PUT', 'DELETE'),
+        fc.array(fc.webSegment(), { maxLength: 4 }),
+        fc.json(),
+        async (method, segments, json) => {
+          const body = method === 'GET' ? undefined : json
+          const path = `/api/v1/${segments.join('/')}`
+          const answer = await ask(path, { method, body, headers: OPERATOR })
+          expect(answer.status).toBeLessThan(500)
+          expect(mistakeIn(answer)).not.toBe('')
+        },
+      ),
+      { numRuns: 100 },
+    )
+  })
+})
+
+describe('the document', () => {
+  test('has every route, and the appliance serves it', async () => {
+    const { text } = await ask('/api/v1/openapi.json')
+    const { paths, info } = JSON.parse(text) as { paths: Record<string, object>; info: { version: string } }
+    expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(openApiDocument(info.version))))
+    const inDocument = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    )
+    const inTable = Object.values<Route>(ROUTES).map(
+      ({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`,
+    )
+    expect(inDocument.toSorted()).toEqual(inTable.toSorted())
+  })
+
+  const TRIED: Record<keyof typeof ROUTES, readonly [path: string, body?: object][]> = {
+    health: [['/healthz']],
+    ready: [['/readyz']],
+    metrics: [['/metrics']],
+    status: [['/api/v1/status']],
+    client: [['/api/v1/clients/203.0.113.7'], ['/api/v1/clients/2001:db8::7'], ['/api/v1/clients/nobody']],
+    decisions: [['/api/v1/decisions'], ['/api/v1/decisions?within=203.0.113.0/24']],
+    words: [['/api/v1/words'], ['/api/v1/words?within=203.0.113.7']],
+    ticket: [['/api/v1/tickets/TICKET'], ['/api/v1/tickets/NONE-SUCH']],
+    export: [['/api/v1/exports/plain'], ['/api/v1/exports/json'], ['/api/v1/exports/xml']],
+    governor: [['/api/v1/governor']],
+    events: [['/api/v1/events?role=real&within=203.0.113.7/32'], ['/api/v1/events?role=none']],
+    openapi: [['/api/v1/openapi.json']],
+    say: [
+      ['/api/v1/words', say('block', '203.0.113.8', { for: '1d' })],
+      ['/api/v1/words', say('discard', 'all')],
+      ['/api/v1/words', {}],
+    ],
+    kernel: [
+      ['/api/v1/kernel', { on: false }],
+      ['/api/v1/kernel', { on: 1 }],
+    ],
+    canary: [['/api/v1/canary']],
+    reload: [['/api/v1/reload'], ['/api/v1/reload', { force: 1 }]],
+  }
+
+  test.each(Object.keys(ROUTES) as (keyof typeof ROUTES)[])('%s answers as it says', async (id) => {
+    const route: Route = ROUTES[id]
+    await ask('/api/v1/words', { method: 'POST', headers: OPERATOR, body: say('block', '203.0.113.7') })
+    const { decisions } = JSON.parse((await ask('/api/v1/decisions?within=203.0.113.7')).text) as {
+      decisions: { ticket: string }[]
+    }
+    for (const [path, body] of TRIED[id]) {
+      const answer = await ask(path.replace('TICKET', decisions[0]?.ticket ?? ''), {
+        method: route.method.toUpperCase(),
+        headers: OPERATOR,
+        body,
+        enough: /^: decoymx\n\n/,
+      })
+      const told = route.answers[answer.status] ?? { what: 'a mistake', schema: mistakeSchema }
+      expect([path, answer.status < 500]).toEqual([path, true])
+      const type = answer.headers['content-type'] ?? ''
+      const schema = (told.schema ?? (answer.status >= 400 ? mistakeSchema : undefined)) as z.ZodType | undefined
+      if (schema) expect([path, schema.safeParse(JSON.parse(answer.text)).error?.message]).toEqual([path, undefined])
+      else expect(type).toMatch(/^(text\/|application\/)/)
+    }
+  })
+})
+
+test('what is seen is told to who follows, and only what was asked for', async () => {
+  const path = '/api/v1/events?within=203.0.113.64/26&role=real'
+  let ready = () => {}
+  const opened = new Promise<void>((resolve) => (ready = resolve))
+  const seen = ask(path, { enough: { test: (text: string) => (ready(), /event: evidence/.test(text)) } as RegExp })
+  await opened
+  for (const ip of ['203.0.113.1', '203.0.113.77']) {
+    const asker = connect(appliance.door('policy'))
+    asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
+    for await (const chunk of asker) expect(String(chunk)).toContain('action=')
+  }
+  const { text } = await seen
+  const data = /data: (.*)\n/.exec(text)?.[1] ?? ''
+  expect(JSON.parse(data)).toMatchObject({ type: 'evidence', client: '203.0.113.77', role: 'real', kind: 'passed' })
+})
