@@ -10,6 +10,7 @@ import type { Export, Format } from '../answer/exports.ts'
 import { type Client, reversedLabels } from '../core/client.ts'
 import { isGuest } from '../decoy/nftables.ts'
 import type { Decision } from '../reputation/decision.ts'
+import { isListed } from './firewall.ts'
 import { type Address, parseAddress, parseUnixAddress } from './places.ts'
 import type { Settings } from './settings.ts'
 import { canarySocket } from './state.ts'
@@ -35,6 +36,8 @@ export type WaysOptions = {
 const ANSWER_MS = 1000
 /** The kernel's set follows in beats of a second. */
 const KERNEL_MS = 5000
+/** A set at the firewall follows more slowly, the longer the list. */
+const FIREWALL_MS = 30_000
 /** One question to a door of this host. */
 const QUESTION_MS = 2000
 /** Longer answers are not read. */
@@ -49,10 +52,12 @@ export function waysOut({ settings, doors, exported, kernelOn }: WaysOptions): W
     })
   return [
     ...open('policy').map(({ spelled, address }) => policyWay(`policy ${spelled}`, address)),
+    ...open('milter').map(({ spelled, address }) => milterWay(`milter ${spelled}`, address)),
     ...open('DNSBL, UDP').map(({ spelled, address }) => dnsblWay(`DNSBL ${spelled}`, address, settings.dnsbl)),
     ...open('HTTP').map(({ spelled, address }) => httpWay(`HTTP ${spelled}`, address)),
     exportWay(exported),
     ...(kernelOn() ? [KERNEL_WAY] : []),
+    ...(settings.firewall.nftables && open('policy').length > 0 ? [FIREWALL_WAY] : []),
   ]
 }
 
@@ -73,6 +78,25 @@ function policyWay(name: string, address: Address): Way {
       return /^action=(\S+)/.exec(answer)?.[1] ?? `unreadable: ${answer.slice(0, 40)}`
     },
     wants: ({ effect }) => (effect === 'block' ? 'REJECT' : effect === 'defer' ? 'DEFER_IF_PERMIT' : 'DUNNO'),
+  }
+}
+
+/** As an MTA that can leave nothing out: each step has an answer, and so nothing that is sent here is no ASCII. */
+function milterWay(name: string, address: Address): Way {
+  const packet = (text: string) => `\0\0\0${String.fromCharCode(text.length)}${text}`
+  const greeting = packet(`O\0\0\0\x06${'\0'.repeat(8)}`)
+  /** What answers the greeting and the client, each with its length, and the letter of the answer to the recipient. */
+  const before = 17 + 5 + 4
+  return {
+    name,
+    withinMs: ANSWER_MS,
+    async ask({ ip }) {
+      const steps = `${greeting}${packet(`Ccanary.invalid\x004\0\x19${ip}\0`)}${packet('R<canary@canary.invalid>\0')}`
+      const answer = await converse(connect(whereTo(address)), steps, (heard) => heard.length > before)
+      if (answer[before] === 'c') return 'continue'
+      return /^y(\d{3}) /.exec(answer.slice(before))?.[1] ?? `unreadable: ${answer.slice(before, before + 40)}`
+    },
+    wants: ({ effect }) => (effect === 'block' ? '550' : effect === 'defer' ? '451' : 'continue'),
   }
 }
 
@@ -133,6 +157,13 @@ const KERNEL_WAY: Way = {
   withinMs: KERNEL_MS,
   ask: async ({ ip, family }) => ((await isGuest({ address: ip, family })) ? 'let in to be held' : 'refused'),
   wants: ({ effect }) => (effect === 'block' || effect === 'defer' ? 'let in to be held' : 'refused'),
+}
+
+const FIREWALL_WAY: Way = {
+  name: 'firewall',
+  withinMs: FIREWALL_MS,
+  ask: async ({ ip, family }) => ((await isListed({ address: ip, family })) ? 'refused' : 'let in'),
+  wants: ({ effect }) => (effect === 'block' ? 'refused' : 'let in'),
 }
 
 export type Visiting = { readonly folder: string; readonly signal: AbortSignal; readonly patienceMs: number }

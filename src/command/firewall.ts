@@ -116,6 +116,20 @@ export class Firewall {
   }
 }
 
+/** Is this one client in the sets now? Rejects where there are none. */
+export async function isListed({ address, family }: { readonly address: string; readonly family: 4 | 6 }) {
+  const elements = ['get', 'element', 'inet', 'decoymx_list', `blocked${family}`, `{ ${address} }`]
+  try {
+    await nft(elements)
+    return true
+  } catch (error) {
+    // nft says "No such file or directory" of an element, too.
+    if (!(error instanceof NftFailed) || error.why !== 'no-table') throw error
+    await nft(['--terse', 'list', 'set', 'inet', 'decoymx_list', `blocked${family}`])
+    return false
+  }
+}
+
 const EMPTY = [4, 6].map((family) => `flush set inet decoymx_list blocked${family}\n`).join('')
 
 /** So that it fails where the table is no more. */

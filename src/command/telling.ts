@@ -194,7 +194,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       switch (it.what) {
         case 'answered':
           if (it.decision.effect === 'block' || it.decision.effect === 'defer')
-            log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `milter: ${it.decision.effect}`)
+            log[level(it.decision.client.ip)](
+              { client: it.decision.client.ip, ticket: it.decision.ticket },
+              `milter: ${it.decision.effect}`,
+            )
           return answered('milter', it.decision)
         case 'closed':
           if (it.reason !== 'idle') log.warn(`milter: hung up on a connection: ${it.reason}`)

@@ -20,7 +20,7 @@ if (hindered !== undefined && process.env['CI']) throw new Error(hindered)
 if (hindered !== undefined) process.stderr.write(`\nSkipped, test/e2e/canary, kernel: ${hindered}\n`)
 
 async function start(options: ApplianceOptions = {}): Promise<Appliance> {
-  const appliance = await startAppliance(options)
+  const appliance = await startAppliance({ ...options, settings: { milter: { listen: ANY }, ...options.settings } })
   onTestFinished(() => appliance.clear())
   return appliance
 }
@@ -39,6 +39,7 @@ async function metricsOf(appliance: Appliance): Promise<string> {
 
 const EVERYWHERE = [
   'policy: the bot REJECT, the honest client DUNNO',
+  'milter: the bot 550, the honest client continue',
   'DNSBL: the bot 127.0.0.2, the honest client NXDOMAIN',
   'HTTP: the bot block, the honest client clean',
   'export: the bot listed, the honest client absent',
@@ -69,7 +70,7 @@ describe('a chain that works', () => {
       expect(metrics).toContain('decoymx_canary_failing 0')
       expect(appliance.said()).not.toMatch(/"msg":"(seen|decision|policy):/)
       expect((await appliance.decoymx('status')).stdout).toMatch(
-        /Canary +sound, .* were told right in 4 ways, after \d+ ms/,
+        /Canary +sound, .* were told right in 5 ways, after \d+ ms/,
       )
     },
   )
@@ -83,6 +84,7 @@ describe('a chain that works', () => {
     expect(observing.state).toBe('sound')
     expect(seen(observing)).toEqual([
       'policy: the bot DUNNO, the honest client DUNNO',
+      'milter: the bot continue, the honest client continue',
       'DNSBL: the bot NXDOMAIN, the honest client NXDOMAIN',
       'HTTP: the bot block, the honest client clean',
       'export: the bot absent, the honest client absent',
@@ -95,26 +97,36 @@ describe('a chain that works', () => {
     expect(seen(enforcing)).toEqual(EVERYWHERE)
   })
 
-  test.skipIf(hindered !== undefined)("and in the kernel's set, where the kernel refuses", async () => {
-    await using internet = new Internet()
-    const host = await internet.place('host')
-    await host.run('ip', 'address', 'add', '192.0.2.66/32', 'dev', 'lo')
-    const appliance = await startAppliance({
-      launch: ['ip', 'netns', 'exec', host.name],
-      settings: {
-        decoys: { primary: { listen: ['192.0.2.66:25'], proxy: [], kernel: true }, backup: { listen: ANY, proxy: [] } },
-      },
-    })
-    try {
-      const { stdout } = await appliance.decoymx('doctor', '--json')
-      const { findings } = JSON.parse(stdout) as { findings: { check: string; level: string; seen: string }[] }
-      const found = findings.filter(({ check }) => check === 'canary')
-      expect(found.map(({ level }) => level)).toEqual(['ok', 'ok', 'ok', 'ok', 'ok', 'ok'])
-      expect(found.at(-1)?.seen).toBe('kernel: the bot let in to be held, the honest client refused')
-    } finally {
-      await appliance.clear()
-    }
-  })
+  test.skipIf(hindered !== undefined)(
+    "and in the kernel's sets, where the kernel refuses, and at the firewall",
+    async () => {
+      await using internet = new Internet()
+      const host = await internet.place('host')
+      await host.run('ip', 'address', 'add', '192.0.2.66/32', 'dev', 'lo')
+      const appliance = await startAppliance({
+        launch: ['ip', 'netns', 'exec', host.name],
+        settings: {
+          decoys: {
+            primary: { listen: ['192.0.2.66:25'], proxy: [], kernel: true },
+            backup: { listen: ANY, proxy: [] },
+          },
+          firewall: { nftables: true },
+        },
+      })
+      try {
+        const { stdout } = await appliance.decoymx('doctor', '--json')
+        const { findings } = JSON.parse(stdout) as { findings: { check: string; level: string; seen: string }[] }
+        const found = findings.filter(({ check }) => check === 'canary')
+        expect(found.map(({ level }) => level)).toEqual(Array.from({ length: 7 }, () => 'ok'))
+        expect(found.slice(-2).map(({ seen }) => seen)).toEqual([
+          'kernel: the bot let in to be held, the honest client refused',
+          'firewall: the bot refused, the honest client let in',
+        ])
+      } finally {
+        await appliance.clear()
+      }
+    },
+  )
 })
 
 describe('a chain that does not', () => {
