@@ -263,7 +263,9 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
         case 'refused':
           metrics.reloads.inc({ outcome: it.why })
           for (const problem of it.problems) log.error(spellProblem(problem))
-          return log.error(`rules: ${it.problems.length} problems; the old rules stay`)
+          return log.error(
+            `rules: ${it.problems.length} ${it.problems.length === 1 ? 'problem' : 'problems'}; the old rules stay`,
+          )
         case 'effect':
           return log.info({ ...it.effect, digest: it.digest }, `rules: ${spellEffect(it.effect)}`)
         case 'loaded':

@@ -450,7 +450,7 @@ async function statusOf(appliance: Appliance): Promise<StatusView> {
 
 /** Sends SIGHUP and reads the log until it tells the outcome. */
 async function reloaded(appliance: Appliance): Promise<void> {
-  const tells = () => appliance.said().match(/rules: \d+ (from|problems)/g)?.length ?? 0
+  const tells = () => appliance.said().match(/rules: \d+ (from|problems?)/g)?.length ?? 0
   const before = tells()
   appliance.signal('SIGHUP')
   for (const since = performance.now(); tells() === before;) {

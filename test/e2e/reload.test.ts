@@ -80,7 +80,7 @@ test('an edit: its effect is told before it is so, and the new verdict is on the
 test('a broken edit: old rules, the message, the metric; and mended it is loaded', async () => {
   const { digest } = (await status()).rules
   save(HARSHER.replace('weight: 110', 'wieght: 110'))
-  await appliance.heard(/rules: 2 problems; the old rules stay/)
+  await appliance.heard(/rules: 1 problem; the old rules stay/)
   expect(appliance.said()).toContain('no such key (did you mean weight?)')
   expect((await status()).rules).toMatchObject({
     digest,
