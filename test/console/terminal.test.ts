@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Screen, screenOf, span, table, when } from '../../src/console/terminal.ts'
+import { type Screen, screenOf, span, table, when, wrapped } from '../../src/console/terminal.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 
@@ -66,4 +66,10 @@ test('spans and instants in words', () => {
   ])
   expect(when('2026-11-25T11:20:00.000Z', NOON)).toBe('2026-11-25 11:20 UTC (in 23 h)')
   expect(when('2026-11-24T11:20:00.000Z', NOON)).toBe('2026-11-24 11:20 UTC (40 min ago)')
+})
+
+test('sentences are laid out for the width, behind a margin; a word that is longer stands alone', () => {
+  const lines = wrapped('one two three averyveryverylongword four', 12, 2)
+  expect(lines).toEqual(['  one two', '  three', '  averyveryverylongword', '  four'])
+  expect(wrapped('', 12, 2)).toEqual(['  '])
 })
