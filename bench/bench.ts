@@ -1,5 +1,5 @@
 /**
- * `node bench/bench.ts [policy|dnsbl|hold|dialogue|word|ingest|replay ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
+ * `node bench/bench.ts [policy|dnsbl|hold|dialogue|word|ingest|replay|latency ...]`: decoymx and a rival in one run, on this machine, now; as ratios.
  * `soak --minutes N` holds many for so long and tells whether memory grows.
  *
  * Figures of one machine say little about another, and no machine is equally busy twice. So what counts is the ratio of
@@ -11,6 +11,7 @@ import { measureDnsbl } from './dnsbl.ts'
 import { measureHold } from './hold.ts'
 import { measureIngest } from './ingest.ts'
 import { ownsCrowd, runInNamespace } from './namespace.ts'
+import { measureLatency } from './latency.ts'
 import { measurePolicy } from './policy.ts'
 import { measureReplay } from './replay.ts'
 import { soak } from './soak.ts'
@@ -25,6 +26,7 @@ const PARTS: Record<string, () => Promise<Table>> = {
   word: measureWord,
   ingest: measureIngest,
   replay: measureReplay,
+  latency: measureLatency,
 }
 
 const [first, option, minutes, ...rest] = process.argv.slice(2)

@@ -5,12 +5,11 @@
  * Every try allows another listed client, and is timed from the moment the word is sent to the first answer
  * that lets the client pass. Promised is a second at p99, and the bench ends with an error beyond it.
  */
-import { connect } from 'node:net'
-import { once } from 'node:events'
 import { ask } from '../src/command/appliance.ts'
+import { askerOf, quantile } from '../test/evidence-to-answer.ts'
 import { startRedis } from '../test/servers.ts'
 import { offendersAmong, recordOffences } from './crowd.ts'
-import { pinning, type Server, startDecoymx } from './servers.ts'
+import { pinning, startDecoymx } from './servers.ts'
 import { progress, type Table } from './table.ts'
 
 const TRIES = 200
@@ -26,7 +25,7 @@ export async function measureWord(): Promise<Table> {
     redis.url,
   )
   const there = await startDecoymx('policy', undefined, undefined, redis.url)
-  const asker = await askerOf(there)
+  const asker = await askerOf({ host: '127.0.0.1', port: there.port })
   const saidMs: number[] = []
   const heardMs: number[] = []
   try {
@@ -71,24 +70,5 @@ export async function measureWord(): Promise<Table> {
       row('allow: until the operator is answered, p99 in ms', saidMs, 0.99),
     ],
     method: `${TRIES} tries; promised ${PROMISE_MS} ms at p99; two appliances on one Redis; ${pinning()}`,
-  }
-}
-
-function quantile(times: readonly number[], q: number): number {
-  const sorted = times.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] as number
-}
-
-/** One connection to the policy service, one question after the other. */
-async function askerOf({ port }: Server): Promise<{ ask: (ip: string) => Promise<string>; end: () => void }> {
-  const socket = connect({ host: '127.0.0.1', port, noDelay: true })
-  await once(socket, 'connect')
-  return {
-    async ask(ip) {
-      socket.write(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
-      const [chunk] = (await once(socket, 'data')) as [Buffer]
-      return chunk.toString()
-    },
-    end: () => void socket.destroy(),
   }
 }
