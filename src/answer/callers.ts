@@ -6,7 +6,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 
 export type CallersOptions = {
-  /** Open at once; more are hung up on. */
+  /** Open at once; beyond it the one that has asked nothing for longest is hung up on. */
   readonly connections: number
   /** Without `served` for so long, hang up. */
   readonly idleMs: number
@@ -40,10 +40,12 @@ export class Callers {
   #take(socket: Socket): void {
     const { connections, idleMs, tell, serve } = this.#options
     socket.on('error', () => undefined) // the asker went away; 'close' follows
-    if (this.#sockets.size >= connections) {
+    // Whoever has asked nothing for longest makes room, so that idle ones never keep out a mail server that has a question.
+    const [idlest] = this.#sockets
+    if (idlest && this.#sockets.size >= connections) {
       tell('full')
-      socket.destroy()
-      return
+      this.#sockets.delete(idlest)
+      idlest.destroy()
     }
     this.#sockets.add(socket)
     const idle = setTimeout(() => {
@@ -54,6 +56,10 @@ export class Callers {
       clearTimeout(idle)
       this.#sockets.delete(socket)
     })
-    serve(socket, () => void idle.refresh())
+    serve(socket, () => {
+      idle.refresh()
+      // In the order of their last question.
+      if (this.#sockets.delete(socket)) this.#sockets.add(socket)
+    })
   }
 }

@@ -28,6 +28,7 @@ import { type Checked, mistakesTogether, readAll, readRulesFile } from './check.
 import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
+import { untilToldToEnd } from './ending.ts'
 import { openHttp } from './http.ts'
 import { calledAt, suspectsOf } from './kernel.ts'
 import { watchFile } from './file-watch.ts'
@@ -35,7 +36,7 @@ import { Pooling } from './pooling.ts'
 import { Reloading } from './reloading.ts'
 import { failuresOf } from './test.ts'
 import type { Where } from './settings.ts'
-import type { Door } from './sockets.ts'
+import { allShut, type Door } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
 import { lockState } from './state.ts'
 import type { StatusView } from './status.ts'
@@ -76,6 +77,12 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
   const ended = untilToldToEnd()
   try {
     const house = await build(where, { ...read, settings: taken.settings }, options)
+    if (house.shut !== undefined) {
+      // Whoever started us can do something about it, or try again later; a house without a door does nothing.
+      options.refuse(house.shut)
+      await house.close()
+      return 1
+    }
     const { signal, late } = await ended
     house.tell.end(signal)
     await Promise.race([house.close(), late(FAREWELL_MS)])
@@ -362,10 +369,12 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   }
   beginUnlisting()
   canary.start()
-  tell.ready(doors, rules())
+  const shut = allShut(doors)
+  if (shut === undefined) tell.ready(doors, rules())
 
   return {
     tell,
+    shut,
     async close() {
       process.off('SIGHUP', onHangUp)
       endWatch()
@@ -379,22 +388,4 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       mailLog?.close()
     },
   }
-}
-
-/** The first signal, or the end of whoever started us by a channel, ends us in order; a second one at once. */
-function untilToldToEnd() {
-  return new Promise<{ signal: string; late: (ms: number) => Promise<void> }>((resolve) => {
-    let told = false
-    const end = (signal: string) => {
-      if (told) process.exit(1)
-      told = true
-      resolve({ signal, late: (ms) => new Promise((timeUp) => setTimeout(timeUp, ms).unref()) })
-    }
-    process.on('SIGTERM', () => end('SIGTERM'))
-    process.on('SIGINT', () => end('SIGINT'))
-    if (process.channel) {
-      process.on('disconnect', () => end('the end of the starting process'))
-      process.channel.unref()
-    }
-  })
 }

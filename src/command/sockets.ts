@@ -126,6 +126,13 @@ export function udp(make: () => Socket): Listener {
     })
 }
 
+/** Why nobody could come in, or undefined while one door is open, or none is wanted. */
+export function allShut(doors: readonly Door[]): string | undefined {
+  if (doors.length === 0 || doors.some(({ bound }) => bound !== undefined)) return undefined
+  const each = doors.map(({ name, wanted, error }) => `  ${name} ${wanted}: ${error ?? 'not open'}`)
+  return `none of the ${doors.length} addresses could be opened, so nothing would be heard:\n${each.join('\n')}\nFree them, or name others in the settings`
+}
+
 function reasonOf(error: NodeJS.ErrnoException): string {
   switch (error.code) {
     case 'EADDRINUSE':

@@ -103,6 +103,7 @@ function judged(view: StatusView): [Level, string[]] {
       grave.push(`${door.name} ${door.address}: ${door.error ?? 'not open yet'}; tried again every few seconds`)
   if (view.reputation.ledger !== 'fresh')
     grave.push(`the copy of the decisions is ${view.reputation.ledger}: nobody is refused. Is the store reachable?`)
+  grave.push(...journalRemarks(view.reputation))
   light.push(...storeRemarks(view.reputation), ...watched(view.realMx))
   for (const why of ['standing', 'held', 'minute', 'network'] as const)
     if (view.reputation.governor[why] > 0)
@@ -126,6 +127,14 @@ function judged(view: StatusView): [Level, string[]] {
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
+}
+
+function journalRemarks({ journalTrouble }: ReputationState): string[] {
+  if (!journalTrouble) return []
+  const { error, since, lost } = journalTrouble
+  return [
+    `evidence is lost, ${lost} events since ${new Date(since).toISOString()}: the journal cannot be written (${error}). What stands still stands. Make room on that disk`,
+  ]
 }
 
 /** What is wrong with the store, how long answers do without it, and that nothing is lost by it. */

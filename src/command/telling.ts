@@ -36,6 +36,13 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
   let unreachable = false
   const misreadings = seldom(now)
   const presses = seldom(now)
+  const hangUps = seldom(now)
+  const hungUp = (asker: string, reason: string) => {
+    if (reason === 'idle') return
+    const leftOut = hangUps(`${asker} ${reason}`)
+    if (leftOut === undefined) return
+    log.warn(leftOut > 0 ? { leftOut } : {}, `${asker}: hung up on a connection: ${reason}`)
+  }
 
   /** What we play to ourselves is for those who look closely, and in no figure about mail. */
   const level = (ip: string) => (isCanary(ip) ? 'debug' : 'info')
@@ -167,7 +174,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           log.warn({ address: it.address }, 'policy: asked about something that is no address; answered DUNNO')
           return metrics.policyTrouble.inc({ reason: 'unreadable' })
         case 'closed':
-          if (it.reason !== 'idle') log.warn(`policy: hung up on a connection: ${it.reason}`)
+          hungUp('policy', it.reason)
           return metrics.policyTrouble.inc({ reason: it.reason })
         case 'failed':
           log.error({ error: it.error }, 'policy: a bug of ours')
@@ -182,7 +189,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
             log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `${asker}: ${it.decision.effect}`)
           return answered(asker, it.decision)
         case 'closed':
-          if (it.reason !== 'idle') log.warn(`${asker}: hung up on a connection: ${it.reason}`)
+          hungUp(asker, it.reason)
           return metrics.lookupTrouble.inc({ asker, reason: it.reason })
         case 'failed':
           log.error({ error: it.error }, `${asker}: a bug of ours`)

@@ -34,6 +34,7 @@ export type Levels = {
     readonly ledger: 'starting' | 'fresh' | 'stale'
     readonly ledgerAgeMs: number
     readonly waiting: number
+    readonly journalTrouble: object | null
     readonly freeze: { readonly why: string } | null
     readonly rulings: Record<'rules' | 'operator', Record<(typeof WORDS)[number], number>>
     readonly governor: Record<(typeof BOUNDS)[number], number>
@@ -301,6 +302,9 @@ export function createMetrics(version: string) {
       for (const why of BOUNDS) this.set({ why }, levels?.reputation.governor[why] ?? 0)
     },
   })
+  gauge('journal_failing', '1 since the last write to the journal failed, and evidence is lost', ({ reputation }) =>
+    Number(reputation.journalTrouble !== null),
+  )
   gauge('evidence_waiting', 'Events in the journal that the store has not yet', (now) => now.reputation.waiting)
   gauge('real_mx_up', '1 while the witness finds the real MX up, 0 while not, NaN without a witness', (now) =>
     now.realMx ? Number(now.realMx.outcome === 'up') : Number.NaN,

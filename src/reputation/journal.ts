@@ -37,6 +37,8 @@ const GATHER_MS = 5
 /** How far back from the end of a file its last whole line is looked for. */
 const TAIL_BYTES = 64 * 1024
 
+export type JournalTrouble = { readonly error: string; readonly since: Instant; readonly lost: number }
+
 type Waiting = { readonly entry: Entry; readonly done: (written: boolean) => void }
 type File = { readonly name: string; readonly firstSeq: number; readonly day: string }
 
@@ -47,6 +49,7 @@ export class Journal {
   #seq: number
   #waiting: Waiting[] = []
   #draining: Promise<void> | undefined
+  #trouble: JournalTrouble | undefined
   /** When the last write began, on a clock that nobody sets. */
   #wroteAt = -Infinity
   #open: { handle: FileHandle; day: string; bytes: number } | undefined
@@ -68,6 +71,11 @@ export class Journal {
     return this.#seq
   }
 
+  /** What kept the last write from the disk, since when, and how much was lost by it; null while the disk takes what comes. */
+  get trouble(): JournalTrouble | null {
+    return this.#trouble ?? null
+  }
+
   /** No event after this gets a number up to `seq`: what a store has seen of this box must not be used again. */
   skipTo(seq: number): void {
     this.#seq = Math.max(this.#seq, seq)
@@ -76,7 +84,7 @@ export class Journal {
   /** The number of the event once it is on disk, or undefined when it could not be written. */
   append(event: Event): Promise<number | undefined> {
     if (this.#waiting.length >= WAITING_MAX) {
-      this.#options.tell({ what: 'write-failed', lost: 1, error: 'the disk is too slow: too many events wait for it' })
+      this.#failed(1, 'the disk is too slow: too many events wait for it')
       return Promise.resolve(undefined)
     }
     const entry = { seq: ++this.#seq, event }
@@ -124,13 +132,20 @@ export class Journal {
       const bytes = Buffer.from(batch.map(({ entry }) => toLine(entry)).join(''))
       await file.handle.appendFile(bytes)
       file.bytes += bytes.length
+      this.#trouble = undefined
       return true
     } catch (error) {
-      this.#options.tell({ what: 'write-failed', lost: batch.length, error: (error as Error).message })
+      this.#failed(batch.length, (error as Error).message)
       await this.#open?.handle.close().catch(() => {})
       this.#open = undefined
       return false
     }
+  }
+
+  #failed(lost: number, error: string): void {
+    const { since = this.#options.now(), lost: before = 0 } = this.#trouble ?? {}
+    this.#trouble = { error, since, lost: before + lost }
+    this.#options.tell({ what: 'write-failed', lost, error })
   }
 
   async #fileFor(firstSeq: number): Promise<{ handle: FileHandle; bytes: number }> {

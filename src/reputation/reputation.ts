@@ -16,7 +16,7 @@ import { type Decide, type Decision, decider } from './decision.ts'
 import { openEmbedded } from './embedded.ts'
 import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
 import { Intake, type IntakeHappening } from './intake.ts'
-import { entriesIn, Journal, type JournalHappening } from './journal.ts'
+import { entriesIn, Journal, type JournalHappening, type JournalTrouble } from './journal.ts'
 import { Ledger, type LedgerHappening, type Ticketed } from './ledger.ts'
 import { openRedis } from './redis.ts'
 import type { RedisAccess } from './redis-connection.ts'
@@ -80,6 +80,8 @@ export type ReputationState = {
   readonly ledgerMaxAgeMs: number
   /** Events in the journal that the store has not yet. */
   readonly waiting: number
+  /** The journal cannot be written, since when, and what was lost by that; null while it can. */
+  readonly journalTrouble: JournalTrouble | null
   /** Why it does not take them; null while they flow. */
   readonly blocked: string | null
   /** Why the order of visits counts for nothing now, and until when, if known; null while it counts. */
@@ -249,6 +251,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       ledgerAgeMs: ledger.ageMs,
       ledgerMaxAgeMs: options.maxAgeMs,
       waiting: intake.waiting,
+      journalTrouble: journal.trouble,
       blocked: intake.blocked ?? null,
       freeze: told(intake.freeze),
       rulings: countRulings(ledger),

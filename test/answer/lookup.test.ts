@@ -162,13 +162,14 @@ describe.each([TCP_TABLE, READSOCKET])('$name, whoever comes', (language) => {
     expect(told).toEqual([{ what: 'closed', reason: 'idle' }])
   })
 
-  test('more than there is room for are hung up on at once', async () => {
+  test('where there is no more room, whoever has asked nothing for longest is hung up on', async () => {
     const { port, told } = await start(language, { limits: { connections: 1 } })
     const first = connect({ port, host: '127.0.0.1' })
     await once(first, 'connect')
-    expect(await readAll(connect({ port, host: '127.0.0.1' }))).toBe('')
+    const second = connect({ port, host: '127.0.0.1' })
+    expect(await readAll(first)).toBe('')
     expect(told).toEqual([{ what: 'closed', reason: 'full' }])
-    first.destroy()
+    second.destroy()
   })
 
   test('a bug of ours refuses nobody', async () => {

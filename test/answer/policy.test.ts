@@ -391,15 +391,20 @@ describe('connections', () => {
     expect(told).toMatchObject([{ what: 'closed', reason: 'no-equals' }, { what: 'answered' }])
   })
 
-  test('more than the bound are hung up on, and a place that is left is free again', async () => {
-    const { port, told } = await start({ limits: { connections: 1 } })
-    const first = connect(port, '127.0.0.1')
-    first.write(request('192.0.2.1'))
-    await take(first, REJECT.length)
-    expect(await readAll(connect(port, '127.0.0.1'))).toBe('')
-    expect(told.at(-1)).toEqual({ what: 'closed', reason: 'full' })
-    first.end()
-    await readAll(first)
+  test('beyond the bound whoever has asked nothing for longest is hung up on, and the newcomer is answered', async () => {
+    const { port, told } = await start({ limits: { connections: 2 } })
+    const [busy, silent] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+    await Promise.all([once(busy, 'connect'), once(silent, 'connect')])
+    busy.write(request('192.0.2.1'))
+    await take(busy, REJECT.length)
+    const left = readAll(silent)
+    expect(await exchange(port, request('192.0.2.1'))).toBe(REJECT)
+    expect(await left).toBe('')
+    expect(told.filter(({ what }) => what === 'closed')).toEqual([{ what: 'closed', reason: 'full' }])
+    busy.write(request('192.0.2.1'))
+    await take(busy, REJECT.length)
+    busy.end()
+    await readAll(busy)
     expect(await exchange(port, request('192.0.2.1'))).toBe(REJECT)
   })
 

@@ -12,6 +12,7 @@ const LEVELS: Levels = {
     ledger: 'fresh' as const,
     ledgerAgeMs: 1500,
     waiting: 3,
+    journalTrouble: null,
     freeze: { why: 'blind' },
     rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } },
     governor: { minute: 4, network: 0, standing: 0, held: 0 },
