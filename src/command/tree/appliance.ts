@@ -7,6 +7,7 @@ import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { RIGHTS, type Rights } from '../../core/rights.ts'
 import { makePassword, makeToken } from '../access.ts'
 import { check } from '../check.ts'
+import { demo } from '../demo.ts'
 import { doctor } from '../doctor.ts'
 import { kernel } from '../kernel.ts'
 import { init, type Words } from '../init.ts'
@@ -104,6 +105,14 @@ export function applianceCommands(program: Command, stage: Stage): void {
         }),
       ),
     )
+
+  program
+    .command('demo')
+    .description(
+      'the whole flow in a minute, on loopback: honest senders and bots play to a real appliance, and you can ask it',
+    )
+    .addOption(new Option('--once', 'end after the play; exit 0 if the story held, else 1'))
+    .action(does((options: { readonly once?: boolean }) => demo({ once: options.once ?? false, screen, complain })))
 
   program
     .command('status')
