@@ -3,6 +3,9 @@
  * rules that we ship. In each case answers stay as they were and come at once, nobody is listed who should not be, and
  * what was told meanwhile is counted once when it is over.
  */
+import { once } from 'node:events'
+import { Resolver } from 'node:dns/promises'
+import { connect } from 'node:net'
 import { Redis } from 'ioredis'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { parseClient } from '../../src/core/client.ts'
@@ -16,6 +19,7 @@ import {
 } from '../../src/reputation/reputation.ts'
 import { folder } from '../folders.ts'
 import { shippedRules } from '../rules.ts'
+import { startAppliance } from './appliance.ts'
 import { comesTrue, KEEPS, MASTER, startCluster, startRedis, startSentinel } from '../servers.ts'
 
 const RULES = shippedRules()
@@ -39,6 +43,63 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
     expect(performance.now() - began).toBeLessThan(5 * COMMAND_TIMEOUT_MS)
     redis.signal('SIGCONT')
     await house.recovers()
+  })
+
+  test('hung, then killed, seen from the doors of a whole appliance', async () => {
+    const redis = await server()
+    const appliance = await startAppliance({ redisUrl: redis.url })
+    onTestFinished(() => appliance.clear())
+    const [bot, honest, mistaken] = ['203.0.113.9', '192.0.2.9', '198.51.100.9']
+    for (const ip of [bot, mistaken]) await appliance.decoymx('block', ip, '--because', 'a bot')
+    const resolver = new Resolver({ timeout: 1000, tries: 1 })
+    const { host, port } = appliance.door('DNSBL, UDP')
+    resolver.setServers([`${host}:${port}`])
+    const listed = (ip: string) =>
+      resolver.resolve4(`${ip.split('.').toReversed().join('.')}.bl.decoymx.test`).then(
+        ([answer]) => answer,
+        (error: NodeJS.ErrnoException) => error.code,
+      )
+    const asker = connect({ ...appliance.door('policy'), noDelay: true })
+    onTestFinished(() => void asker.destroy())
+    const policy = async (ip: string) => {
+      asker.write(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
+      const [chunk] = (await once(asker, 'data')) as [Buffer]
+      return /^action=(\w+)/.exec(chunk.toString())?.[1]
+    }
+    const answersStay = async () => {
+      const tookMs: number[] = []
+      for (let i = 0; i < 100; i++) {
+        for (const [ask, expected] of [
+          [() => policy(bot), 'REJECT'],
+          [() => policy(honest), 'DUNNO'],
+          [() => listed(bot), '127.0.0.2'],
+          [() => listed(honest), 'ENOTFOUND'],
+        ] as const) {
+          const asked = performance.now()
+          expect(await ask()).toBe(expected)
+          tookMs.push(performance.now() - asked)
+        }
+      }
+      expect(tookMs.toSorted((a, b) => a - b)[396]).toBeLessThan(ANSWERS_WITHIN_MS)
+    }
+    await answersStay()
+    redis.signal('SIGSTOP')
+    await answersStay()
+    const saying = appliance.decoymx('allow', mistaken, '--because', 'a mistake')
+    await comesTrue(async () => (await policy(mistaken)) === 'DUNNO')
+    expect((await saying).stdout).toContain('in effect here; elsewhere as soon as the store answers again')
+    const { code, stdout } = await appliance.decoymx('status')
+    expect(code).toBe(1)
+    expect(stdout).toMatch(
+      /the store (is away|hangs) since .*no answer within 500 ms; the last known decisions are used/,
+    )
+    expect(stdout).toMatch(/Copy +of the decisions: fresh/)
+    const http = appliance.door('HTTP')
+    const metrics = await (await fetch(`http://${http.host}:${http.port}/metrics`)).text()
+    expect(metrics).toMatch(/^decoymx_store_up 0$/m)
+    expect(metrics).toMatch(/^decoymx_ledger_fresh 1$/m)
+    await redis.kill()
+    await answersStay()
   })
 
   test('slow: evidence takes its time, answers do not', async () => {
