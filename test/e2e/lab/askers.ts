@@ -27,6 +27,8 @@ export type Way = {
   readonly answerTo: (client: string, at: { readonly clients: Place; readonly room: Room }) => Promise<string>
   readonly refuses: RegExp
   readonly passes: RegExp
+  /** It asks us, and no resolver. */
+  readonly direct?: true
   /** It goes on refusing the listed when we are gone: by a file. */
   readonly outlives?: true
 }
@@ -101,6 +103,7 @@ here:
       answerTo: smtp(2501),
       refuses: WITH_TICKET,
       passes: PASSES,
+      direct: true,
     },
     {
       file: 'exim/dnslists.acl',
@@ -167,6 +170,7 @@ match from any for domain "example.test" action "here"
       answerTo: smtp(2503),
       refuses: WITH_TICKET,
       passes: PASSES,
+      direct: true,
     },
     {
       file: 'opensmtpd/smtpd.conf',
@@ -226,7 +230,7 @@ ${deployed('postfix/milter.cf')}
       postfix start 2>&1
       ${untilOpen(2506)}`,
   },
-  ways: [{ file: 'postfix/milter.cf', answerTo: smtp(2506), refuses: WITH_TICKET, passes: PASSES }],
+  ways: [{ file: 'postfix/milter.cf', answerTo: smtp(2506), refuses: WITH_TICKET, passes: PASSES, direct: true }],
 }
 
 const SENDMAIL_WAYS = [
@@ -277,6 +281,7 @@ MAILER(\`smtp')
       // It puts the recipient before the text.
       refuses: /^<\*\* +550 5\.7\.1 <postbox@example\.test>\.\.\. 100% a bot; to ask why, quote this code/,
       passes: PASSES,
+      direct: true,
     },
     {
       file: 'sendmail/dnsbl.mc',

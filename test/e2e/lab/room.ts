@@ -43,7 +43,7 @@ export type RoomOptions = {
 /** In every room, what its daemons log. */
 const LOG = '/var/log/lab'
 /** From the start to the end of `start`: Rspamd reads its rules for a second, and for many where others work, too. */
-const START_MS = 60_000
+const START_MS = 120_000
 const END_MS = 1000
 /** Longest life of a command. */
 const COMMAND_MS = 60_000
