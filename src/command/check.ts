@@ -123,13 +123,13 @@ export async function check(where: Where, env: NodeJS.ProcessEnv, options: Check
 
 /** Which facts nothing on this host can tell of, and why. */
 function unseenUnder(settings: Settings): Unseen {
-  const { decoys, policy, readsocket, 'tcp-table': table } = settings
-  const nobodyAsks = policy.listen.length + table.listen.length + readsocket.listen.length === 0
+  const { decoys, policy, readsocket, milter, 'tcp-table': table } = settings
+  const nobodyAsks = [policy, readsocket, milter, table].every(({ listen }) => listen.length === 0)
   const deaf = (role: 'primary' | 'backup') => decoys[role].listen.length + decoys[role].proxy.length === 0
   return (fact) => {
     const role = fact.slice(0, fact.indexOf('.'))
     if (role === 'real')
-      return nobodyAsks ? 'no real MX asks us: policy, tcp-table and readsocket have no addresses' : undefined
+      return nobodyAsks ? 'no real MX asks us: policy, milter, tcp-table and readsocket have no addresses' : undefined
     if ((role === 'primary' || role === 'backup') && deaf(role)) return `decoys.${role} has no addresses`
     if (fact.endsWith('.content') && !decoys.backup['keep-messages']) return 'decoys.backup.keep-messages is not set'
     return undefined

@@ -106,6 +106,23 @@ describe('at RCPT', () => {
     expect(await say(port, hello(), from(address), mail, rcpt, quit)).toEqual([GREETED, answer])
   })
 
+  test('the domain of the recipient is handed to whoever decides', async () => {
+    const domains: (string | undefined)[] = []
+    const { port } = await start({ decide: (client, domain) => (domains.push(domain), decide(client)) })
+    const to = (address: string) => packet('R', `${address}\0SIZE=9\0`)
+    await say(
+      port,
+      hello(),
+      from('192.0.2.3'),
+      mail,
+      to('<a@Lists.example.org>'),
+      to('b@example.test'),
+      to('<postmaster>'),
+      quit,
+    )
+    expect(domains).toEqual(['Lists.example.org', 'example.test', undefined])
+  })
+
   test('who has logged in is never refused; the next message without a login is', async () => {
     const { port } = await start()
     const abort = packet('A')
