@@ -337,7 +337,7 @@ describe('what goes wrong is said', () => {
 
     test('over TCP the API reads only', async () => {
       const base = `http://${spell(appliance.door('HTTP'))}`
-      expect((await fetch(`${base}/api/v1/words`, { method: 'POST', body: '{}' })).status).toBe(404)
+      expect((await fetch(`${base}/api/v1/words`, { method: 'POST', body: '{}' })).status).toBe(401)
       expect((await fetch(`${base}/api/v1/clients/nonsense`)).status).toBe(400)
       expect((await fetch(`${base}/healthz`)).status).toBe(200)
       const metrics = await (await fetch(`${base}/metrics`)).text()
