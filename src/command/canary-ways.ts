@@ -8,6 +8,7 @@ import { Resolver } from 'node:dns/promises'
 import { connect, type Socket } from 'node:net'
 import type { Export, Format } from '../answer/exports.ts'
 import { type Client, reversedLabels } from '../core/client.ts'
+import type { Answers } from '../core/rules.ts'
 import { isGuest } from '../decoy/nftables.ts'
 import type { Decision } from '../reputation/decision.ts'
 import { isListed } from './firewall.ts'
@@ -28,6 +29,8 @@ export type WaysOptions = {
   readonly settings: Settings
   readonly doors: () => readonly { readonly name: string; readonly bound: string | undefined }[]
   readonly exported: (format: Format) => Promise<Export>
+  /** What the rules say that each asker is told. */
+  readonly answers: () => Answers
   /** Does the kernel refuse strangers at the primary now? */
   readonly kernelOn: () => boolean
 }
@@ -44,15 +47,15 @@ const QUESTION_MS = 2000
 const ANSWER_BYTES_MAX = 1024 * 1024
 
 /** Every way that is open now. A door that is shut is said elsewhere. */
-export function waysOut({ settings, doors, exported, kernelOn }: WaysOptions): Way[] {
+export function waysOut({ settings, doors, exported, answers, kernelOn }: WaysOptions): Way[] {
   const open = (name: string) =>
     doors().flatMap((door) => {
       const address = door.name === name ? placeOf(door.bound) : undefined
       return address ? [{ spelled: door.bound as string, address }] : []
     })
   return [
-    ...open('policy').map(({ spelled, address }) => policyWay(`policy ${spelled}`, address)),
-    ...open('milter').map(({ spelled, address }) => milterWay(`milter ${spelled}`, address)),
+    ...open('policy').map(({ spelled, address }) => policyWay(`policy ${spelled}`, address, answers)),
+    ...open('milter').map(({ spelled, address }) => milterWay(`milter ${spelled}`, address, answers)),
     ...open('DNSBL, UDP').map(({ spelled, address }) => dnsblWay(`DNSBL ${spelled}`, address, settings.dnsbl)),
     ...open('HTTP').map(({ spelled, address }) => httpWay(`HTTP ${spelled}`, address)),
     exportWay(exported),
@@ -68,7 +71,7 @@ function placeOf(bound: string | undefined): Address | undefined {
   return parseAddress(nearby) ?? parseUnixAddress(nearby)
 }
 
-function policyWay(name: string, address: Address): Way {
+function policyWay(name: string, address: Address, answers: WaysOptions['answers']): Way {
   return {
     name,
     withinMs: ANSWER_MS,
@@ -77,12 +80,12 @@ function policyWay(name: string, address: Address): Way {
       const answer = await converse(connect(whereTo(address)), question, (heard) => heard.includes('\n\n'))
       return /^action=(\S+)/.exec(answer)?.[1] ?? `unreadable: ${answer.slice(0, 40)}`
     },
-    wants: ({ effect }) => (effect === 'block' ? 'REJECT' : effect === 'defer' ? 'DEFER_IF_PERMIT' : 'DUNNO'),
+    wants: ({ effect }) => (effect === 'pass' ? 'DUNNO' : answers().policy[effect]),
   }
 }
 
 /** As an MTA that can leave nothing out: each step has an answer, and so nothing that is sent here is no ASCII. */
-function milterWay(name: string, address: Address): Way {
+function milterWay(name: string, address: Address, answers: WaysOptions['answers']): Way {
   const packet = (text: string) => `\0\0\0${String.fromCharCode(text.length)}${text}`
   const greeting = packet(`O\0\0\0\x06${'\0'.repeat(8)}`)
   /** What answers the greeting and the client, each with its length, and the letter of the answer to the recipient. */
@@ -96,9 +99,12 @@ function milterWay(name: string, address: Address): Way {
       if (answer[before] === 'c') return 'continue'
       return /^y(\d{3}) /.exec(answer.slice(before))?.[1] ?? `unreadable: ${answer.slice(before, before + 40)}`
     },
-    wants: ({ effect }) => (effect === 'block' ? '550' : effect === 'defer' ? '451' : 'continue'),
+    wants: ({ effect }) => (effect === 'pass' ? 'continue' : MILTER_SAYS[answers().policy[effect]]),
   }
 }
+
+/** What a milter makes of the policy service's words. */
+const MILTER_SAYS = { REJECT: '550', DEFER_IF_PERMIT: '451', PREPEND: 'continue', DUNNO: 'continue' } as const
 
 function dnsblWay(name: string, { host, port }: Address, settings: Settings['dnsbl']): Way {
   const lists = { block: '127.0.0.2', defer: '127.0.0.3', observe: settings['observe-code'] ? '127.0.0.4' : NOT_LISTED }

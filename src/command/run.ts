@@ -264,7 +264,14 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     domain: () => rules().domains[0],
     reputation,
     witness,
-    ways: () => waysOut({ settings, doors: () => doors, exported, kernelOn: () => kernel?.state().state === 'on' }),
+    ways: () =>
+      waysOut({
+        settings,
+        doors: () => doors,
+        exported,
+        answers: () => rules().answers,
+        kernelOn: () => kernel?.state().state === 'on',
+      }),
     tell: tell.canary,
     now,
   })

@@ -95,6 +95,17 @@ describe('a chain that works', () => {
     const enforcing = await play(appliance)
     expect(enforcing.state).toBe('sound')
     expect(seen(enforcing)).toEqual(EVERYWHERE)
+
+    writeFileSync(rules, enforce.replace('block: REJECT }', 'block: DEFER_IF_PERMIT }'))
+    const mark = appliance.mark()
+    appliance.signal('SIGHUP')
+    await appliance.heard(/mode enforce/, mark)
+    const gentler = await play(appliance)
+    expect(gentler.state).toBe('sound')
+    expect(seen(gentler).slice(0, 2)).toEqual([
+      'policy: the bot DEFER_IF_PERMIT, the honest client DUNNO',
+      'milter: the bot 451, the honest client continue',
+    ])
   })
 
   test.skipIf(hindered !== undefined)(
