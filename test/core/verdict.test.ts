@@ -113,6 +113,43 @@ describe('the rules we ship: polite, at the wrong door', () => {
   })
 })
 
+describe('a rule with a condition', () => {
+  const read = readRules(
+    'rules.yaml',
+    SOURCE.replace(
+      /\nrules:\n[\s\S]*?\npools:/,
+      `
+rules:
+  - name: knocks
+    counts: backup.contact
+    when: backup.contact >= 3 within 24h and real.contact == 0 within 48h
+    weight: 10
+    half-life: 7d
+    window: 14d
+    because: comes again and again, and never to the real MX
+pools:`,
+    ),
+  )
+  if (!read.ok) throw new Error('unsound')
+  const contacts = (n: number): Sighting[] => Array.from({ length: n }, (_, i) => ['backup.contact', T0 + i * HOUR_MS])
+  const at = T0 + 4 * HOUR_MS
+
+  test.each<[string, Sighting[], number]>([
+    ['twice: not yet', contacts(2), 0],
+    ['three times: all of them weigh', contacts(3), 30],
+    ['and at the real MX the day before: nothing', [['real.passed', T0 - 20 * HOUR_MS], ...contacts(3)], 0],
+    ['and there three days before: that is too long ago', [['real.passed', T0 - 72 * HOUR_MS], ...contacts(3)], 30],
+    ['and then on to the real MX: nothing any more', [...contacts(3), ['real.refused', at - MINUTE_MS]], 0],
+  ])('%s', (_, seen, score) => {
+    expect(judge(BOT, alone(seen), read.rules, at).score).toBeCloseTo(score, -1)
+  })
+
+  test('ends when fewer than three are left within the day, long before the window does', () => {
+    expect(judge(BOT, alone(contacts(3)), read.rules, T0 + 23 * HOUR_MS).score).toBeGreaterThan(25)
+    expect(judge(BOT, alone(contacts(3)), read.rules, T0 + 25 * HOUR_MS).score).toBe(0)
+  })
+})
+
 describe('the rules we ship: what no mail server does', () => {
   test.each<FactName>(['backup.early-talk', 'backup.foreign-protocol'])(
     '%s and a recipient of ours: blocked at once',
