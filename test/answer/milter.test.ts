@@ -78,10 +78,12 @@ async function say(port: number, ...pieces: Buffer[]): Promise<string[]> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
   const chunks: Buffer[] = []
   socket.on('data', (chunk) => chunks.push(chunk))
+  // Who is hung up on may hear of it as an error, and before it has said everything.
   socket.on('error', () => undefined)
+  const closed = new Promise((resolve) => socket.once('close', resolve))
   for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve))
   socket.end()
-  await once(socket, 'close')
+  await closed
   const { packets, rest } = packetReader(1e6)(Buffer.concat(chunks))
   expect(rest).toBe(0)
   return packets.map(({ command, data }) =>
