@@ -7,7 +7,7 @@
 import { existsSync, renameSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { Instant } from '../core/evidence.ts'
-import type { Ruling, StoreHappening } from './store.ts'
+import { readRuling, type Ruling, type StoreHappening } from './store.ts'
 
 /** A record as it is kept, in memory as in the file. */
 export type Kept = { readonly touched: Instant; readonly text: string }
@@ -15,7 +15,9 @@ export type Kept = { readonly touched: Instant; readonly text: string }
 /** The file, open and ours alone, with what was found in it. */
 export type OpenFile = {
   readonly records: Map<string, Kept>
-  readonly rulings: Map<string, string>
+  readonly rulings: Map<string, Ruling>
+  /** The ids of rulings that cannot be read. */
+  readonly unreadable: readonly string[]
   readonly marks: Map<string, number>
   /** A mark as it stands in the file now; 0 when it does not. */
   readonly mark: (name: string) => number
@@ -57,13 +59,18 @@ function readFile(file: string): OpenFile {
       throw new Error(`it has layout ${String(layout)}, and this decoymx reads ${LAYOUT}: move it away to start anew`)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
     prepareTables(db)
+    const unreadable: string[] = []
     return withStatements(db, {
       records: readTable(db, 'SELECT key AS name, text, touched AS value FROM records ORDER BY touched', (row) =>
         isText(row['text']) && isWhole(row['value']) ? { touched: row['value'], text: row['text'] } : undefined,
       ),
-      rulings: readTable(db, 'SELECT id AS name, text FROM rulings ORDER BY rowid', (row) =>
-        isText(row['text']) ? row['text'] : undefined,
-      ),
+      // Read one by one: the texts of a million rulings would take more than the rulings do.
+      rulings: readTable(db, 'SELECT id AS name, text FROM rulings ORDER BY rowid', ({ name, text }) => {
+        const ruling = isText(name) && isText(text) ? readRuling(name, text) : undefined
+        if (!ruling) unreadable.push(String(name))
+        return ruling
+      }),
+      unreadable,
       marks: readTable(db, 'SELECT name, value FROM marks', (row) =>
         isWhole(row['value']) ? row['value'] : undefined,
       ),
@@ -97,7 +104,10 @@ function readTable<Value>(db: DatabaseSync, sql: string, valueOf: (row: Row) => 
   return found
 }
 
-function withStatements(db: DatabaseSync, found: Pick<OpenFile, 'records' | 'rulings' | 'marks'>): OpenFile {
+function withStatements(
+  db: DatabaseSync,
+  found: Pick<OpenFile, 'records' | 'rulings' | 'unreadable' | 'marks'>,
+): OpenFile {
   // REPLACE gives the row a new place at the end, which keeps rulings in order of their last put.
   const set = {
     record: db.prepare('REPLACE INTO records (key, touched, text) VALUES (?, ?, ?)'),

@@ -30,7 +30,6 @@ import {
   isFactName,
   parsed,
   readBucket,
-  readRuling,
   type Ruling,
   RULINGS_MAX,
   type Snapshot,
@@ -92,16 +91,8 @@ class Embedded implements Store {
     this.#rulingsMax = rulingsMax
     this.#records = file.records
     this.#marks = file.marks
-    this.#rulings = new Map()
-    const unreadable: string[] = []
-    for (const [id, text] of file.rulings) {
-      const ruling = readRuling(id, text)
-      if (ruling) this.#rulings.set(id, ruling)
-      else unreadable.push(id)
-    }
-    // The texts of a million rulings would take more than the rulings do.
-    file.rulings.clear()
-    this.#ignored(unreadable.map((id) => `ruling ${id}`))
+    this.#rulings = file.rulings
+    this.#ignored(file.unreadable.map((id) => `ruling ${id}`))
     this.#round = this.#rulings.entries()
     this.#bound()
     this.#timer = setInterval(() => this.#tick(), flushMs)

@@ -10,6 +10,7 @@ import type { Client } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import { standOf } from '../core/listing.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
+import { ById } from './by-id.ts'
 import { type Change, idOf, type Ruling, type Store } from './store.ts'
 
 export type LedgerHappening =
@@ -43,8 +44,8 @@ export type RulingSource = Pick<Store, 'rulings' | 'generation' | 'watch'>
 export class Ledger {
   readonly #store: RulingSource
   readonly #options: LedgerOptions
-  readonly #byId = new Map<string, Ruling>()
-  readonly #byTicket = new Map<string, string>()
+  readonly #byId = new ById()
+  readonly #byTicket = new Map<string, Ruling>()
   /** Rulings that have ended, by ticket, for senders who ask late; at most ENDED_MAX, the oldest go first. */
   readonly #ended = new Map<string, Ticketed>()
   readonly #allows = new Prefixes<Ruling>()
@@ -150,13 +151,12 @@ export class Ledger {
 
   /** What the rules said, as it was written down: the words that stand have ends of their own. */
   ofRules(key: string): Ruling | undefined {
-    return this.#byId.get(`rules ${key}`)
+    return this.#byId.ofRules(key)
   }
 
   /** The ruling with this ticket, and since when it has ended, if it has. */
   ofTicket(ticket: string): Ticketed | undefined {
-    const id = this.#byTicket.get(ticket.toUpperCase())
-    const ruling = id === undefined ? undefined : this.#byId.get(id)
+    const ruling = this.#byTicket.get(ticket.toUpperCase())
     if (!ruling) return this.#ended.get(ticket.toUpperCase())
     const now = standing(ruling, this.#options.now())
     return { ruling: now ?? ruling, endedAt: now ? undefined : ruling.until }
@@ -164,7 +164,7 @@ export class Ledger {
 
   all(): Ruling[] {
     const now = this.#options.now()
-    const eased = [...this.#eased.values()].filter((each) => each.word === 'allow' && !this.#byId.has(idOf(each)))
+    const eased = [...this.#eased.values()].filter((each) => each.word === 'allow' && !this.#byId.get(idOf(each)))
     return [...this.#byId.values(), ...eased].flatMap((ruling) => standing(ruling, now) ?? [])
   }
 
@@ -212,14 +212,15 @@ export class Ledger {
     try {
       const { generation, rulings } = await this.#store.rulings()
       // What is heard meanwhile waits for the end, so that nothing of it is undone by what is older.
+      const first = this.#byId.size === 0
       const kept = new Set<string>()
       for (const [i, ruling] of rulings.entries()) {
         if (i % STEP === STEP - 1) await setImmediate()
-        kept.add(idOf(ruling))
+        if (!first) kept.add(idOf(ruling))
         this.#set(ruling)
       }
       let looked = 0
-      for (const id of this.#byId.keys()) {
+      for (const id of first ? [] : this.#byId.ids()) {
         if (looked++ % STEP === STEP - 1) await setImmediate()
         if (!kept.has(id)) this.#remove(id)
       }
@@ -252,8 +253,8 @@ export class Ledger {
 
   #set(ruling: Ruling): void {
     this.#remove(idOf(ruling))
-    this.#byId.set(idOf(ruling), ruling)
-    this.#byTicket.set(ruling.ticket, idOf(ruling))
+    this.#byId.set(ruling)
+    this.#byTicket.set(ruling.ticket, ruling)
     this.#ended.delete(ruling.ticket)
     if (ruling.by === 'rules') return
     const prefix = parsePrefix(ruling.target)
@@ -268,7 +269,7 @@ export class Ledger {
     const old = this.#byId.get(id)
     if (!old) return
     this.#byId.delete(id)
-    if (this.#byTicket.get(old.ticket) === id) this.#byTicket.delete(old.ticket)
+    if (this.#byTicket.get(old.ticket) === old) this.#byTicket.delete(old.ticket)
     this.#ended.set(old.ticket, { ruling: old, endedAt: Math.min(this.#options.now(), old.until ?? Infinity) })
     if (this.#ended.size > ENDED_MAX) this.#ended.delete(this.#ended.keys().next().value as string)
     if (old.by === 'rules') return

@@ -141,8 +141,33 @@ const TICKET_LETTERS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 /** Reads a ruling that was kept under `id`; undefined when it is none. */
 export function readRuling(id: string, text: string): Ruling | undefined {
   const read = rulingSchema.safeParse(parsed(text))
-  return read.success && idOf(read.data) === id ? read.data : undefined
+  return read.success && idOf(read.data) === id ? compact(read.data) : undefined
 }
+
+/** The same in less memory: of a million listings most have the same words and ends, and need them once. */
+function compact(ruling: Ruling): Ruling {
+  const { by, target, word, since, until, stands, enforced, ticket, because, score } = ruling
+  if (by === 'operator' || !stands || !enforced) return ruling
+  const same = stands.length === enforced.length && stands.every((stand, i) => sameStand(stand, enforced[i]))
+  const kept = { by, target, word, since, until, stands, enforced: same ? stands : enforced, ticket }
+  return { ...kept, because: shared(because), ...(score === undefined ? {} : { score }) }
+}
+
+function sameStand(a: Stand, b: Stand | undefined): boolean {
+  return a.word === b?.word && a.until === b.until
+}
+
+/** Sentences are the rules', and few; those of a last SENTENCES_MAX are known again. */
+function shared(sentence: string): string {
+  const known = SENTENCES.get(sentence)
+  if (known !== undefined) return known
+  if (SENTENCES.size >= SENTENCES_MAX) SENTENCES.clear()
+  SENTENCES.set(sentence, sentence)
+  return sentence
+}
+
+const SENTENCES = new Map<string, string>()
+const SENTENCES_MAX = 1000
 
 /** A bucket from the numbers kept for it; undefined when they cannot be one. */
 export function readBucket(count: unknown, first: unknown, last: unknown): Bucket | undefined {
