@@ -194,9 +194,14 @@ describe('is hung up on', () => {
     expect(told).toEqual([{ what: 'closed', reason }])
   })
 
-  test('when there are too many', async () => {
-    const { port, told } = await start({ limits: { connections: 0 } })
-    expect(await say(port, hello())).toEqual([])
+  test('where there is no more room, if it has asked nothing for longest; the newcomer is answered', async () => {
+    const { port, told } = await start({ limits: { connections: 1 } })
+    const silent = connect({ port, host: '127.0.0.1' })
+    await once(silent, 'connect')
+    const left = once(silent, 'close')
+    silent.resume()
+    expect(await say(port, hello(), quit)).toEqual([GREETED])
+    await left
     expect(told).toEqual([{ what: 'closed', reason: 'full' }])
   })
 })
