@@ -276,8 +276,12 @@ export const DETAIL_MAX = 100
 
 /** A client's bytes as text that can stand in a log, a terminal or a page: printable ASCII, escaped and cut. */
 export function printable(text: string): string {
-  const cut = text.length > DETAIL_MAX ? `${text.slice(0, DETAIL_MAX)}...` : text
-  return cut.replace(/[^\x20-\x7e]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
+  return escaped(text.length > DETAIL_MAX ? `${text.slice(0, DETAIL_MAX)}...` : text)
+}
+
+/** The same, uncut. What is printable already stays as it is. */
+export function escaped(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
 /** A person's text as one line: it stands in logs, tables and tab-separated lists. */

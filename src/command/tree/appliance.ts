@@ -4,6 +4,7 @@
  * Each of them knows this host: its state directory, its settings, or both.
  */
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
+import { KIND_NAMES, ROLES } from '../../core/evidence.ts'
 import { RIGHTS, type Rights } from '../../core/rights.ts'
 import { makePassword, makeToken } from '../access.ts'
 import { check } from '../check.ts'
@@ -14,6 +15,7 @@ import { init, type Words } from '../init.ts'
 import { reload } from '../reload.ts'
 import { run } from '../run.ts'
 import { status, watchStatus } from '../status.ts'
+import { tail, type TailWords, VERDICTS } from '../tail.ts'
 import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 export function applianceCommands(program: Command, stage: Stage): void {
@@ -136,6 +138,31 @@ export function applianceCommands(program: Command, stage: Stage): void {
     )
 
   program
+    .command('tail')
+    .description('what is seen at the decoys and asked at the real MX, as it happens, until Ctrl-C')
+    .argument('[network]', 'only inside this CIDR')
+    .addOption(new Option('--role <role>', 'only there').choices(ROLES))
+    .addOption(new Option('--kind <kinds...>', 'only these').choices(KIND_NAMES))
+    .addOption(new Option('--verdict <word>', 'only clients of whom this stands').choices(VERDICTS))
+    .addOption(state())
+    .addOption(json())
+    .action(
+      does((network: string | undefined, options: Options & TailWords) =>
+        tail(whereOf(options).state, {
+          within: network,
+          role: options.role,
+          kinds: options.kind,
+          verdict: options.verdict,
+          json: options.json ?? false,
+          screen,
+          errors,
+          complain,
+          until: interrupted(),
+        }),
+      ),
+    )
+
+  program
     .command('doctor')
     .description('checks of the whole chain, each with a next step; exit 0 ok, 1 warning, 2 critical')
     .addOption(state())
@@ -180,4 +207,11 @@ export function applianceCommands(program: Command, stage: Stage): void {
         makePassword(name, options.rights, { input: process.stdin, screen, errors, complain }),
       ),
     )
+}
+
+/** Ctrl-C, and what an init system says. */
+function interrupted(): AbortSignal {
+  const control = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => control.abort())
+  return control.signal
 }
