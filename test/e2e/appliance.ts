@@ -71,7 +71,7 @@ const HEARD_MS = 10_000
 /** Characters of its log that are kept. */
 const SAID_MAX = 100_000
 /** Longest life of a command. */
-const COMMAND_MS = 15_000
+const COMMAND_MS = 60_000
 
 const ROOT = join(import.meta.dirname, '../..')
 const START = join(ROOT, 'src/start.js')
