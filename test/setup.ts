@@ -21,6 +21,7 @@ const PROGRAMS = {
   'systemd-socket-activate': 'systemd',
   'systemd-analyze': 'systemd',
   dnsmasq: 'dnsmasq-base',
+  chromium: 'chromium',
   fish: 'fish',
   zsh: 'zsh',
   man: 'man-db',

@@ -12,6 +12,7 @@ import type { z } from 'zod'
 import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import type { Problem } from '../core/document.ts'
 import { EVERYTHING, type Instant } from '../core/evidence.ts'
+import type { Rights } from '../core/rights.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { Effect, Reputation } from '../reputation/reputation.ts'
 import { type Entered, refusal } from './entry.ts'
@@ -40,6 +41,8 @@ export type ApiOptions = WordsOptions & {
   readonly turnKernel: (on: boolean) => Promise<object> | undefined
   /** Plays the canary, and tells what came of it. */
   readonly playCanary: () => Promise<object>
+  /** A code that logs in to the console once. */
+  readonly link: (rights: Rights) => string
   /** Evidence as it comes. */
   readonly follow: Follow
   readonly now: () => Instant
@@ -144,6 +147,7 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
       ? c.json(state)
       : c.json({ error: 'this appliance runs no decoys', hint: 'ask the one that does' }, 404)
   })
+  on(app, ROUTES.link, (c, _, { rights }) => c.json({ code: options.link(rights) }))
   on(app, ROUTES.canary, async (c) => c.json(await options.playCanary()))
   on(app, ROUTES.reload, async (c, _, { force }) => {
     const { problems, effect = null } = await options.reload(force)

@@ -78,6 +78,8 @@ export function entryOf(visitor: Visitor): MiddlewareHandler<Entered> {
 /** Why this visitor may not, as an answer; undefined when it may. */
 export function refusal(c: Context<Entered>, rights: 'scraper' | Rights): Response | undefined {
   const visitor = c.get('visitor')
+  if (visitor?.by === 'session' && rights === 'operator' && c.req.header('x-decoymx-proof') !== visitor.proof)
+    return c.json({ error: 'this was not sent by a page of the console', hint: 'load the page anew' }, 403)
   if (visitor && (visitor.rights === 'operator' || rights !== 'operator')) return undefined
   if (rights === 'scraper' && c.get('scraper')) return undefined
   if (visitor && visitor.by !== 'nearby')
@@ -110,7 +112,7 @@ function isIn(prefixes: Prefixes<true>, c: Context): boolean {
 const PROXIED = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']
 
 /** Of whoever holds the other end of the connection; undefined where there is none, as on a Unix socket. */
-function addressOf(c: Context): string | undefined {
+export function addressOf(c: Context): string | undefined {
   return (c.env as { incoming?: unknown } | undefined)?.incoming ? getConnInfo(c).remote.address : undefined
 }
 

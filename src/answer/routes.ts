@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { ROLES } from '../core/evidence.ts'
 import { parsePrefix, type Prefix } from '../core/prefixes.ts'
-import type { Rights } from '../core/rights.ts'
+import { RIGHTS, type Rights } from '../core/rights.ts'
 import { FORMATS } from './exports.ts'
 import {
   clientSchema,
@@ -186,6 +186,14 @@ export const ROUTES = {
     rights: 'operator',
     summary: 'Plays a bot and an honest client to ourselves, and asks every way out about both',
     answers: { 200: { what: 'What came of it', schema: z.looseObject({}) } },
+  },
+  link: {
+    method: 'post',
+    path: '/api/v1/console-links',
+    rights: 'operator',
+    summary: 'A code that logs in to the console once, within ten minutes: /login?code=CODE',
+    body: z.strictObject({ rights: z.enum(RIGHTS).default('operator') }).prefault({}),
+    answers: { 200: { what: 'The code', schema: z.object({ code: z.string() }) } },
   },
   reload: {
     method: 'post',

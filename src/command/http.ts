@@ -6,9 +6,12 @@
 import { chmodSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
-import type { MiddlewareHandler } from 'hono'
+import type { Hono, MiddlewareHandler } from 'hono'
 import { api, type ApiOptions } from '../answer/api.ts'
-import { type Entered, entry, entryOf } from '../answer/entry.ts'
+import { addressOf, type Entered, entry, entryOf } from '../answer/entry.ts'
+import { type ConsoleOptions, consoleOf } from '../console/console.ts'
+import { parseClient } from '../core/client.ts'
+import type { Rights } from '../core/rights.ts'
 import { Sessions } from '../console/sessions.ts'
 import type { Problem } from '../core/document.ts'
 import { Prefixes } from '../core/prefixes.ts'
@@ -20,7 +23,8 @@ import { controlSocket, SOCKET_PATH_MAX } from './state.ts'
 export type HttpOptions = {
   readonly settings: Settings['http']
   readonly access: Access
-  readonly api: ApiOptions
+  readonly api: Omit<ApiOptions, 'link'>
+  readonly console: ConsoleOptions
   readonly door: (happening: DoorHappening) => void
 }
 
@@ -39,9 +43,10 @@ const CONNECTIONS_MAX = 512
 
 /** Settles when the socket for commands listens. */
 export async function openHttp(folder: string, options: HttpOptions): Promise<Http> {
-  const { settings, api: apiOptions } = options
+  const { settings } = options
   let { access } = options
-  const sessions = new Sessions(() => access.accounts, apiOptions.now)
+  const sessions = new Sessions(() => access.accounts, options.api.now)
+  const apiOptions = { ...options.api, link: (rights: Rights) => sessions.link(rights) }
   const known = (prefixes: Settings['http']['readers']) =>
     Prefixes.of(prefixes.map((prefix) => [prefix, true as const]))
   const control = serve(apiOptions, entryOf({ name: 'the socket', rights: 'operator', by: 'socket' }))
@@ -63,6 +68,7 @@ export async function openHttp(folder: string, options: HttpOptions): Promise<Ht
           scrapers: known(settings.scrapers),
           now: apiOptions.now,
         }),
+        consoleOf(options.console, sessions, (c) => parseClient(addressOf(c) ?? '')?.network ?? ''),
       )
       server.maxConnections = CONNECTIONS_MAX
       servers.push(server)
@@ -77,8 +83,8 @@ export async function openHttp(folder: string, options: HttpOptions): Promise<Ht
   }
 }
 
-function serve(options: ApiOptions, enter: MiddlewareHandler<Entered>): Server {
-  const server = createAdaptorServer({ fetch: api(options, enter).fetch }) as Server
+function serve(options: ApiOptions, enter: MiddlewareHandler<Entered>, front?: Hono<Entered>): Server {
+  const server = createAdaptorServer({ fetch: api(options, enter, front).fetch }) as Server
   server.requestTimeout = server.headersTimeout = REQUEST_MS
   return server
 }

@@ -284,7 +284,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   metrics.follow(status)
 
   const closers: (() => Promise<void>)[] = []
-  const apiOptions: ApiOptions = {
+  const apiOptions: Omit<ApiOptions, 'link'> = {
     version,
     reputation,
     rulesFile: () => rules().file,
@@ -308,6 +308,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     settings: settings.http,
     access: read.access,
     api: apiOptions,
+    console: { ...apiOptions, decide, rules, status, wastedMs: () => metrics.heldMs() },
     door: tell.door,
   })
   closers.push(http.close)

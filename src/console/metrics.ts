@@ -231,6 +231,10 @@ export function createMetrics(version: string) {
         labels: labelsOf(values.map(({ labels }) => labels)),
       }))
     },
+    /** Time that clients spent at the decoys, all in all. */
+    async heldMs(): Promise<number> {
+      return (await metrics.heldSeconds.get()).values.reduce((sum, { value }) => sum + value * 1000, 0)
+    },
     async read(): Promise<{ text: string; contentType: string }> {
       levels = follow?.()
       return { text: await registry.metrics(), contentType: registry.contentType }

@@ -12,4 +12,6 @@ export type Visitor = {
   readonly name: string
   readonly rights: Rights
   readonly by: 'socket' | 'token' | 'session' | 'nearby'
+  /** Of a session: what its own pages send along with each word. */
+  readonly proof?: string
 }

@@ -253,6 +253,7 @@ describe('the document', () => {
       ['/api/v1/kernel', { on: false }],
       ['/api/v1/kernel', { on: 1 }],
     ],
+    link: [['/api/v1/console-links'], ['/api/v1/console-links', { rights: 'king' }]],
     canary: [['/api/v1/canary']],
     reload: [['/api/v1/reload'], ['/api/v1/reload', { force: 1 }]],
   }

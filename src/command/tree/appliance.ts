@@ -8,6 +8,7 @@ import { KIND_NAMES, ROLES } from '../../core/evidence.ts'
 import { RIGHTS, type Rights } from '../../core/rights.ts'
 import { makePassword, makeToken } from '../access.ts'
 import { check } from '../check.ts'
+import { consoleLink } from '../console.ts'
 import { demo } from '../demo.ts'
 import { doctor } from '../doctor.ts'
 import { kernel } from '../kernel.ts'
@@ -189,6 +190,18 @@ export function applianceCommands(program: Command, stage: Stage): void {
     new Option('--rights <rights>', 'viewer: reads; operator: also says allow, block and release')
       .choices(RIGHTS)
       .default('viewer')
+
+  program
+    .command('console')
+    .description('a link that logs in to the web console once, within ten minutes')
+    .addOption(state())
+    .addOption(rights().default('operator'))
+    .addOption(json())
+    .action(
+      does((options: Options & { readonly rights: Rights }) =>
+        consoleLink(whereOf(options).state, options.rights, { json: options.json ?? false, screen, complain }),
+      ),
+    )
 
   program
     .command('token')

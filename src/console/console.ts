@@ -1,0 +1,198 @@
+/**
+ * The web console: pages made here, kept live by the browser's half (pages/browser.js), log-in and log-out.
+ *
+ * It reads; what an operator says goes to the API like everybody's word. Each page is whole without scripts, and nothing in it is
+ * inline, so that the policy sent with it (CSP level 3) lets no script in that is not ours.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Context, Hono } from 'hono'
+import { getCookie } from 'hono/cookie'
+import { html } from 'hono/html'
+import { streamSSE } from 'hono/streaming'
+import { type Client, clientOfKey, parseClient } from '../core/client.ts'
+import type { Evidence, Instant } from '../core/evidence.ts'
+import { parsePrefix } from '../core/prefixes.ts'
+import type { Visitor } from '../core/rights.ts'
+import type { Rules } from '../core/rules.ts'
+import type { Decision } from '../reputation/decision.ts'
+import type { Reputation } from '../reputation/reputation.ts'
+import { clientPage } from './pages/client.ts'
+import { type Html, page } from './pages/layout.ts'
+import { decisionsPage, type Health, healthPage, loginPage, rulesPage } from './pages/lists.ts'
+import { livePage, type Tiles } from './pages/live.ts'
+import type { Sessions } from './sessions.ts'
+import { Visits } from './visits.ts'
+
+export type ConsoleOptions = {
+  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket'>
+  readonly decide: (client: Client) => Decision
+  readonly rules: () => Rules
+  readonly status: () => Health
+  readonly unready: () => string[]
+  /** Milliseconds that clients have spent at the decoys since the start. */
+  readonly wastedMs: () => Promise<number>
+  readonly follow: (hear: (evidence: Evidence) => void) => () => void
+  readonly now: () => Instant
+}
+
+type Entered = { Variables: { visitor: Visitor | undefined; scraper: boolean } }
+
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'self'; frame-ancestors 'none'"
+/** Pages that follow at once; how often they are told, at most, and at least. */
+const WATCHERS_MAX = 64
+const TICK_MS = 1000
+const BEAT_TICKS = 10
+const ASSETS = { 'console.css': 'text/css', 'browser.js': 'text/javascript' } as const
+
+export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf: (c: Context) => string) {
+  const { reputation, now } = options
+  const app = new Hono<Entered>()
+  const visits = new Visits()
+  options.follow((evidence) => visits.hear(evidence))
+  let watchers = 0
+
+  const show = (
+    c: Context<Entered>,
+    here: string,
+    title: string,
+    body: Html | Html[],
+    status: 200 | 401 | 404 | 429 = 200,
+  ) => {
+    const visitor = c.get('visitor')
+    const root = c.req.path.split('/').length > 2 ? '../' : './'
+    const theme =
+      getCookie(c, 'decoymx_theme') === 'dark' ? 'dark' : getCookie(c, 'decoymx_theme') === 'light' ? 'light' : ''
+    c.header('content-security-policy', POLICY)
+    c.header('cache-control', 'no-store')
+    return c.html(page({ title, root, here, visitor, proof: visitor?.proof, theme }, body), status)
+  }
+  /** A page for whoever may read; the others are led to the door. */
+  const reader = (path: string, handle: (c: Context<Entered>) => Response | Promise<Response>) =>
+    app.get(path, (c) => {
+      if (c.get('visitor')) return handle(c)
+      return c.redirect(path.split('/').length > 2 ? '../login' : './login')
+    })
+
+  reader('/', async (c) => {
+    const filter = { q: (c.req.query('q') ?? '').slice(0, 100), role: c.req.query('role') ?? '' }
+    const verdictOf = (client: Client) => options.decide(client).verdict
+    return show(c, '', 'Live', livePage(visits.newest(), await tiles(options), filter, verdictOf, c.get('visitor')))
+  })
+  reader('/clients/:ip', async (c) => {
+    const client = parseClient(c.req.param('ip') ?? '')
+    if (!client) return nowhere(c, 'That is no IP address.')
+    const own = visits.newest().filter((visit) => visit.client === client.ip)
+    const known = await reputation.explain(client)
+    return show(c, '', client.ip, clientPage(client, known, own, options.rules().file, c.get('visitor'), now()))
+  })
+  reader('/decisions', (c) => {
+    const rulings = reputation
+      .rulings()
+      .filter(({ until, grace }) => (grace ?? until ?? Infinity) > now())
+      .toSorted((a, b) => b.since - a.since)
+    return show(c, 'decisions', 'Decisions', decisionsPage(rulings, c.get('visitor')))
+  })
+  reader('/rules', (c) => show(c, 'rules', 'Rules', rulesPage(options.rules(), reputation.rulings())))
+  reader('/health', (c) => show(c, 'health', 'Health', healthPage(options.status(), options.unready())))
+  reader('/find', (c) => {
+    const q = (c.req.query('q') ?? '').trim().slice(0, 64)
+    const ruling = reputation.ofTicket(q)?.ruling
+    const prefix = ruling && parsePrefix(ruling.target)
+    const found = parseClient(q) ?? (prefix && typeof prefix !== 'string' ? clientOfKey(prefix.cidr) : undefined)
+    return found
+      ? c.redirect(`./clients/${found.ip}`)
+      : nowhere(c, `Nothing is known by the name "${q}": an IP address or a ticket is.`)
+  })
+  const nowhere = (c: Context<Entered>, sentence: string) => show(c, 'none', 'Not found', notFound(sentence), 404)
+
+  app.get('/assets/:name', (c) => {
+    const name = c.req.param('name') as keyof typeof ASSETS
+    if (!Object.hasOwn(ASSETS, name)) return c.json({ error: 'there is no such file' }, 404)
+    return c.body(readFileSync(join(import.meta.dirname, 'pages', name)), 200, {
+      'content-type': `${ASSETS[name]}; charset=utf-8`,
+      'cache-control': 'no-cache',
+    })
+  })
+  app.get('/ticks', (c) => {
+    if (!c.get('visitor')) return c.json({ error: 'who are you?' }, 401)
+    if (watchers >= WATCHERS_MAX) return c.json({ error: `${WATCHERS_MAX} watch already` }, 503)
+    watchers++
+    return streamSSE(c, async (stream) => {
+      let seen = visits.heard
+      for (let quiet = 0; !stream.aborted && !stream.closed; quiet++) {
+        if (visits.heard !== seen || quiet >= BEAT_TICKS) {
+          seen = visits.heard
+          quiet = 0
+          await stream.writeSSE({ event: 'tick', data: String(seen) })
+        }
+        await stream.sleep(TICK_MS)
+      }
+      watchers--
+    })
+  })
+
+  app.get('/login', (c) => {
+    const code = c.req.query('code')
+    if (code === undefined) return show(c, 'login', 'Log in', loginPage(undefined))
+    const cookie = sessions.redeem(code.slice(0, 100))
+    if (!cookie)
+      return show(c, 'login', 'Log in', loginPage('This link was used, or is too old: ask for another.'), 401)
+    return enterWith(c, cookie)
+  })
+  app.post('/login', async (c) => {
+    const form = await c.req.parseBody()
+    const [name, password] = [form['name'], form['password']]
+    if (typeof name !== 'string' || typeof password !== 'string' || password.length > 1000)
+      return show(c, 'login', 'Log in', loginPage('A name and a password are wanted.'), 401)
+    const outcome = await sessions.logIn(name, password, networkOf(c))
+    if (outcome.is === 'in') return enterWith(c, outcome.cookie)
+    if (outcome.is === 'wrong') return show(c, 'login', 'Log in', loginPage('Name or password is wrong.'), 401)
+    c.header('retry-after', String(outcome.seconds))
+    return show(c, 'login', 'Log in', loginPage(`Too many tries: again in ${outcome.seconds} s.`), 429)
+  })
+  app.post('/logout', (c) => {
+    sessions.end(c.req.header('cookie') ?? '')
+    return c.redirect('./login', 303)
+  })
+  return app
+}
+
+/** Without a path the cookie is for the folder of the page that set it: below a proxy's sub-path, for that alone. */
+function enterWith(c: Context, cookie: string): Response {
+  const secure = c.req.header('x-forwarded-proto') === 'https' ? '; Secure' : ''
+  c.header('set-cookie', `${cookie}; HttpOnly; SameSite=Strict${secure}`)
+  return c.redirect('./', 303)
+}
+
+async function tiles({ status, reputation, wastedMs }: ConsoleOptions): Promise<Tiles> {
+  const { held, mode } = status()
+  const rulings = reputation.rulings()
+  const hours = (await wastedMs()) / 3_600_000
+  const count = (word: string) => String(rulings.filter((ruling) => ruling.word === word).length)
+  return [
+    {
+      name: 'Held now',
+      value: String(held.primary + held.backup),
+      note: `${held.primary} primary, ${held.backup} backup`,
+    },
+    {
+      name: 'Their time wasted',
+      value: hours < 1 ? `${Math.round(hours * 60)} min` : `${hours.toFixed(1)} h`,
+      note: 'since the start',
+    },
+    {
+      name: 'Blocked',
+      value: count('block'),
+      note: mode === 'enforce' ? 'refused at the real MX' : 'observed, not refused',
+    },
+    { name: 'Deferred', value: count('defer'), note: 'told to come later' },
+    { name: 'Allowed', value: count('allow'), note: "by an operator's word" },
+  ]
+}
+
+function notFound(sentence: string): Html {
+  return html`<h1>Not here</h1>
+    <p>${sentence}</p>`
+}

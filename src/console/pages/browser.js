@@ -1,0 +1,101 @@
+/**
+ * The browser's half of the console: keeps what is marked data-live as the server has it, and carries the operator's word there.
+ *
+ * The server says that something changed; then this page is read again and its live parts are put in place of the old. So what
+ * is on the screen is always what the store says, after a click, too.
+ */
+const proof = document.querySelector('meta[name=proof]').content
+const toast = document.getElementById('toast')
+const dialog = document.getElementById('act')
+const line = document.getElementById('line')
+const pause = document.getElementById('pause')
+let paused = false
+
+async function refresh() {
+  const answer = await fetch(location.href, { headers: { accept: 'text/html' } })
+  if (!answer.ok || answer.redirected) return
+  const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html')
+  for (const part of document.querySelectorAll('[data-live]')) {
+    const next = fresh.getElementById(part.id)
+    if (!next || next.innerHTML === part.innerHTML || part.contains(document.activeElement)) continue
+    part.replaceChildren(...next.childNodes)
+  }
+}
+
+if (line) {
+  const news = new EventSource('ticks')
+  news.addEventListener('tick', () => paused || document.hidden || void refresh())
+  news.addEventListener('open', () => line.classList.add('on'))
+  news.addEventListener('error', () => line.classList.remove('on'))
+}
+pause?.addEventListener('click', () => {
+  paused = !paused
+  pause.setAttribute('aria-pressed', String(paused))
+  pause.textContent = paused ? 'Go on' : 'Pause'
+  if (!paused) void refresh()
+})
+
+async function say(word) {
+  const headers = { 'content-type': 'application/json', 'x-decoymx-proof': proof }
+  const answer = await fetch('api/v1/words', { method: 'POST', headers, body: JSON.stringify(word) })
+  const told = await answer.json()
+  document.activeElement?.blur()
+  await refresh()
+  return answer.ok ? told : { error: told.error + (told.hint ? ` (${told.hint})` : '') }
+}
+
+function tell(text, undo) {
+  toast.replaceChildren(text)
+  if (undo) {
+    const button = document.createElement('button')
+    button.textContent = 'Undo'
+    button.addEventListener('click', async () => {
+      const { error } = await say(undo)
+      setTimeout(refresh, 1500)
+      tell(error ?? 'Undone.')
+    })
+    toast.append(' ', button)
+  }
+}
+
+document.addEventListener('click', (event) => {
+  const button = event.target.closest?.('[data-say]')
+  if (!button) return
+  const { say: word, of: target } = button.dataset
+  dialog.querySelector('[data-word]').textContent = word
+  dialog.querySelector('[data-target]').textContent = target
+  dialog.querySelector('[name=for]').closest('label').hidden = word === 'release'
+  dialog.querySelector('form').reset()
+  dialog.returnValue = ''
+  dialog.onclose = async () => {
+    if (dialog.returnValue !== 'do') return
+    const data = new FormData(dialog.querySelector('form'))
+    const span = word === 'release' ? '' : data.get('for')
+    const told = await say({ word, target, because: data.get('because'), ...(span ? { for: span } : {}) })
+    if (told.error) return tell(told.error)
+    // What was said is over in a second, and what the rules say stands again. A release cannot be taken back: it forgets.
+    const undo = word === 'release' ? undefined : { word, target, for: '1s', because: 'undone' }
+    tell(`${word} ${told.target}: ${told.outcome}. ${told.notes.join(' ')}`, undo)
+  }
+  dialog.showModal()
+})
+
+dialog?.querySelector('[data-cancel]').addEventListener('click', () => dialog.close())
+
+document.addEventListener('keydown', (event) => {
+  if (event.target.matches('input, select, textarea') || event.ctrlKey || event.metaKey || dialog?.open) return
+  if (event.key === '/') {
+    event.preventDefault()
+    document.querySelector('.find input')?.focus()
+  }
+  const rows = [...document.querySelectorAll('tbody a.ip')]
+  const step = { j: 1, k: -1 }[event.key]
+  if (step && rows.length > 0)
+    rows[Math.max(0, Math.min(rows.length - 1, rows.indexOf(document.activeElement) + step))].focus()
+})
+
+document.getElementById('theme')?.addEventListener('click', () => {
+  const dark = getComputedStyle(document.documentElement).colorScheme === 'dark'
+  document.documentElement.dataset.theme = dark ? 'light' : 'dark'
+  document.cookie = `decoymx_theme=${dark ? 'light' : 'dark'}; SameSite=Strict; Max-Age=31536000`
+})

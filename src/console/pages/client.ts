@@ -1,0 +1,126 @@
+/**
+ * One client: what stands about it, the sum and its reasons, when it came as a picture, and what it said.
+ */
+import { html } from 'hono/html'
+import { HOUR_MS, type Counts } from '../../core/facts.ts'
+import type { Client } from '../../core/client.ts'
+import type { Instant } from '../../core/evidence.ts'
+import type { Visitor } from '../../core/rights.ts'
+import type { Explanation } from '../../reputation/reputation.ts'
+import type { Visit } from '../visits.ts'
+import { acts, chip, type Html, time } from './layout.ts'
+
+const DAYS = 14
+const [WIDTH, LANE] = [840, 44]
+const ROLES = ['primary', 'backup', 'real'] as const
+
+export function clientPage(
+  client: Client,
+  { decision, verdict, facts }: Explanation,
+  visits: readonly Visit[],
+  rulesFile: string,
+  visitor: Visitor | undefined,
+  now: Instant,
+): Html[] {
+  const reasons = (verdict?.reasons ?? []).toSorted((a, b) => b.weight - a.weight)
+  const stands = decision.verdict !== 'clean'
+  return [
+    html`<section class="head" data-live id="head">
+      <h1 class="ip">${client.ip}</h1>
+      ${chip(decision.verdict)}
+      <p>
+        ${decision.because ?? verdict?.never ?? 'Nothing stands about it.'}
+        ${stands ? html`<small>${decision.by ?? ''} · ${time(decision.until)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
+      </p>
+      ${acts(client.ip, visitor, stands ? ['allow', 'block', 'release'] : ['allow', 'block'])}
+    </section>`,
+    html`<section data-live id="sum">
+      <h2>
+        The sum
+        ${verdict ? html`<b class="sum">${verdict.score.toFixed(0)}</b> of ${verdict.threshold}` : '(the store did not answer)'}
+      </h2>
+      ${
+        reasons.length === 0
+          ? html`<p class="empty">No rule saw anything of it.</p>`
+          : html`<div class="scroll">
+              <table>
+                <thead>
+                  <tr>
+                    <th class="n">Adds</th>
+                    <th>Rule</th>
+                    <th>Because</th>
+                    <th class="n">Seen</th>
+                    <th>Last</th>
+                  </tr>
+                </thead>
+                <tbody>
+                  ${reasons.map(
+                    (reason) =>
+                      html`<tr>
+                        <td class="n"><b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b></td>
+                        <td>${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
+                        <td class="wide">
+                          ${reason.because}${reason.excuse ? html` <small>(${reason.waived} excused: ${reason.excuse})</small>` : ''}
+                        </td>
+                        <td class="n">${reason.count}</td>
+                        <td>${time(reason.last)}</td>
+                      </tr>`,
+                  )}
+                </tbody>
+              </table>
+            </div>`
+      }
+    </section>`,
+    html`<section data-live id="times">
+      <h2>When it came, the last ${DAYS} days</h2>
+      ${picture(facts.own, now)}
+    </section>`,
+    html`<section data-live id="wire">
+      <h2>What it said</h2>
+      ${visits.length === 0 ? html`<p class="empty">Nothing since the appliance began; the journal has what came before.</p>` : ''}
+      ${visits.map(
+        (visit) =>
+          html`<article>
+            <h3>${visit.role}${visit.where ? html` at <code>${visit.where}</code>` : ''} · ${time(visit.first)}</h3>
+            <ol class="wire">
+              ${visit.deeds.map(
+                ({ kind, detail, at }) =>
+                  html`<li>
+                    <span>${((at - visit.first) / 1000).toFixed(1)} s</span><b>${kind}</b><q>${detail ?? ''}</q>
+                  </li>`,
+              )}
+            </ol>
+          </article>`,
+      )}
+    </section>`,
+  ]
+}
+
+/** A lane for each place; a dot for each hour with something seen, the larger the more. */
+function picture(counts: Counts, now: Instant): Html {
+  const from = now - DAYS * 24 * HOUR_MS
+  const x = (at: Instant) => (60 + ((at - from) / (now - from)) * (WIDTH - 80)).toFixed(1)
+  const days = Array.from({ length: DAYS + 1 }, (_, i) => from + i * 24 * HOUR_MS)
+  const lanes = ROLES.map((role, i) => {
+    const y = LANE * i + 24
+    const dots = [...counts]
+      .filter(([fact]) => fact.startsWith(`${role}.`))
+      .flatMap(([fact, buckets]) => buckets.filter(({ last }) => last >= from).map((bucket) => ({ fact, ...bucket })))
+      .map(
+        ({ fact, count, last }) =>
+          html`<circle
+            class="${role}"
+            cx="${x(last)}"
+            cy="${y}"
+            r="${Math.min(14, 3 + Math.log2(count + 1) * 1.5).toFixed(1)}"
+            ><title>${fact} × ${count}</title></circle
+          >`,
+      )
+    return html`<text x="0" y="${y + 4}">${role}</text><line x1="60" x2="${WIDTH - 10}" y1="${y}" y2="${y}" />${dots}`
+  })
+  const height = LANE * ROLES.length + 22
+  return html`<svg class="times" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Sightings over time">
+    ${days.map((day, i) => (i % 2 === 0 && i < DAYS ? html`<text class="day" x="${x(day)}" y="${height - 4}">${new Date(day).toISOString().slice(5, 10)}</text>` : ''))}
+    ${lanes}
+  </svg>`
+}

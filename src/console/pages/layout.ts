@@ -1,0 +1,113 @@
+/**
+ * What all pages of the console have in common: head, navigation, words for times and verdicts. Text is escaped by hono/html.
+ *
+ * All addresses are relative to the page (`root`), so that the console works below any path that a proxy gives it.
+ */
+import { html, raw } from 'hono/html'
+import type { Instant } from '../../core/evidence.ts'
+import type { Visitor } from '../../core/rights.ts'
+
+export type Html = ReturnType<typeof html>
+
+export type Frame = {
+  readonly title: string
+  /** From the page to the root of the console: `./` or `../`. */
+  readonly root: string
+  readonly here: string
+  readonly visitor: Visitor | undefined
+  readonly proof?: string | undefined
+  readonly theme?: string | undefined
+}
+
+const PAGES = [
+  ['', 'Live'],
+  ['decisions', 'Decisions'],
+  ['rules', 'Rules'],
+  ['health', 'Health'],
+] as const
+
+export function page(frame: Frame, body: Html | Html[]): Html {
+  const { title, root, here, visitor, proof = '', theme = '' } = frame
+  return html`<!doctype html>
+    <html lang="en" data-theme="${theme}">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="proof" content="${proof}" />
+        <base href="${root}" />
+        <title>${title} · decoymx</title>
+        <link rel="stylesheet" href="assets/console.css" />
+        <link rel="icon" href="data:," />
+        <script type="module" src="assets/browser.js"></script>
+      </head>
+      <body>
+        <a class="skip" href="${here}#main">To the content</a>
+        <header class="top">
+          <a class="brand" href="./">decoy<b>mx</b></a>
+          ${visitor ? navigation(here, visitor) : ''}
+        </header>
+        <main id="main" tabindex="-1">${body}</main>
+        <div id="toast" role="status" aria-live="polite"></div>
+        ${visitor?.rights === 'operator' ? DIALOG : ''}
+      </body>
+    </html>`
+}
+
+function navigation(here: string, visitor: Visitor): Html {
+  const links = PAGES.map(
+    ([path, name]) => html`<a href="./${path}" ${path === here ? raw('aria-current="page"') : ''}>${name}</a>`,
+  )
+  return html`<nav aria-label="Pages">${links}</nav>
+    <form class="find" action="find" method="get" role="search">
+      <input name="q" type="search" placeholder="IP address or ticket  ( / )" aria-label="IP address or ticket" />
+    </form>
+    <span id="line" class="line" title="Live connection">live</span>
+    <button id="theme" type="button" class="quiet" aria-label="Light or dark">◐</button>
+    ${
+      visitor.by === 'nearby'
+        ? html`<a class="who" href="login">viewing · log in</a>`
+        : html`<form method="post" action="logout" class="who">
+            <span>${visitor.name.startsWith('console (') ? visitor.rights : `${visitor.name} · ${visitor.rights}`}</span
+            ><button class="quiet">Log out</button>
+          </form>`
+    }`
+}
+
+const DIALOG = html`<dialog id="act">
+  <form method="dialog">
+    <h2><span data-word></span> <code data-target></code></h2>
+    <label>Because <input name="because" maxlength="300" required placeholder="why; kept, and shown by why" /></label>
+    <label
+      >For
+      <select name="for">
+        <option value="24h">24 hours</option>
+        <option value="7d" selected>7 days</option>
+        <option value="30d">30 days</option>
+        <option value="">until released</option>
+      </select></label
+    >
+    <p class="row"><button type="button" data-cancel>Cancel</button><button value="do" class="main">Say it</button></p>
+  </form>
+</dialog>`
+
+export function chip(word: string): Html {
+  return html`<span class="chip ${word}">${word}</span>`
+}
+
+export function time(at: Instant | undefined, otherwise = 'until released'): Html {
+  if (at === undefined) return html`${otherwise}`
+  const iso = new Date(at).toISOString()
+  return html`<time datetime="${iso}" title="${iso}">${iso.slice(0, 16).replace('T', ' ')}</time>`
+}
+
+/** Buttons for the operator's word. `undo` is what takes it back, as far as anything can. */
+export function acts(
+  target: string,
+  visitor: Visitor | undefined,
+  words: readonly ('allow' | 'block' | 'release')[],
+): Html | string {
+  if (visitor?.rights !== 'operator') return ''
+  return html`<span class="acts"
+    >${words.map((word) => html`<button type="button" data-say="${word}" data-of="${target}">${word}</button>`)}</span
+  >`
+}

@@ -1,0 +1,216 @@
+/** The console in a real browser, over a real appliance: who may do what, what is on the screen, and that nothing hostile gets there. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, request, type Server } from 'node:http'
+import { connect } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { stringify } from 'yaml'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { digestOfPassword } from '../../src/console/sessions.ts'
+import { Visitor } from '../decoy/visitors.ts'
+import { type Appliance, startAppliance } from './appliance.ts'
+
+const PASSWORD = 'a long walk to the sea'
+/** Where the screenshots go, for whoever wants to look: SCREENS=folder. */
+const SCREENS = process.env['SCREENS']
+
+describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
+  let appliance: Appliance
+  let browser: Browser
+  let context: BrowserContext
+  let page: Page
+  let proxy: Server
+  let folder: string
+  let troubles: string[]
+  const at = (path = '') => `http://127.0.0.1:${appliance.door('HTTP').port}/${path}`
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dmx-console-'))
+    const password = await digestOfPassword(PASSWORD)
+    const accounts = [
+      { name: 'vera', rights: 'viewer', password },
+      { name: 'otto', rights: 'operator', password },
+    ]
+    await writeFile(join(folder, 'access.yaml'), stringify({ accounts }))
+    const http = { listen: ['127.0.0.1:0'], 'access-file': join(folder, 'access.yaml') }
+    appliance = await startAppliance({ settings: { http } })
+    const port = appliance.door('HTTP').port
+    // As nginx does it: `location /mail/decoys/ { proxy_pass http://127.0.0.1:8025/; }`
+    proxy = createServer((asked, answer) => {
+      const path = (asked.url ?? '').replace('/mail/decoys', '')
+      const headers = { ...asked.headers, 'x-forwarded-for': '198.51.100.1' }
+      const passed = request({ host: '127.0.0.1', port, path, method: asked.method, headers }, (back) => {
+        answer.writeHead(back.statusCode ?? 500, back.headers)
+        back.pipe(answer)
+      })
+      passed.on('error', () => answer.destroy())
+      answer.on('close', () => passed.destroy())
+      asked.pipe(passed)
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync']
+    browser = await chromium.launch({
+      executablePath: '/usr/bin/chromium',
+      args: [...args, '--disable-background-networking', '--disable-component-update'],
+    })
+  }, 60_000)
+  afterAll(async () => {
+    await browser?.close()
+    proxy?.closeAllConnections()
+    proxy?.close()
+    await appliance?.clear()
+    await rm(folder, { recursive: true, force: true })
+  })
+  beforeEach(async () => {
+    context = await browser.newContext()
+    page = await context.newPage()
+    troubles = []
+    page.on('console', (said) => said.type() === 'error' && troubles.push(said.text()))
+    page.on('pageerror', (error) => troubles.push(error.message))
+  })
+  afterEach(() => context.close())
+
+  async function misbehave(ip: string, ...lines: string[]): Promise<void> {
+    const bot = new Visitor(connect({ ...appliance.door('backup decoy, PROXY'), allowHalfOpen: true }))
+    bot.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\nEHLO bot.example\r\n`)
+    await bot.reply()
+    await bot.walk(...lines)
+    bot.socket.end('QUIT\r\n')
+    await bot.ended
+  }
+
+  async function logIn(name: string, where = at('login')): Promise<void> {
+    await page.goto(where)
+    await page.fill('[name=name]', name)
+    await page.fill('[name=password]', PASSWORD)
+    await page.click('button.main')
+    await page.waitForSelector('#visits')
+  }
+
+  test('from near it is readable at once, and nothing can be said', async () => {
+    await page.goto(at())
+    expect(await page.textContent('h1')).toBe('Live')
+    expect(await page.locator('[data-say]').count()).toBe(0)
+    expect(troubles).toEqual([])
+  })
+
+  test('who comes appears by itself; blocked and undone, as the store has it', async () => {
+    await logIn('otto')
+    await misbehave('203.0.113.20', 'MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.org>')
+    const row = page.locator('tr', { hasText: '203.0.113.20' })
+    await row.waitFor()
+    await row.locator('a.ip').click()
+    await page.waitForURL(/clients\/203\.0\.113\.20$/)
+    await page.click('.head [data-say=block]')
+    await page.fill('dialog [name=because]', 'seen with my own eyes')
+    await page.keyboard.press('Enter')
+    await page.locator('.head .chip.block').waitFor()
+    const listed = async () => (await appliance.decoymx('list', '--json')).stdout
+    expect(await listed()).toContain('seen with my own eyes')
+    expect(await listed()).toContain('"author": "otto"')
+    await page.click('#toast button')
+    await page.locator('.head .chip.block').waitFor({ state: 'detached' })
+    expect((await appliance.decoymx('why', '203.0.113.20', '--json')).stdout).toContain('"verdict": "clean"')
+    expect(troubles).toEqual([])
+  })
+
+  test('what a client says is text, whatever it is', async () => {
+    const hostile = [
+      'EHLO <script>alert(1)</script>',
+      'MAIL FROM:<x@bot.example>',
+      'RCPT TO:<"\u001b[31m<img src=x onerror=alert(1)>\u202e"@example.test>',
+      'FROB "><svg onload=alert(1)>',
+    ]
+    await misbehave('203.0.113.66', ...hostile)
+    await page.goto(at('clients/203.0.113.66'))
+    expect(await page.textContent('#wire')).toContain('<script>alert(1)</script>')
+    expect(await page.locator('main script, main img, main svg[onload]').count()).toBe(0)
+    const text = (await page.textContent('main')) ?? ''
+    expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
+    expect(text).not.toContain('\u202e')
+    expect(troubles).toEqual([])
+  })
+
+  test('a viewer sees no buttons, and is refused without them', async () => {
+    await logIn('vera')
+    expect(await page.locator('[data-say]').count()).toBe(0)
+    const proof = await page.getAttribute('meta[name=proof]', 'content')
+    const data = { word: 'block', target: '203.0.113.1', because: 'no' }
+    const headers = { 'x-decoymx-proof': proof ?? '' }
+    expect((await context.request.post(at('api/v1/words'), { data, headers })).status()).toBe(403)
+  })
+
+  test("another site's page, and a request without the page's proof, say nothing", async () => {
+    await logIn('otto')
+    const data = { word: 'block', target: '203.0.113.2', because: 'forged' }
+    const unproved = await context.request.post(at('api/v1/words'), { data })
+    expect([unproved.status(), await unproved.text()]).toEqual([
+      403,
+      expect.stringContaining('not sent by a page') as string,
+    ])
+    const proof = (await page.getAttribute('meta[name=proof]', 'content')) ?? ''
+    const headers = { 'x-decoymx-proof': proof, origin: 'http://evil.example' }
+    expect((await context.request.post(at('api/v1/words'), { data, headers })).status()).toBe(403)
+    expect(
+      (await context.request.post(at('api/v1/words'), { data, headers: { 'x-decoymx-proof': proof } })).status(),
+    ).toBe(200)
+  })
+
+  test('a wrong password is refused, and many of them are made to wait', async () => {
+    const form = { name: 'otto', password: 'wrong' }
+    const statuses: number[] = []
+    for (let i = 0; i < 11; i++) statuses.push((await context.request.post(at('login'), { form })).status())
+    expect(statuses).toEqual([...Array<number>(10).fill(401), 429])
+  })
+
+  test('a link from the socket logs in, once, with the rights it was made for', async () => {
+    const { url } = JSON.parse((await appliance.decoymx('console', '--json')).stdout) as { url: string }
+    await page.goto(url)
+    expect(page.url()).toBe(at())
+    expect(await page.textContent('.who')).toContain('operator')
+    const [cookie] = await context.cookies()
+    expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Strict' })
+    expect((await page.goto(url))?.status()).toBe(401)
+  })
+
+  test('below a path that a proxy gives it: nobody is near there, and by a link everything works', async () => {
+    const below = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}/mail/decoys/`
+    await page.goto(below)
+    expect(page.url()).toBe(`${below}login`)
+    const { url } = JSON.parse((await appliance.decoymx('console', '--json')).stdout) as { url: string }
+    await page.goto(`${below}login${new URL(url).search}`)
+    expect(page.url()).toBe(below)
+    expect((await context.cookies())[0]).toMatchObject({ path: '/mail/decoys' })
+    for (const name of ['Decisions', 'Rules', 'Health', 'Live']) {
+      await page.click(`nav >> text=${name}`)
+      await page.locator('nav [aria-current=page]', { hasText: name }).waitFor()
+    }
+    await page.keyboard.press('/')
+    await page.keyboard.type('203.0.113.20')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(`${below}clients/203.0.113.20`)
+    expect(troubles).toEqual([])
+  })
+
+  test('each page, light and dark and on a phone, is whole: nothing sticks out', async () => {
+    await misbehave('203.0.113.21', 'MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>', 'DATA')
+    const { url } = JSON.parse((await appliance.decoymx('console', '--json')).stdout) as { url: string }
+    await page.goto(url)
+    for (const path of ['', 'clients/203.0.113.21', 'decisions', 'rules', 'health'])
+      for (const [name, width, colorScheme] of [
+        ['light', 1200, 'light'],
+        ['dark', 1200, 'dark'],
+        ['phone', 390, 'light'],
+      ] as const) {
+        await page.setViewportSize({ width, height: 800 })
+        await page.emulateMedia({ colorScheme })
+        await page.goto(at(path))
+        expect([path, name, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([path, name, width])
+        const file = `${path.split('/')[0] || 'live'}-${name}.png`
+        if (SCREENS) await page.screenshot({ path: join(SCREENS, file) })
+      }
+    expect(troubles).toEqual([])
+  })
+})
