@@ -52,16 +52,19 @@ export class Following {
       wake()
     })
     stream.onAbort(() => wake())
-    await stream.write(': decoymx\n\n')
-    while (!stream.aborted && !stream.closed) {
-      const evidence = behind.shift()
-      if (evidence) await stream.writeSSE({ event: 'evidence', data: JSON.stringify(evidence) })
-      else if (missed > 0) {
-        await stream.writeSSE({ event: 'missed', data: JSON.stringify({ count: missed }) })
-        missed = 0
-      } else if (!(await somethingWithin(BEAT_MS, (woken) => (wake = woken)))) await stream.write(': still here\n\n')
+    try {
+      await stream.write(': decoymx\n\n')
+      while (!stream.aborted && !stream.closed) {
+        const evidence = behind.shift()
+        if (evidence) await stream.writeSSE({ event: 'evidence', data: JSON.stringify(evidence) })
+        else if (missed > 0) {
+          await stream.writeSSE({ event: 'missed', data: JSON.stringify({ count: missed }) })
+          missed = 0
+        } else if (!(await somethingWithin(BEAT_MS, (woken) => (wake = woken)))) await stream.write(': still here\n\n')
+      }
+    } finally {
+      silence()
     }
-    silence()
   }
 }
 

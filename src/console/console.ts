@@ -120,16 +120,19 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     if (watchers >= WATCHERS_MAX) return c.json({ error: `${WATCHERS_MAX} watch already` }, 503)
     watchers++
     return streamSSE(c, async (stream) => {
-      let seen = visits.heard
-      for (let quiet = 0; !stream.aborted && !stream.closed; quiet++) {
-        if (visits.heard !== seen || quiet >= BEAT_TICKS) {
-          seen = visits.heard
-          quiet = 0
-          await stream.writeSSE({ event: 'tick', data: String(seen) })
+      try {
+        let seen = visits.heard
+        for (let quiet = 0; !stream.aborted && !stream.closed; quiet++) {
+          if (visits.heard !== seen || quiet >= BEAT_TICKS) {
+            seen = visits.heard
+            quiet = 0
+            await stream.writeSSE({ event: 'tick', data: String(seen) })
+          }
+          await stream.sleep(TICK_MS)
         }
-        await stream.sleep(TICK_MS)
+      } finally {
+        watchers--
       }
-      watchers--
     })
   })
 
