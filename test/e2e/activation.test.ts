@@ -182,7 +182,7 @@ describe.skipIf(inject('missing').includes('systemd-socket-activate'))('socket a
     await call(kept.port('polcy')).connected
     await kept.start()
     expect(kept.said()).toContain(
-      'LISTEN_FDNAMES:1:1: descriptor 3 ("polcy") is no door of ours (did you mean policy?)',
+      'LISTEN_FDNAMES:1:1: descriptor 3 ("polcy") is no door of ours\n  = did you mean policy?\n',
     )
     expect(kept.said()).toMatch(/ended 1\n/)
   })

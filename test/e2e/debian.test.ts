@@ -10,7 +10,7 @@ const root = process.getuid?.() === 0
 
 /** Runs it to its end, and gives what it said. */
 function run(program: string, words: readonly string[], env: NodeJS.ProcessEnv = {}): string {
-  const ended = spawnSync(program, words, { encoding: 'utf8', env: { ...process.env, ...env }, timeout: 120_000 })
+  const ended = spawnSync(program, words, { encoding: 'utf8', env: { ...process.env, ...env }, timeout: 240_000 })
   const said = `${ended.stdout}${ended.stderr}`
   if (ended.status !== 0) throw new Error(`${program} ${words.join(' ')} ended with ${ended.status}:\n${said}`)
   return said
@@ -30,7 +30,7 @@ describe.skipIf(!root)('the Debian package', () => {
     run('dpkg-deb', ['-Znone', '--root-owner-group', '-b', unpacked, first.replace('_1.0_', '_1.1_')])
   }, 240_000)
 
-  test('is installed and serves, is upgraded and keeps what was decided, is removed, and purged leaves nothing', () => {
+  test('is installed and serves, is upgraded and keeps what was decided, is removed, and purged leaves nothing', { timeout: 300_000 }, () => {
     const said = run(join(import.meta.dirname, 'debian.sh'), [packages])
     console.log(said)
     const [, install, settings, served, upgrade, removed, purged] = said.split(/^== .*\n/m)

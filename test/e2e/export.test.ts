@@ -20,7 +20,7 @@ test('without --out the list goes to the standard output', async () => {
   const { code, stdout, stderr } = await exported('plain')
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(stdout).toMatch(
-    /^# decoymx export plain: .*\n# made .*\n# listings 1 entries 1 digest \w+\n203\.0\.113\.0\/25\n$/,
+    /^# decoymx export plain: .*\n# made .*\n# listings 1 entries 1 digest \w+\n# @list\n203\.0\.113\.0\/25\n$/,
   )
 })
 
