@@ -30,19 +30,23 @@ describe.skipIf(!root)('the Debian package', () => {
     run('dpkg-deb', ['-Znone', '--root-owner-group', '-b', unpacked, first.replace('_1.0_', '_1.1_')])
   }, 240_000)
 
-  test('is installed and serves, is upgraded and keeps what was decided, is removed, and purged leaves nothing', { timeout: 300_000 }, () => {
-    const said = run(join(import.meta.dirname, 'debian.sh'), [packages])
-    console.log(said)
-    const [, install, settings, served, upgrade, removed, purged] = said.split(/^== .*\n/m)
-    expect(install).toContain('decoymx init --into /etc/decoymx')
-    expect(install).toContain('install ok installed 1.0')
-    expect(install).toContain('/usr/share/man/man1/decoymx-why.1.gz')
-    expect(settings).toContain('sound ')
-    expect(served).toMatch(/ready, mode observe\nblocked 203\.0\.113\.9\/32 .*\nended with 0/)
-    expect(upgrade).toContain('install ok installed 1.1')
-    expect(upgrade).toMatch(/203\.0\.113\.9\/32\tblock\toperator decoymx\t.*before the upgrade\nended with 0/)
-    expect(removed).toMatch(/decoymx\.yaml\nrules\.yaml\n[^]*journal\n[^]*no code is left/)
-    expect(purged).toContain('no user is left')
-    expect(purged).not.toContain('left:')
-  })
+  test(
+    'is installed and serves, is upgraded and keeps what was decided, is removed, and purged leaves nothing',
+    { timeout: 300_000 },
+    () => {
+      const said = run(join(import.meta.dirname, 'debian.sh'), [packages])
+      console.log(said)
+      const [, install, settings, served, upgrade, removed, purged] = said.split(/^== .*\n/m)
+      expect(install).toContain('decoymx init --into /etc/decoymx')
+      expect(install).toContain('install ok installed 1.0')
+      expect(install).toContain('/usr/share/man/man1/decoymx-why.1.gz')
+      expect(settings).toContain('sound ')
+      expect(served).toMatch(/ready, mode observe\nblocked 203\.0\.113\.9\/32 .*\nended with 0/)
+      expect(upgrade).toContain('install ok installed 1.1')
+      expect(upgrade).toMatch(/203\.0\.113\.9\/32\tblock\toperator decoymx\t.*before the upgrade\nended with 0/)
+      expect(removed).toMatch(/decoymx\.yaml\nrules\.yaml\n[^]*journal\n[^]*no code is left/)
+      expect(purged).toContain('no user is left')
+      expect(purged).not.toContain('left:')
+    },
+  )
 })
