@@ -5,6 +5,8 @@
  * that refuses, and looks up no names. Each dialogue is another client's, by a PROXY header. Ours does its whole work:
  * its evidence is journalled before RCPT is answered, counted and judged; Haraka keeps nothing.
  *
+ * Beside both runs the library that ours is built on, alone (library.ts): what it takes is the least that ours can take.
+ *
  * With few connections the rate is that of smtp-server's 100 ms before the greeting, which cannot be set and which we
  * want longer; so what a dialogue costs is told by the processor time, and by the rate with many.
  */
@@ -25,7 +27,7 @@ import {
 } from './servers.ts'
 import { type Figure, progress, type Row, rowOf, type Table } from './table.ts'
 
-const CONNECTIONS = [16, 128, 512] as const
+const CONNECTIONS = [16, 128, 512, 1024] as const
 /** Many enough that what the space for young objects takes once counts for little in each. */
 const OPEN = 5000
 const ROUNDS = 3
@@ -44,9 +46,12 @@ export async function measureDialogue(): Promise<Table> {
   const haraka = installHaraka()
   const us: { talks: Talks[]; open: Figure }[] = []
   const them: typeof us = []
+  const alone: typeof us = []
   for (let round = 1; round <= ROUNDS; round++) {
     progress(`dialogue: round ${round} of ${ROUNDS}, decoymx`)
     us.push(await costs(await startDecoymx('backup decoy, PROXY', undefined, NO_PAUSES)))
+    progress(`dialogue: round ${round} of ${ROUNDS}, smtp-server alone`)
+    alone.push(await costs(await startLibrary()))
     if (haraka === undefined) continue
     progress(`dialogue: round ${round} of ${ROUNDS}, Haraka`)
     them.push(await costs(await startHaraka(haraka)))
@@ -60,6 +65,13 @@ export async function measureDialogue(): Promise<Table> {
       )
     return [row('dialogues per second', 'rate'), row('CPU per dialogue in us', 'cpu'), row('p99 in ms', 'p99')]
   })
+  const full = CONNECTIONS.length - 1
+  const aloneRow = (what: string, figure: keyof Talks): Row =>
+    rowOf(
+      `smtp-server alone: ${what}, ${CONNECTIONS[full]?.toLocaleString('en')} at a time`,
+      alone.map(({ talks }) => (talks[full] as Talks)[figure]),
+      them.map(({ talks }) => (talks[full] as Talks)[figure]),
+    )
   const openRow = rowOf(
     `bytes per open dialogue, ${OPEN.toLocaleString('en')} open`,
     us.map(({ open }) => open),
@@ -68,7 +80,7 @@ export async function measureDialogue(): Promise<Table> {
   return {
     part: 'dialogue',
     rival: 'Haraka',
-    rows: [...rows, openRow],
+    rows: [...rows, openRow, aloneRow('dialogues per second', 'rate'), aloneRow('CPU per dialogue in us', 'cpu')],
     method:
       `greeting, EHLO, MAIL, RCPT refused, QUIT; no pauses of ours, but 100 ms of smtp-server's before the greeting; ` +
       `growth of PSS at a refused RCPT; medians of ${ROUNDS} rounds in turns; ${pinning()}`,
@@ -132,6 +144,10 @@ function installHaraka(): string | undefined {
     process.stdout.write('Haraka could not be installed (npm ci in bench/rivals): its figures are left out.\n')
     return undefined
   }
+}
+
+function startLibrary(): Promise<Server> {
+  return startRival(process.execPath, 'tcp', (port) => [join(import.meta.dirname, 'library.ts'), String(port)])
 }
 
 async function startHaraka(program: string): Promise<Server> {
