@@ -132,11 +132,14 @@ export class Ledger {
   /** The operator's block, else what the rules said. */
   rulingFor(client: Client): Ruling | undefined {
     const now = this.#options.now()
-    const blocked = standing(this.#blocks.find(client), now)
     const ruled = standing(this.ofRules(client.key), now)
-    if (this.#eased.size === 0) return blocked ?? ruled
-    const released = this.#eased.findAll(client).flatMap(({ word, since }) => (word === 'release' ? since : []))
-    return [blocked, ruled].find((each) => each && each.since >= Math.max(...released))
+    if (this.#eased.size === 0) return standing(this.#blocks.find(client), now) ?? ruled
+    const released = this.#eased.findAll(client).filter(({ word }) => word === 'release')
+    // What the rules said of a client goes with any release around it, an operator's block only with that of its own target.
+    const blocked = this.#blocks
+      .findAll(client)
+      .find((each) => standing(each, now) && !released.some((it) => it.target === each.target && it.since > each.since))
+    return blocked ?? (released.some(({ since }) => ruled && since > ruled.since) ? undefined : ruled)
   }
 
   /** The operator's releases that cover this client: what was seen up to `at` is forgotten, and it is believed `until`. */
