@@ -70,9 +70,24 @@ function faded(walks: readonly Instant[], each: number, halfLifeMs: number, now:
 }
 
 /** For each hour in which the real MX was reached by way of the primary: when, as late as is known. */
-export function walksOf(counts: Counts, withinMs: number): Instant[] {
+export function walksOf(counts: Counts, withinMs: number): readonly Instant[] {
   const [starts, ends] = [counts.get('primary.contact'), counts.get('real.passed')]
   if (!starts || !ends) return []
+  const known = WALKS.get(ends)
+  if (known?.starts === starts && known.withinMs === withinMs) return known.walks
+  const walks = findWalks(starts, ends, withinMs)
+  WALKS.set(ends, { starts, withinMs, walks })
+  return walks
+}
+
+/**
+ * Buckets are replaced and never changed, so the same ones hold the same walks: for other rules, and at the next sighting of
+ * something else. Whoever is judged a thousand times an hour has them found once.
+ */
+const WALKS = new WeakMap<readonly Bucket[], Known>()
+type Known = { readonly starts: readonly Bucket[]; readonly withinMs: number; readonly walks: readonly Instant[] }
+
+function findWalks(starts: readonly Bucket[], ends: readonly Bucket[], withinMs: number): Instant[] {
   const hours = Math.ceil(withinMs / HOUR_MS)
   const walks: Instant[] = []
   // Both rise by the hour: the starts that are too old for one end are too old for the next.
@@ -83,7 +98,8 @@ export function walksOf(counts: Counts, withinMs: number): Instant[] {
     // Up to one hour later: the contact may have been told late.
     for (let i = oldest; i < starts.length; i++) {
       const start = starts[i] as Bucket
-      if (start.hour > end.hour + 1) break
+      // Nothing is later than the last of this hour.
+      if (start.hour > end.hour + 1 || latest === end.last) break
       latest = Math.max(latest, endOf(start, end, withinMs))
     }
     if (latest > -Infinity) walks.push(latest)
@@ -93,11 +109,10 @@ export function walksOf(counts: Counts, withinMs: number): Instant[] {
 
 /** Of the sightings that two hours are known by, the last at the real MX that follows one at the primary closely enough. */
 function endOf(start: Bucket, reached: Bucket, withinMs: number): Instant {
-  const follows = (end: Instant, from: Instant) => end - from >= -LATE_MS && end - from <= withinMs
-  const ends = (end: Instant) => follows(end, start.first) || follows(end, start.last)
-  const [earlier, later] = [
-    ends(reached.first) ? reached.first : -Infinity,
-    ends(reached.last) ? reached.last : -Infinity,
-  ]
-  return Math.max(earlier, later)
+  if (follows(reached.last, start, withinMs)) return reached.last
+  return follows(reached.first, start, withinMs) ? reached.first : -Infinity
+}
+
+function follows(end: Instant, { first, last }: Bucket, withinMs: number): boolean {
+  return (end - first >= -LATE_MS && end - first <= withinMs) || (end - last >= -LATE_MS && end - last <= withinMs)
 }

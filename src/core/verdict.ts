@@ -175,8 +175,11 @@ function reasonOf(trial: Trial, now: Instant): Reason {
 function weightOf({ rule, factor, marks, endsAt }: Trial, at: Instant): number {
   if (at >= endsAt) return 0
   let weight = 0
-  for (const { n, last } of marks)
+  for (const { n, last } of marks) {
     if (at - last < rule.windowMs) weight += n * rule.weight * 0.5 ** (Math.max(0, at - last) / rule.halfLifeMs)
+    // More of the same adds nothing.
+    if (weight >= rule.cap) break
+  }
   return Math.min(weight, rule.cap) * factor
 }
 
@@ -224,9 +227,17 @@ const WALKED: readonly FactName[] = ['primary.contact']
 
 /** Was any of these seen no longer than this before the bucket's sightings? News of it may be late. */
 function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, withinMs: number, lateMs: number): boolean {
-  for (const fact of facts)
-    for (const seen of counts.get(fact) ?? [])
-      if (seen.first <= bucket.last + lateMs && seen.last >= bucket.first - withinMs) return true
+  const [from, to] = [bucket.first - withinMs, bucket.last + lateMs]
+  for (const fact of facts) {
+    const buckets = counts.get(fact)
+    if (!buckets) continue
+    // They rise by the hour: all before one that is too old are older.
+    for (let i = buckets.length - 1; i >= 0; i--) {
+      const { first, last } = buckets[i] as Bucket
+      if (last < from) break
+      if (first <= to) return true
+    }
+  }
   return false
 }
 
