@@ -18,7 +18,7 @@ import { soak } from './soak.ts'
 import { measureWord } from './word.ts'
 import { printTable, type Table } from './table.ts'
 
-const PARTS: Record<string, () => Promise<Table>> = {
+const PARTS: Record<string, () => Promise<Table | readonly Table[]>> = {
   policy: measurePolicy,
   dnsbl: measureDnsbl,
   hold: measureHold,
@@ -50,6 +50,6 @@ if (strange.length > 0) {
 for (const [name, measure] of Object.entries(PARTS)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
   if (name === 'hold' && !ownsCrowd() && runInNamespace([name])) continue
-  printTable(await measure())
+  for (const table of [await measure()].flat()) printTable(table)
 }
 process.exit()

@@ -35,9 +35,10 @@ export function offendersAmong(clients: number): string[] {
     .map(addressOf)
 }
 
-/** Every other one of the many is listed for a day, as the rules would have it. */
-export async function listMany(state: string, now: number): Promise<void> {
-  const store = await openEmbedded(join(state, 'reputation.db'), { now: () => now, tell: () => undefined })
+/** Every other one of the many is listed for a day, as the rules would have it; in a store, whose file is given. */
+export async function listMany(state: string, now: number): Promise<string> {
+  const database = join(state, 'reputation.db')
+  const store = await openEmbedded(database, { now: () => now, tell: () => undefined })
   const stands = [{ word: 'block', until: now + 86_400_000 }] as const
   const ruling = { by: 'rules', word: 'block', since: now, until: now + 86_400_000, stands, enforced: stands } as const
   for (let client = 0; client < MANY; client += 2) {
@@ -46,6 +47,7 @@ export async function listMany(state: string, now: number): Promise<void> {
     await store.put({ ...ruling, target, ticket: ticket.toUpperCase(), because: 'came to the backup MX first' })
   }
   await store.close()
+  return database
 }
 
 /** What the decoy would have recorded of them an hour ago. At its start the appliance judges what is in its journal. */

@@ -5,7 +5,7 @@
  * answer is the figure to compare. It also serves a file as it stands, while we ask for the decision of this moment.
  */
 import { copyFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { isOffender, listMany, MANY, octetsAmongMany } from './crowd.ts'
 import {
   cpuMs,
@@ -34,11 +34,10 @@ export async function measureDnsbl(): Promise<Table> {
   const path = findRival('rbldnsd')
   progress(`dnsbl: listing ${MANY / 2}`)
   const loader = startLoader()
-  const state = dataFolder('listed')
-  await listMany(state, Date.now())
+  const database = await listMany(dataFolder('listed'), Date.now())
   progress('dnsbl: starting')
   const [ours, ourStart] = await timed(() =>
-    startDecoymx('DNSBL, UDP', (to) => copyFileSync(join(state, DATABASE), join(to, DATABASE))),
+    startDecoymx('DNSBL, UDP', (to) => copyFileSync(database, join(to, basename(database)))),
   )
   const [theirs, theirStart] = path === undefined ? [] : await timed(() => startRbldnsd(path))
 
@@ -96,9 +95,6 @@ export async function measureDnsbl(): Promise<Table> {
       `medians of ${ROUNDS} rounds of ${ROUND_MS / 1000} s in turns; ${pinning()}; >: the loader was the limit`,
   }
 }
-
-/** What is listed at the start, as the store keeps it. */
-const DATABASE = 'reputation.db'
 
 /** With the seconds it took until it answered. */
 async function timed(start: () => Promise<Server>): Promise<readonly [Server, number]> {

@@ -7,7 +7,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { addressOf, isOffender, octetsAmongMany } from './crowd.ts'
+import { isOffender, octetsAmongMany } from './crowd.ts'
 import {
   begin,
   hold,
@@ -27,7 +27,12 @@ export type Job =
   PolicyJob | DnsblJob | HoldJob | ListenJob | KnockJob | TalkJob | OpenTalksJob | { readonly what: 'let-go' }
 
 type Asking = { readonly port: number; readonly clients: number; readonly forMs: number }
-type PolicyJob = Asking & { readonly what: 'policy'; readonly connections: number }
+/** Without a rate, as fast as the answers come. */
+type PolicyJob = Asking & {
+  readonly what: 'policy'
+  readonly connections: number
+  readonly perSecond: number | undefined
+}
 /** So many questions under way at any time; or so many a second, however long the answers take. */
 type DnsblJob = Asking & {
   readonly what: 'dnsbl'
@@ -67,38 +72,67 @@ function work(job: Job): Promise<Outcome> {
   }
 }
 
-/** Each connection asks the next question as soon as it has its answer: a closed loop. */
-async function askPolicy({ port, connections, clients, forMs }: PolicyJob): Promise<Outcome> {
+/**
+ * Each connection asks the next question as soon as it has its answer: a closed loop. Or so many are asked a second, however
+ * long the answers take; where all connections are busy a question waits for the first that is not, and its time runs.
+ */
+async function askPolicy({ port, connections, clients, perSecond, forMs }: PolicyJob): Promise<Outcome> {
   const latencies: number[] = []
-  let [next, listed] = [0, 0]
-  const start = performance.now()
-  const ends = start + forMs
-
-  const converse = async () => {
+  let [next, listed, wrong] = [0, 0, 0]
+  const idle: ((since: number) => void)[] = []
+  const due: number[] = []
+  const { promise: finished, resolve: finish } = Promise.withResolvers<void>()
+  const open = async () => {
     const socket = connect({ host: HOST, port, noDelay: true })
     await once(socket, 'connect')
-    let sent = 0
-    let answer = ''
-    const ask = () => {
-      sent = performance.now()
-      socket.write(questionOf(next++, clients), 'latin1')
+    return socket
+  }
+  const sockets = await Promise.all(Array.from({ length: connections }, open))
+  const start = performance.now()
+  const cpu = process.cpuUsage()
+  const ends = start + forMs
+
+  for (const socket of sockets) {
+    let [asked, from, answer] = [0, 0, '']
+    const ask = (since: number) => {
+      from = since
+      asked = next++
+      socket.write(questionOf(asked, clients), 'latin1')
     }
     socket.on('data', (chunk) => {
       answer += chunk.toString('latin1')
       if (!answer.endsWith('\n\n')) return
       const now = performance.now()
-      latencies.push(now - sent)
-      if (answer.startsWith('action=REJECT')) listed++
+      latencies.push(now - from)
+      const refused = answer.startsWith('action=REJECT')
+      if (refused) listed++
+      if (refused !== isOffender(asked % clients)) wrong++
       answer = ''
-      if (now < ends) ask()
-      else socket.destroy()
+      const since = perSecond !== undefined ? due.shift() : now < ends ? now : undefined
+      if (since !== undefined) return ask(since)
+      idle.push(ask)
+      if (now >= ends && idle.length === connections) finish()
     })
-    ask()
-    await once(socket, 'close')
+    if (perSecond === undefined) ask(performance.now())
+    else idle.push(ask)
   }
-  await Promise.all(Array.from({ length: connections }, converse))
+  let fallen = 0
+  const steady = setInterval(() => {
+    if (perSecond === undefined) return
+    const now = Math.min(performance.now(), ends)
+    for (; fallen < ((now - start) / 1000) * perSecond; fallen++) {
+      const [at, ask] = [performance.now(), idle.shift()]
+      if (ask) ask(at)
+      else due.push(at)
+    }
+    if (now === ends && idle.length === connections) finish()
+  }, 1)
+  await finished
+  clearInterval(steady)
   const ms = performance.now() - start
-  return { ...NOTHING, answers: latencies.length, listed, ms, p99Ms: quantile(latencies, 0.99) }
+  const busy = busyShare(cpu, ms)
+  for (const socket of sockets) socket.destroy()
+  return { ...NOTHING, answers: latencies.length, listed, wrong, ms, p99Ms: quantile(latencies, 0.99), busy }
 }
 
 /** What Postfix 3.7 sends for one recipient, with values of the usual lengths; a message of its own each time. */
@@ -110,8 +144,11 @@ function questionOf(n: number, clients: number): string {
 
 const HEADS: string[] = []
 
+/** Far enough that the clients asked about lie among all that are listed; odd, so that every other one is. */
+const APART = 199
+
 function headOf(client: number): string {
-  const ip = addressOf(client)
+  const ip = octetsAmongMany(client * APART).join('.')
   const name = `host-${ip.replaceAll('.', '-')}.dynamic.example.net`
   return `request=smtpd_access_policy
 protocol_state=RCPT
@@ -253,8 +290,7 @@ async function talkOn(job: TalkJob): Promise<Outcome> {
   }
   await Promise.all(Array.from({ length: job.connections }, converse))
   const ms = performance.now() - start
-  const { user, system } = process.cpuUsage(cpu)
-  const busy = (user + system) / 1000 / ms
+  const busy = busyShare(cpu, ms)
   return { ...NOTHING, answers: latencies.length, ms, p99Ms: quantile(latencies, 0.99), busy }
 }
 
@@ -265,6 +301,11 @@ async function openTalks(job: OpenTalksJob): Promise<Outcome> {
   }
   await Promise.all(Array.from({ length: TALKING }, open))
   return { ...NOTHING, held: kept(), ms: performance.now() - start }
+}
+
+function busyShare(since: NodeJS.CpuUsage, ms: number): number {
+  const { user, system } = process.cpuUsage(since)
+  return (user + system) / 1000 / ms
 }
 
 function quantile(values: number[], share: number): number {

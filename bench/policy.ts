@@ -1,68 +1,103 @@
 /**
- * The policy service beside postgrey, which is what many a Postfix asks today: the same questions to both, in turns.
+ * The policy service beside postgrey, which is what many a Postfix asks today, and beside a bare server that says the same to
+ * everyone, which is the least that one in Node can be: the same questions to all, in turns. A million addresses are listed.
  */
+import { copyFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { recordOffences } from './crowd.ts'
+import { basename, join } from 'node:path'
+import { listMany, MANY } from './crowd.ts'
 import { cpuMs, dataFolder, findRival, pinning, type Server, startDecoymx, startLoader, startRival } from './servers.ts'
-import { progress, type Row, rowOf, type Table } from './table.ts'
+import { type Figure, progress, type Row, rowOf, type Table } from './table.ts'
 
 const CLIENTS = 10_000
-const CONNECTIONS = [1, 8] as const
 const ROUNDS = 3
-const ROUND_MS = 2000
-const WARM_UP_MS = 500
+const WARM_UP_MS = 1000
+/** As fast as the answers come. */
+const BUSY = [1, 8, 64].map((connections) => ({ connections, perSecond: undefined, forMs: 2000, when: '' }))
+/** Below what all can do, to see how long an answer takes; longer, as its p99 is of few questions. */
+const STEADY = { connections: 16, perSecond: 1000, forMs: 5000 }
+/** A server that has just begun has its code yet to be compiled and what it loaded yet to be tidied. */
+const LOADS = [{ ...STEADY, when: ', just begun' }, ...BUSY, { ...STEADY, when: ', warm' }]
+/** A loader that works more than this share of the time is the limit. */
+const LOADER_BUSY = 0.9
 
-export async function measurePolicy(): Promise<Table> {
+type Load = (typeof LOADS)[number]
+type Figures = { readonly rate: Figure; readonly p99: Figure; readonly cpu: Figure }
+
+export async function measurePolicy(): Promise<readonly Table[]> {
   const path = findRival('postgrey')
-  progress('policy: starting')
+  progress(`policy: listing ${MANY / 2}`)
   const loader = startLoader()
-  const ours = await startDecoymx('policy', (state) => recordOffences(state, CLIENTS, Date.now()))
+  const database = await listMany(dataFolder('listed'), Date.now())
+  progress('policy: starting')
+  const ours = await startDecoymx('policy', (state) => copyFileSync(database, join(state, basename(database))))
+  const bare = await startRival(process.execPath, 'tcp', (port) => [join(import.meta.dirname, 'bare.ts'), String(port)])
   const theirs = path === undefined ? undefined : await startPostgrey(path)
 
-  const measure = async ({ pid, port }: Server, connections: number, forMs: number) => {
+  const measure = async ({ pid, port }: Server, load: Load, forMs: number): Promise<Figures> => {
     const before = cpuMs(pid)
-    const outcome = await loader.do({ what: 'policy', port, connections, clients: CLIENTS, forMs })
-    const share = Math.abs(outcome.listed / outcome.answers - 0.5)
-    if (pid === ours.pid && share > 0.01)
-      throw new Error(`${outcome.listed} of ${outcome.answers} were refused, not half: the figures mean nothing`)
+    const { connections, perSecond } = load
+    const job = { what: 'policy', port, clients: CLIENTS, connections, perSecond, forMs } as const
+    const { answers, wrong, ms, p99Ms, busy } = await loader.do(job)
+    const cpu = cpuMs(pid) - before
+    if (pid === ours.pid && wrong > 0)
+      throw new Error(`${wrong} of ${answers} answers were wrong: the figures mean nothing`)
     return {
-      rate: { value: (outcome.answers / outcome.ms) * 1000 },
-      p99: { value: outcome.p99Ms },
-      cpu: { value: ((cpuMs(pid) - before) / outcome.answers) * 1000 },
+      rate: { value: (answers / ms) * 1000, atLeast: busy > LOADER_BUSY },
+      p99: { value: p99Ms },
+      cpu: { value: (cpu / answers) * 1000 },
     }
+  }
+  const inTurns = async (load: Load) => {
+    const rounds = { load, us: [] as Figures[], postgrey: [] as Figures[], bare: [] as Figures[] }
+    for (let round = 0; round <= ROUNDS; round++) {
+      progress(`policy: ${named(load)}, ${round === 0 ? 'warming up' : `round ${round} of ${ROUNDS}`}`)
+      const forMs = round === 0 ? WARM_UP_MS : load.forMs
+      const mine = await measure(ours, load, forMs)
+      const postgrey = theirs && (await measure(theirs, load, forMs))
+      const least = await measure(bare, load, forMs)
+      if (round === 0) continue
+      rounds.us.push(mine)
+      rounds.bare.push(least)
+      if (postgrey) rounds.postgrey.push(postgrey)
+    }
+    return rounds
   }
 
-  const rows: Row[] = []
-  for (const connections of CONNECTIONS) {
-    const named = connections === 1 ? '1 connection' : `${connections} connections`
-    const us: Awaited<ReturnType<typeof measure>>[] = []
-    const them: typeof us = []
-    for (let round = 0; round <= ROUNDS; round++) {
-      progress(`policy: ${named}, ${round === 0 ? 'warming up' : `round ${round} of ${ROUNDS}`}`)
-      const forMs = round === 0 ? WARM_UP_MS : ROUND_MS
-      const mine = await measure(ours, connections, forMs)
-      const others = theirs && (await measure(theirs, connections, forMs))
-      if (round === 0) continue
-      us.push(mine)
-      if (others) them.push(others)
-    }
-    const row = (what: string, figure: keyof (typeof us)[number]): Row =>
-      rowOf(
-        `${what}, ${named}`,
-        us.map((round) => round[figure]),
-        them.map((round) => round[figure]),
+  const all: Awaited<ReturnType<typeof inTurns>>[] = []
+  for (const load of LOADS) all.push(await inTurns(load))
+  await Promise.all([ours.end(), bare.end(), theirs?.end(), loader.end()])
+
+  const beside = (rival: 'postgrey' | 'bare'): Row[] => {
+    const rows = ({ load, us, ...others }: (typeof all)[number]) =>
+      figuresOf(load).map((figure) =>
+        rowOf(
+          `${WHAT[figure]}, ${named(load)}`,
+          us.map((round) => round[figure]),
+          others[rival].map((round) => round[figure]),
+        ),
       )
-    rows.push(row('answers per second', 'rate'), row('p99 in ms', 'p99'), row('CPU per answer in us', 'cpu'))
+    return all.flatMap(rows)
   }
-  await Promise.all([ours.end(), theirs?.end(), loader.end()])
-  return {
-    part: 'policy service',
-    rival: 'postgrey',
-    rows,
-    method:
-      `closed loop, the attributes of Postfix, ${CLIENTS} clients of whom half are blocked; ` +
-      `medians of ${ROUNDS} rounds of ${ROUND_MS / 1000} s in turns; ${pinning()}`,
-  }
+  const method =
+    `closed loop unless a rate is named, the attributes of Postfix, ${(MANY / 2).toLocaleString('en')} addresses listed, ${CLIENTS.toLocaleString('en')} clients asked ` +
+    `about, of whom half are; medians of ${ROUNDS} rounds in turns; ${pinning()}; >: the loader was the limit`
+  return [
+    { part: 'policy service', rival: 'postgrey', rows: beside('postgrey'), method },
+    { part: 'policy service', rival: 'bare server', rows: beside('bare'), method },
+  ]
+}
+
+const WHAT = { rate: 'answers per second', p99: 'p99 in ms', cpu: 'CPU per answer in us' } as const
+
+/** A rate that was asked for is no figure. */
+function figuresOf({ perSecond }: Load): readonly (keyof Figures)[] {
+  return perSecond === undefined ? ['rate', 'p99', 'cpu'] : ['p99', 'cpu']
+}
+
+function named({ connections, perSecond, when }: Load): string {
+  const on = connections === 1 ? '1 connection' : `${connections} connections`
+  return perSecond === undefined ? on : `${perSecond.toLocaleString('en')} a second on ${on}${when}`
 }
 
 /** As this very user, so that it may write into our folder. To postgrey a bare 0 is no user. */
