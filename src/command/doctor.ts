@@ -88,7 +88,7 @@ function soundness({ read, where }: Chart): Finding[] {
   return [
     fail(
       'settings',
-      `${read.problems.length} problems, the first: ${spellProblem(read.problems[0] as (typeof read.problems)[0])}`,
+      `${read.problems.length === 1 ? '1 problem' : `${read.problems.length} problems, the first`}: ${spellProblem(read.problems[0] as (typeof read.problems)[0])}`,
       'decoymx check shows all of them',
     ),
   ]
@@ -102,7 +102,11 @@ function running({ view, absent, where }: Chart): Finding[] {
   ]
   if (view.rules.problems.length > 0)
     findings.push(
-      warn('appliance', `old rules are in use: ${view.rules.problems[0]}`, 'mend them, then reload (SIGHUP)'),
+      warn(
+        'appliance',
+        `old rules are in use: ${view.rules.problems[0]}`,
+        'decoymx check shows them all; mended, the file is loaded by itself, or by decoymx reload',
+      ),
     )
   if (view.reputation.ledger !== 'fresh')
     findings.push(
@@ -121,7 +125,12 @@ function room({ where, settings }: Chart): Finding[] {
   const { bavail, bsize } = statfsSync(where.state)
   const free = Math.floor((bavail * bsize) / 1_048_576)
   if (!settings)
-    return [ok('disk', `${free} MB free at ${where.state}; the settings do not say what the journal may take`)]
+    return [
+      ok(
+        'disk',
+        `${free} MB free at ${where.state}; what the journal may take is told once settings and rules are sound`,
+      ),
+    ]
   const wanted = settings.journal['max-megabytes']
   const seen = `${free} MB free at ${where.state}, the journal may take ${wanted} MB`
   if (free >= wanted) return [ok('disk', seen)]

@@ -4,7 +4,8 @@
  *
  * The folder is watched, for a watched file is lost with its first rename; and the file is looked at on a timer, for a link
  * further up in the path makes no event in the folder, and network file systems make none at all. What is still being written
- * changes again at once: it is told of when it has rested, and after LATE_MS in any case.
+ * changes again at once: it is told of when it has rested, and after LATE_MS in any case. A file that is gone is a change once
+ * it has been so for GONE_MS: between a delete and a rename there is none, and the rename follows.
  */
 import { type FSWatcher, statSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path'
@@ -19,6 +20,7 @@ export type Clock = {
 const LOOK_MS = 1000
 const REST_MS = 100
 const LATE_MS = 1000
+const GONE_MS = 3000
 
 const SYSTEM_CLOCK: Clock = {
   now: Date.now,
@@ -32,11 +34,13 @@ const SYSTEM_CLOCK: Clock = {
 export function watchFile(path: string, changed: () => void, clock = SYSTEM_CLOCK, printOf = print): () => void {
   const resting = new Resting(changed, clock)
   let seen = printOf(path)
+  let goneAt: number | undefined
   let stop = () => {}
   const look = () => {
     const found = printOf(path)
-    // Between a delete and a rename there is no file: the rename follows.
-    if (found === seen || found === undefined) return
+    if (found !== undefined) goneAt = undefined
+    else if (clock.now() - (goneAt ??= clock.now()) < GONE_MS) return
+    if (found === seen) return
     seen = found
     resting.stir()
   }

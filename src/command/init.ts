@@ -197,7 +197,7 @@ export async function init(
   const there = Object.values(files).filter((file) => existsSync(file))
   if (there.length > 0 && !options.force)
     return complain({
-      error: `${there.join(' and ')} is there already`,
+      error: `there already: ${there.join(', ')}`,
       hint: 'another folder with --into, or --force',
     })
 

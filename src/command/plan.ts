@@ -6,7 +6,7 @@ import { type Screen, span, table, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import type { Problem } from '../core/document.ts'
 import { neverListed } from '../core/never.ts'
-import { type Plan, planFor, type PlannedRecord, type WantedDecoy, zoneLine } from '../core/plan.ts'
+import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zoneLine } from '../core/plan.ts'
 import { hostName, surveyDomain, type SurveyWords } from './surveying.ts'
 import type { Settings } from './settings.ts'
 import { isWildcard } from './places.ts'
@@ -90,12 +90,9 @@ function wantedDecoy(
 function told(domain: string, { steps }: Plan, screen: Screen): string[] {
   if (steps.length === 0) return [`${screen.colours.green('nothing to do')}  ${domain} is as it should be`]
   const { colours } = screen
-  const rows = steps.flatMap(({ add, remove }, i) => [
-    ...remove.map((record) => row(i + 1, 'remove', record)),
-    ...add.map((record) => row(i + 1, 'add', record)),
-  ])
+  const rows = steps.flatMap(changesOf)
   const heads = ['step', 'change', 'type', 'name', 'ttl', 'data']
-  if (!screen.person) return table(screen, heads, rows)
+  if (!screen.person) return table(screen, heads, steps.flatMap(piped))
   const text = steps.flatMap(({ does, add, remove, waitSeconds }, i) => [
     ...wrapped(does, screen.width, 3).map((line, n) =>
       n === 0 ? `${colours.bold(`${i + 1}.`)} ${line.trimStart()}` : line,
@@ -117,6 +114,20 @@ function told(domain: string, { steps }: Plan, screen: Screen): string[] {
       screen.width,
       0,
     ),
+  ]
+}
+
+function changesOf({ add, remove }: Step, i: number): string[][] {
+  return [...remove.map((record) => row(i + 1, 'remove', record)), ...add.map((record) => row(i + 1, 'add', record))]
+}
+
+/** With what else there is to do: who reads only the records would skip what keeps mail safe. */
+function piped(step: Step, i: number): string[][] {
+  const beside = (change: string, what: string) => [String(i + 1), change, '', '', '', what]
+  return [
+    beside('do', step.does),
+    ...changesOf(step, i),
+    ...(step.waitSeconds > 0 ? [beside('wait', `${step.waitSeconds} s`)] : []),
   ]
 }
 

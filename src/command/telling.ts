@@ -207,7 +207,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
             )
           return answered('milter', it.decision)
         case 'closed':
-          if (it.reason !== 'idle') log.warn(`milter: hung up on a connection: ${it.reason}`)
+          hungUp('milter', it.reason)
           return metrics.milterTrouble.inc({ reason: it.reason })
         case 'failed':
           log.error({ error: it.error }, 'milter: a bug of ours')
@@ -262,7 +262,8 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       if (it.what === 'open') log.debug(`${it.door} listens on ${it.address}`)
       else if (it.what === 'stuck')
         log.warn({ error: it.error }, `${it.door}: a client could not come in at ${it.address}`)
-      else log.error(`${it.door} cannot listen on ${it.address}: ${it.error}; the rest runs, and this is tried again`)
+      else
+        log.error(`${it.door} cannot listen on ${it.address}: ${it.error}; tried again as long as another door is open`)
     },
 
     reload: (it: ReloadHappening): void => {

@@ -44,7 +44,7 @@ const COST = { ln: 15, r: 8, p: 1 } as const
 const KEY_BYTES = 32
 const PHC = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,64})\$([A-Za-z0-9+/]{22,128})$/
 
-type Kept = { readonly session: Session; readonly since: Instant }
+type Kept = { readonly session: Session; readonly since: Instant; used: Instant }
 type Tried = { count: number; readonly since: Instant }
 
 export class Sessions {
@@ -67,13 +67,12 @@ export class Sessions {
     const id = cookieIn(cookies)
     const kept = id === undefined ? undefined : this.#sessions.get(digestOf(id))
     if (!kept) return undefined
-    const used = this.#usedAt.get(kept.session) ?? kept.since
     const now = this.#now()
-    if (now - kept.since > LIFE_MS || now - used > IDLE_MS || !this.#stillHas(kept.session)) {
+    if (now - kept.since > LIFE_MS || now - kept.used > IDLE_MS || !this.#stillHas(kept.session)) {
       this.end(cookies)
       return undefined
     }
-    this.#usedAt.set(kept.session, now)
+    kept.used = now
     return kept.session
   }
 
@@ -121,12 +120,10 @@ export class Sessions {
     if (id !== undefined) this.#sessions.delete(digestOf(id))
   }
 
-  readonly #usedAt = new WeakMap<Session, Instant>()
-
   #begin({ name, rights }: { name: string; rights: Rights }): string {
     const id = randomBytes(32).toString('base64url')
     const session: Session = { name, rights, by: 'session', proof: randomBytes(18).toString('base64url') }
-    this.#sessions.set(digestOf(id), { session, since: this.#now() })
+    this.#sessions.set(digestOf(id), { session, since: this.#now(), used: this.#now() })
     return `${COOKIE}=${id}`
   }
 

@@ -28,7 +28,12 @@ export function isCanary(ip: string): boolean {
   return ip.startsWith('240.0.') || ip.startsWith('240.1.')
 }
 
+/** Was this played to ourselves? A recording is told without it. */
+export function isPlayed(event: Event): boolean {
+  return event.type === 'evidence' && isCanary(event.client)
+}
+
 /** Evidence of a canary that has long had its answer. */
 export function isStaleCanary(event: Event, now: Instant): boolean {
-  return event.type === 'evidence' && isCanary(event.client) && Math.abs(now - event.at) > CANARY_MS
+  return isPlayed(event) && Math.abs(now - event.at) > CANARY_MS
 }

@@ -84,14 +84,17 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
   const hosts = { add: addresses.flatMap(({ add }) => add), remove: addresses.flatMap(({ remove }) => remove) }
   const quick = 2 * CHANGE_TTL_SECONDS
   const changes = gone.length + newReal.length + addPrimary.length + addBackup.length > 0
+  const lowers = changes && mxTtlSeconds > CHANGE_TTL_SECONDS
+  /** Of what stands now, once the first step is done. */
+  const standing = lowers ? CHANGE_TTL_SECONDS : mxTtlSeconds
   const steps: Step[] = []
   const step = (does: string, change: Partial<Pick<Step, 'add' | 'remove'>>, waitSeconds: number) =>
     steps.push({ does, add: change.add ?? [], remove: change.remove ?? [], waitSeconds })
 
-  if (changes && mxTtlSeconds > CHANGE_TTL_SECONDS)
+  if (lowers)
     step(
       `set the TTL of the domain’s MX records to ${CHANGE_TTL_SECONDS}, so that every later step can be undone soon`,
-      {},
+      { remove: layout.mx.map((record) => mx(record, mxTtlSeconds)), add: layout.mx.map((record) => mx(record)) },
       mxTtlSeconds,
     )
   if (hosts.add.length + hosts.remove.length > 0)
@@ -101,7 +104,7 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
       implicit
         ? 'first the server that takes mail: from the first MX record on, the domain’s own address is not used any more'
         : 'put the real MX, and what is wrong, right: both in one edit',
-      { add: newReal.map((record) => mx(record)), remove: gone.map((record) => mx(record, mxTtlSeconds)) },
+      { add: newReal.map((record) => mx(record)), remove: gone.map((record) => mx(record, standing)) },
       quick,
     )
   if (addBackup.length > 0) step('add the backup decoy', { add: addBackup }, quick)
@@ -114,7 +117,12 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
   if (steps.length > 0)
     step(
       `run decoymx lint ${layout.domain} --probe; when it finds no error, set the TTLs to ${SETTLED_TTL_SECONDS}`,
-      {},
+      changes
+        ? {
+            remove: after.map((record) => mx(record, isIn(layout.mx, record) ? standing : CHANGE_TTL_SECONDS)),
+            add: after.map((record) => mx(record, SETTLED_TTL_SECONDS)),
+          }
+        : {},
       0,
     )
   return { steps, after }

@@ -1,7 +1,8 @@
 /**
  * A zone file in master format (RFC 1035, section 5) to records, each with its line; every mistake with its place.
  *
- * Known are the types that say something about mail; others are passed over, but must be well-formed lines. $ORIGIN and $TTL
+ * Read are the types that say something about mail; other types that there are (IANA, DNS Parameters) are passed over, and a
+ * word that is no type is a mistake, for it may be a misspelt MX. $ORIGIN and $TTL
  * hold, `(` and `)` join lines, a blank first column repeats the owner, TTLs may have units as BIND writes them. $INCLUDE and
  * $GENERATE are refused, for they would make records that nobody sees in this file.
  *
@@ -10,10 +11,19 @@
  */
 import { parseClient } from './client.ts'
 import type { Place } from './dangers.ts'
-import type { Problem } from './document.ts'
+import { didYouMean, type Problem } from './document.ts'
 
 export const RECORD_TYPES = ['A', 'AAAA', 'CNAME', 'MX', 'PTR', 'TLSA', 'TXT'] as const
 export type RecordType = (typeof RECORD_TYPES)[number]
+
+/** IANA, "Resource Record (RR) TYPEs", those that stand in zone files; TYPE257 and the like are RFC 3597's. */
+const OTHER_TYPES = new Set(
+  (
+    'NS SOA MB MG MR WKS HINFO MINFO RP AFSDB X25 ISDN RT NSAP NSAP-PTR SIG KEY PX GPOS LOC NXT EID NIMLOC SRV ATMA NAPTR KX CERT ' +
+    'DNAME SINK APL DS SSHFP IPSECKEY RRSIG NSEC DNSKEY DHCID NSEC3 NSEC3PARAM SMIMEA HIP NINFO RKEY TALINK CDS CDNSKEY ' +
+    'OPENPGPKEY CSYNC ZONEMD SVCB HTTPS DSYNC SPF NID L32 L64 LP EUI48 EUI64 URI CAA AVC DOA AMTRELAY RESINFO WALLET CLA IPN TA DLV'
+  ).split(' '),
+)
 
 export type ZoneRecord = {
   /** Absolute, in small letters, without the last dot. */
@@ -46,8 +56,8 @@ export function readZoneFile(file: string, source: string, origin: string): Zone
     return { ok: false, problems: [{ file, line: 1, column: 1, message }] }
   }
   const problems: Problem[] = []
-  const say = (place: Place, message: string) => {
-    if (problems.length < PROBLEMS_MAX) problems.push({ file, ...place, message })
+  const say: Say = (place, message, hint) => {
+    if (problems.length < PROBLEMS_MAX) problems.push({ file, ...place, message, hint })
   }
   const state: State = { origin: origin.toLowerCase(), owner: undefined, ttl: undefined, soaTtl: undefined }
   const records: ZoneRecord[] = []
@@ -63,7 +73,7 @@ export function readZoneFile(file: string, source: string, origin: string): Zone
 }
 
 type State = { origin: string; owner: string | undefined; ttl: number | undefined; soaTtl: number | undefined }
-type Say = (place: Place, message: string) => void
+type Say = (place: Place, message: string, hint?: string) => void
 type Word = { readonly text: string; readonly quoted: boolean; readonly place: Place }
 /** One record or directive: its words, and whether it begins in the first column. */
 type Entry = { readonly words: readonly Word[]; readonly named: boolean }
@@ -172,7 +182,12 @@ function readEntry({ words, named }: Entry, state: State, say: Say): ZoneRecord 
     return undefined
   }
   const known = RECORD_TYPES.find((each) => each === type)
-  if (!known) return undefined
+  if (!known) {
+    if (OTHER_TYPES.has(type) || /^TYPE\d{1,5}$/.test(type)) return undefined
+    const hint = didYouMean(type, [...RECORD_TYPES, ...OTHER_TYPES])
+    say(typed.place, `expected a record type, like A or MX, got ${quote(typed.text)}`, hint)
+    return undefined
+  }
   const data = dataOf(known, typed, rest, state, say)
   if (data === undefined) return undefined
   const ttlSeconds = ttl ?? state.ttl ?? state.soaTtl

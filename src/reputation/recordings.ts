@@ -2,11 +2,13 @@
  * The journals of any number of boxes, told as one recording: merged by time, each in its own order.
  *
  * A journal is a folder as `journal.ts` keeps it, or one file of it. Read in large pieces and handed on without waiting, for
- * a recording of a month has millions of lines. A line that cannot be read is counted and passed over.
+ * a recording of a month has millions of lines. A line that cannot be read is counted and passed over; what the appliance
+ * played to itself is passed over, too.
  */
 import { createReadStream, existsSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { isPlayed } from '../core/canary.ts'
 import { type Entry, fromLine } from '../core/evidence.ts'
 import { listFiles } from './journal.ts'
 
@@ -96,8 +98,8 @@ async function* batchesOf(files: readonly string[], read: (bytes: number, bad: n
     for (const line of lines) {
       if (line === '') continue
       const entry = fromLine(isAscii(line) ? line : Buffer.from(line, 'latin1').toString('utf8'))
-      if (entry) batch.push(entry)
-      else bad++
+      if (!entry) bad++
+      else if (!isPlayed(entry.event)) batch.push(entry)
     }
     read(bytes, bad)
     if (batch.length > 0) yield batch

@@ -3,7 +3,7 @@
  * rest of the house needs. Outside, only this file (and the types of decision.ts and store.ts) is opened.
  */
 import { join } from 'node:path'
-import { isCanary } from '../core/canary.ts'
+import { isPlayed } from '../core/canary.ts'
 import type { Client } from '../core/client.ts'
 import type { Entry, Event, Evidence, Instant, Role, Witness, Word } from '../core/evidence.ts'
 import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
@@ -144,8 +144,7 @@ const SAY_MS = 2000
 
 /** A recording, from the folder of a journal: what can be read of it, without what we played to ourselves. */
 export async function* recording(folder: string): AsyncGenerator<Entry> {
-  for await (const entry of entriesIn(folder, 0, '', () => {}))
-    if (entry.event.type !== 'evidence' || !isCanary(entry.event.client)) yield entry
+  for await (const entry of entriesIn(folder, 0, '', () => {})) if (!isPlayed(entry.event)) yield entry
 }
 
 export { findRecording, type Recording, tellRecordings } from './recordings.ts'

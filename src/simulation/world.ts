@@ -240,14 +240,14 @@ function placeOf({ network }: Client): number {
 }
 
 /**
- * Who lives where: IPv4 in 240.0.0.0/4, which is reserved and nobody's; IPv6 in the documentation prefix. Each sender has
- * networks of its own, except for bots that are somebody's neighbours.
+ * Who lives where: IPv4 in 240.0.0.0/4, which is reserved and nobody's, from 241 on, for below it are the
+ * canary's; IPv6 in the documentation prefix. Each sender has networks of its own, except for bots that are somebody's neighbours.
  */
 function newLand() {
   let networks = 0
   const honest: number[] = []
   const v4 = (network: number, host: number) =>
-    `${240 + (network >> 16)}.${(network >> 8) & 255}.${network & 255}.${host}`
+    `${241 + (network >> 16)}.${(network >> 8) & 255}.${network & 255}.${host}`
   const v6 = (network: number, host: string) => `2001:db8:${network.toString(16)}:1::${host}`
 
   return {

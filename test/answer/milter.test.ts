@@ -4,25 +4,10 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { Milter, type MilterHappening, type MilterLimits, packetReader } from '../../src/answer/milter.ts'
 import type { Evidence } from '../../src/core/evidence.ts'
-import type { Decide, Decision } from '../../src/reputation/decision.ts'
+import type { Decide } from '../../src/reputation/decision.ts'
 import { ANSWERS } from '../rules.ts'
+import { decide } from './ruled.ts'
 
-const NONE = {
-  ticket: undefined,
-  because: undefined,
-  until: undefined,
-  by: undefined,
-  doubt: undefined,
-  mode: 'enforce',
-} as const
-const RULED = { by: 'rules', ticket: 'ABCD-EFGH', because: 'talked 100% first' } as const
-const RULINGS: Record<string, Partial<Decision>> = {
-  '192.0.2.1': { ...RULED, verdict: 'block', effect: 'block' },
-  '192.0.2.2': { ...RULED, verdict: 'defer', effect: 'defer' },
-  '192.0.2.3': { ...RULED, verdict: 'observe', effect: 'observe' },
-  '2001:db8:0:1::/64': { ...RULED, verdict: 'block', effect: 'block' },
-}
-const decide: Decide = (client) => ({ ...NONE, verdict: 'clean', effect: 'pass', client, ...RULINGS[client.key] })
 const WHY = 'talked 100%% first; to ask why, quote this code to the postmaster (ABCD-EFGH)'
 /** What a current MTA offers to leave out. */
 const ALL = 0x1fffff

@@ -57,7 +57,7 @@ describe('by the timer alone, which needs no event', () => {
   test('a file that is gone for a while, between a delete and a rename, is no change', () => {
     const { clock, state } = watched()
     state.print = undefined
-    clock.pass(5000)
+    clock.pass(3000)
     state.print = 'a'
     clock.pass(5000)
     expect(state.changes).toBe(0)
@@ -66,6 +66,18 @@ describe('by the timer alone, which needs no event', () => {
     state.print = 'c'
     clock.pass(2000)
     expect(state.changes).toBe(1)
+  })
+
+  test('a file that stays away is a change, and so is its return, though it is the same one', () => {
+    const { clock, state } = watched()
+    state.print = undefined
+    clock.pass(6000)
+    expect(state.changes).toBe(1)
+    clock.pass(60_000)
+    expect(state.changes).toBe(1)
+    state.print = 'a'
+    clock.pass(2000)
+    expect(state.changes).toBe(2)
   })
 
   test('after the end nothing is told', () => {

@@ -101,7 +101,7 @@ describe('init', () => {
     const into = folder()
     writeFileSync(join(into, 'rules.yaml'), 'mine')
     const refused = await runInit(GOOD, { into })
-    expect([refused.code, refused.errors]).toEqual([1, [`${join(into, 'rules.yaml')} is there already`]])
+    expect([refused.code, refused.errors]).toEqual([1, [`there already: ${join(into, 'rules.yaml')}`]])
     expect(existsSync(join(into, 'decoymx.yaml'))).toBe(false)
     expect((await runInit(GOOD, { into, force: true })).read.ok).toBe(true)
     const nowhere = await runInit(GOOD, { into: join(into, 'rules.yaml', 'below') })

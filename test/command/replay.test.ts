@@ -91,6 +91,12 @@ describe('replay', () => {
     })
   })
 
+  test('what the appliance played to itself is in no figure', async () => {
+    const played = seen(T0 + HOUR_MS, '240.0.130.223', 'backup', 'early-talk', 'recipient')
+    const { out } = await run([journal('aaaaaaaaaaaa', [...TALKER, ...played, ...PROBES])], HARSHER(), { json: true })
+    expect(JSON.parse(out.join('\n'))).toMatchObject({ events: 62, before: { blocked: 1 }, after: { blocked: 1 } })
+  })
+
   test('rules that let go are told as such, and exit is 0', async () => {
     const { code, out } = await run(
       [journal('aaaaaaaaaaaa', [...TALKER, ...PROBES])],

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DANGERS, exitCodeOf, found } from '../../src/core/dangers.ts'
 import { lint } from '../../src/core/lint.ts'
-import { routeOf } from '../../src/core/mx.ts'
+import { type MxRecord, routeOf } from '../../src/core/mx.ts'
 import { planFor } from '../../src/core/plan.ts'
 import { namesInPolicy, readStsPolicy } from '../../src/core/sts.ts'
 import { type Host, rolesOf, type Survey } from '../../src/core/survey.ts'
@@ -137,22 +137,30 @@ describe('a plan', () => {
     const plan = planFor(surveyOf(lines, more), asked)
     if (!('steps' in plan)) return plan
     return plan.steps.flatMap(({ add, remove, waitSeconds }) => [
-      ...remove.map(({ name, type, data }) => `- ${name} ${type} ${data}`),
-      ...add.map(({ name, type, data }) => `+ ${name} ${type} ${data}`),
+      ...remove.map(({ name, type, data, ttlSeconds }) => `- ${name} ${type} ${data} ${ttlSeconds}`),
+      ...add.map(({ name, type, data, ttlSeconds }) => `+ ${name} ${type} ${data} ${ttlSeconds}`),
       `wait ${waitSeconds}`,
     ])
   }
 
   test('first the TTL, then addresses, the backup, the primary; with two TTLs between', () => {
     expect(told([[10, 'mx1', '198.51.100.25']])).toEqual([
+      '- example.org MX 10 mx1. 3600',
+      '+ example.org MX 10 mx1. 300',
       'wait 3600',
-      '+ mx0 A 198.51.100.66',
-      '+ mx9 A 198.51.100.67',
+      '+ mx0 A 198.51.100.66 300',
+      '+ mx9 A 198.51.100.67 300',
       'wait 300',
-      '+ example.org MX 90 mx9.',
+      '+ example.org MX 90 mx9. 300',
       'wait 600',
-      '+ example.org MX 5 mx0.',
+      '+ example.org MX 5 mx0. 300',
       'wait 600',
+      '- example.org MX 5 mx0. 300',
+      '- example.org MX 10 mx1. 300',
+      '- example.org MX 90 mx9. 300',
+      '+ example.org MX 5 mx0. 3600',
+      '+ example.org MX 10 mx1. 3600',
+      '+ example.org MX 90 mx9. 3600',
       'wait 0',
     ])
   })
@@ -172,18 +180,26 @@ describe('a plan', () => {
         { mxTtlSeconds: 300 },
       ),
     ).toEqual([
-      '+ mx0 A 198.51.100.66',
-      '+ mx9 A 198.51.100.67',
+      '+ mx0 A 198.51.100.66 300',
+      '+ mx9 A 198.51.100.67 300',
       'wait 300',
-      '- example.org MX 0 mx1.',
-      '- example.org MX 5 mx2.',
-      '+ example.org MX 10 mx1.',
-      '+ example.org MX 15 mx2.',
+      '- example.org MX 0 mx1. 300',
+      '- example.org MX 5 mx2. 300',
+      '+ example.org MX 10 mx1. 300',
+      '+ example.org MX 15 mx2. 300',
       'wait 600',
-      '+ example.org MX 90 mx9.',
+      '+ example.org MX 90 mx9. 300',
       'wait 600',
-      '+ example.org MX 5 mx0.',
+      '+ example.org MX 5 mx0. 300',
       'wait 600',
+      '- example.org MX 5 mx0. 300',
+      '- example.org MX 10 mx1. 300',
+      '- example.org MX 15 mx2. 300',
+      '- example.org MX 90 mx9. 300',
+      '+ example.org MX 5 mx0. 3600',
+      '+ example.org MX 10 mx1. 3600',
+      '+ example.org MX 15 mx2. 3600',
+      '+ example.org MX 90 mx9. 3600',
       'wait 0',
     ])
   })
@@ -222,6 +238,17 @@ describe('a plan', () => {
           expect(plan).not.toEqual([])
           return
         }
+        // Step by step, in a zone: what is taken away was there, TTL and all, and what is left is what was promised.
+        const spell = (record: MxRecord, ttl: number) => `MX ${record.preference} ${record.exchange}. ${ttl}`
+        const zone = new Set(before.layout.mx.map((record) => spell(record, before.mxTtlSeconds ?? 0)))
+        for (const { add, remove } of plan.steps) {
+          for (const { type, data, ttlSeconds } of remove)
+            if (type === 'MX') expect(zone.delete(`MX ${data} ${ttlSeconds}`)).toBe(true)
+          for (const { type, data, ttlSeconds } of add) if (type === 'MX') zone.add(`MX ${data} ${ttlSeconds}`)
+        }
+        const settled = plan.steps.some(({ add }) => add.some(({ type }) => type === 'MX')) ? 3600 : before.mxTtlSeconds
+        expect([...zone].toSorted()).toEqual(plan.after.map((record) => spell(record, settled ?? 0)).toSorted())
+
         const after = plan.after.map(({ preference, exchange }): Line => [
           preference,
           exchange,

@@ -155,6 +155,9 @@ describe.skipIf(inject('missing').includes('nsd'))('asked of a name server', () 
       'A 192.0.2.66',
       'MX 20 implicit.test.',
       'MX 15 mx0.implicit.test.',
+      // And at the end both once more, with the TTL that is to stay.
+      'MX 15 mx0.implicit.test.',
+      'MX 20 implicit.test.',
     ])
   })
 })
@@ -178,7 +181,7 @@ describe('read from the zone file', () => {
     const folder = mkdtempSync(join(tmpdir(), 'dmx-zone-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const file = join(folder, 'wrong.zone')
-    writeFileSync(file, '$TTL soon\n@ IN MX mx0\nmx0 IN A 300.1.2.3\n')
+    writeFileSync(file, '$TTL soon\n@ IN MX mx0\nmx0 IN A 300.1.2.3\n@ MXX 10 mx1\ngarbage here\n')
     const words = ['lint', 'example.test', '--zone', file, '--primary', 'mx 0', '--server', 'nearby']
     const { code, stderr } = await runToEnd('node', ['src/start.js', ...words])
     expect(code).toBe(3)
@@ -189,7 +192,10 @@ describe('read from the zone file', () => {
         'wrong.zone:1:6: expected a TTL like 3600 or 1h, got "soon"',
         'wrong.zone:2:9: MX: expected a preference from 0 to 65535 and a host name, got "mx0"',
         'wrong.zone:3:10: A: expected an IPv4 address, got "300.1.2.3"',
-        '5 problems',
+        'wrong.zone:4:3: expected a record type, like A or MX, got "MXX"',
+        '  = did you mean MX?',
+        'wrong.zone:5:9: expected a record type, like A or MX, got "here"',
+        '7 problems',
         '',
       ].join('\n'),
     )

@@ -6,12 +6,12 @@ import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { parseClient } from '../../src/core/client.ts'
-import { type RedisAccess, openReputation } from '../../src/reputation/reputation.ts'
+import type { RedisAccess } from '../../src/reputation/reputation.ts'
 import { openRedis } from '../../src/reputation/redis.ts'
 import type { Change, StoreHappening } from '../../src/reputation/store.ts'
 import { certificateFiles } from '../certificate.ts'
 import { folder } from '../folders.ts'
-import { shippedRules } from '../rules.ts'
+import { openLife } from '../reputation/life.ts'
 import { comesTrue, freePorts, MASTER, startCluster, startRedis, startSentinel } from '../servers.ts'
 import { startAppliance } from './appliance.ts'
 
@@ -171,21 +171,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('Redis as it is run'
     const admin = client({ path: redis.url })
     await admin.call('ACL', ...rightsOf('reader', '%R~'))
     const reader = client({ path: redis.url, username: 'reader', password: 'secret' })
-    const rules = shippedRules()
-    const reputation = await openReputation({
-      folder: folder(),
-      redis: { at: { path: redis.url }, commandTimeoutMs: 2000 },
-      keepMs: 1e9,
-      journalBytesMax: 1e9,
-      maxAgeMs: 60_000,
-      watch: 'trusted',
-      governor: { perMinute: 1000, perNetwork: 1000, goodShare: 1 },
-      rules: () => rules,
-      memberOf: () => undefined,
-      identify: () => {},
-      now: Date.now,
-      tell: () => {},
-    })
+    const reputation = await openLife(folder(), Date.now, { at: { path: redis.url }, commandTimeoutMs: 2000 })
     onTestFinished(() => reputation.close())
     const bots = ['203.0.113.9', '203.0.113.200', '198.51.100.4']
     for (const client of bots)

@@ -198,10 +198,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
   })
 
   test('Cluster: slots moved to other nodes while we write', async () => {
-    const cluster = await startCluster()
-    onTestFinished(() => cluster.stop())
-    const house = await openHouse({ at: { cluster: cluster.nodes.map(({ host, port }) => ({ host, port })) } })
-    await house.begin()
+    const { cluster, house } = await clusterHouse()
     const keys = ['{rulings}', ...[...LISTED, ...NEW].map((ip) => `{${clientOf(ip).key}}`), '{5}', '{77}']
     for (const key of keys) {
       const slot = Number(await cluster.nodes[0]?.admin.call('CLUSTER', 'KEYSLOT', key))
@@ -216,10 +213,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
   })
 
   test('Cluster: a node hangs, and the others serve on', async () => {
-    const cluster = await startCluster()
-    onTestFinished(() => cluster.stop())
-    const house = await openHouse({ at: { cluster: cluster.nodes.map(({ host, port }) => ({ host, port })) } })
-    await house.begin()
+    const { cluster, house } = await clusterHouse()
     const rulings = await cluster.ownerOf(Number(await cluster.nodes[0]?.admin.call('CLUSTER', 'KEYSLOT', '{rulings}')))
     const hung = cluster.nodes[(rulings + 1) % 3]
     hung?.signal('SIGSTOP')
@@ -230,10 +224,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
   })
 
   test('Cluster: a node comes back empty; what was there alone is counted again', async () => {
-    const cluster = await startCluster()
-    onTestFinished(() => cluster.stop())
-    const house = await openHouse({ at: { cluster: cluster.nodes.map(({ host, port }) => ({ host, port })) } })
-    await house.begin()
+    const { cluster, house } = await clusterHouse()
     const [lost] = cluster.nodes
     await lost?.kill()
     await house.goesOn(/./)
@@ -274,6 +265,15 @@ type House = {
   readonly countsOnce: (ips: readonly string[]) => Promise<void>
   /** The fault is over: what came meanwhile is listed, for another box, too, and everything was counted once. */
   readonly recovers: () => Promise<void>
+}
+
+/** A house over a Cluster of its own, with somebody listed. */
+async function clusterHouse() {
+  const cluster = await startCluster()
+  onTestFinished(() => cluster.stop())
+  const house = await openHouse({ at: { cluster: cluster.nodes.map(({ host, port }) => ({ host, port })) } })
+  await house.begin()
+  return { cluster, house }
 }
 
 async function openHouse(access: RedisAccess): Promise<House> {

@@ -4,18 +4,18 @@
  *
  *     node life.ts FOLDER NAME
  */
-import { openReputation } from '../../src/reputation/reputation.ts'
+import { openReputation, type ReputationOptions } from '../../src/reputation/reputation.ts'
 import { shippedRules } from '../rules.ts'
 
 /** Taken in at once; the next when all of these are acknowledged. */
 const AT_ONCE = 20
 export const CLIENTS = ['203.0.113.1', '203.0.113.2', '198.51.100.3', '2001:db8::4'] as const
 
-export function openLife(folder: string, now = Date.now) {
+export function openLife(folder: string, now = Date.now, redis?: ReputationOptions['redis']) {
   const rules = shippedRules()
   return openReputation({
     folder,
-    redis: undefined,
+    redis,
     keepMs: 1e10,
     journalBytesMax: 1e9,
     maxAgeMs: 60_000,

@@ -95,7 +95,8 @@ document.addEventListener('keydown', (event) => {
 })
 
 document.getElementById('theme')?.addEventListener('click', () => {
-  const dark = getComputedStyle(document.documentElement).colorScheme === 'dark'
+  const said = document.documentElement.dataset.theme
+  const dark = said ? said === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches
   document.documentElement.dataset.theme = dark ? 'light' : 'dark'
   document.cookie = `decoymx_theme=${dark ? 'light' : 'dark'}; SameSite=Strict; Max-Age=31536000`
 })

@@ -92,7 +92,12 @@ export type Health = {
     readonly error: string | null
   }[]
   readonly held: { readonly primary: number; readonly backup: number }
-  readonly reputation: { readonly store: string; readonly ledger: string; readonly waiting: number }
+  readonly reputation: {
+    readonly store: string
+    readonly ledger: string
+    readonly waiting: number
+    readonly rulings: Readonly<Record<'rules' | 'operator', Readonly<Record<'allow' | 'defer' | 'block', number>>>>
+  }
   readonly realMx: {
     readonly mxs: readonly { readonly name: string; readonly outcome: string; readonly because: string }[]
   } | null
@@ -111,7 +116,7 @@ export function healthPage(status: Health, unready: readonly string[]): Html {
       >
         <path d="M 250 70 H 320 M 520 70 H 590" />
         ${box(50, 'primary decoy', `${status.held.primary} held`, 'resets strangers', 'decoy')}
-        ${box(320, 'real MX', real.length === 0 ? 'not watched' : real.map(({ outcome }) => outcome).join(', '), real[0]?.name ?? 'no witness', real.every(({ outcome }) => outcome === 'up') ? 'real' : 'bad')}
+        ${box(320, 'real MX', real.length === 0 ? 'not watched' : real.map(({ outcome }) => outcome).join(', '), real[0]?.name ?? 'no witness', real.length === 0 ? 'unseen' : real.every(({ outcome }) => outcome === 'up') ? 'real' : 'bad')}
         ${box(590, 'backup decoy', `${status.held.backup} held`, 'listens, says later', 'decoy')}
       </svg>
       <p>${status.witness}</p>
