@@ -8,7 +8,7 @@
  * workers on one address, endlessh one program for each port.
  */
 import { ask } from '../src/command/appliance.ts'
-import type { StatusView } from '../src/command/status.ts'
+import type { StatusView } from '../src/daemon/status-view.ts'
 import { NETWORK } from './crowd.ts'
 import { ownsCrowd } from './namespace.ts'
 import {

@@ -24,7 +24,7 @@ import { tmpdir } from 'node:os'
 import { basename, delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { ask } from '../src/command/appliance.ts'
-import type { StatusView } from '../src/command/status.ts'
+import type { StatusView } from '../src/daemon/status-view.ts'
 import type { Job } from './load.ts'
 import type { Outcome } from './outcome.ts'
 

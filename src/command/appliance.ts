@@ -3,7 +3,7 @@
  * this way, so that there is one truth and one journal.
  */
 import { request } from 'node:http'
-import { controlSocket } from './state.ts'
+import { controlSocket } from '../settings/state.ts'
 
 /** The appliance does not answer: `message` says so, and what to do. */
 export class NotRunning extends Error {}

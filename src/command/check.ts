@@ -2,92 +2,12 @@
  * `check`: are settings and rules sound? Every problem at once, as `file:line:col: message`, and what is most likely not meant,
  * as warnings. Exit 0 or 1; with `strict` warnings count, too.
  */
-import { join } from 'node:path'
 import { tellProblems } from '../console/problems.ts'
 import type { Screen } from '../console/terminal.ts'
-import type { PlaceOf, Problem } from '../core/document.ts'
-import { readWellKnown, type WellKnown, type WellKnownReading } from '../core/pools.ts'
 import { reviewRules, type Unseen } from '../core/review.ts'
-import { type Rules, readRules } from '../core/rules.ts'
-import { readText } from './reading.ts'
-import { failuresOf } from './test.ts'
-import { type Access, readAccess } from './access.ts'
-import { readSettings, type Settings, type Where } from './settings.ts'
-
-export type Checked =
-  | {
-      readonly ok: true
-      readonly settings: Settings
-      readonly rules: Rules
-      readonly placeOf: PlaceOf
-      readonly text: RulesText
-      readonly wellKnown: WellKnown
-      readonly access: Access
-    }
-  | { readonly ok: false; readonly problems: readonly Problem[] }
-
-/** A rules file as it was read: what is made of it can be made again elsewhere. */
-export type RulesText = { readonly file: string; readonly source: string }
-
-export type RulesReading =
-  | { readonly ok: true; readonly rules: Rules; readonly placeOf: PlaceOf; readonly text: RulesText }
-  | { readonly ok: false; readonly problems: readonly Problem[]; readonly text?: RulesText }
-
-/** What the rules ask for, and this host cannot do. */
-export function mistakesTogether(rules: Rules, { decoys }: Settings): Problem[] {
-  if (!rules.unlisting) return []
-  const { listen, proxy, kernel } = decoys.primary
-  const at = { file: rules.file, line: rules.unlisting.line, column: 1 }
-  if (listen.length + proxy.length === 0)
-    return [{ ...at, message: 'unlisting: nobody sees who tries the primary: decoys.primary has no addresses here' }]
-  if (kernel)
-    return [
-      {
-        ...at,
-        message:
-          'unlisting: with decoys.primary.kernel we hear of a try seconds after the sender has come to the real MX',
-        hint: 'every newcomer would be deferred: let the decoy itself refuse them, with kernel: false',
-      },
-    ]
-  return []
-}
-
-/** Reads both files as the daemon does. */
-export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
-  const settings = readSettings(where.settings, env)
-  const rules = readRulesFile(where.rules)
-  const known = readWellKnownFile()
-  const access = readAccess(settings.ok ? settings.settings.http['access-file'] : undefined)
-  if (settings.ok && rules.ok && known.ok && access.ok) {
-    const problems = mistakesTogether(rules.rules, settings.settings)
-    if (problems.length > 0) return { ok: false, problems }
-    return {
-      ok: true,
-      settings: settings.settings,
-      rules: rules.rules,
-      placeOf: rules.placeOf,
-      text: rules.text,
-      wellKnown: known.wellKnown,
-      access: access.access,
-    }
-  }
-  return { ok: false, problems: [settings, rules, known, access].flatMap((read) => (read.ok ? [] : read.problems)) }
-}
-
-/** The list of big senders that ships, beside the code. */
-export function readWellKnownFile(
-  path = join(import.meta.dirname, '../../deploy/well-known-senders.yaml'),
-): WellKnownReading {
-  const read = readText(path)
-  return read.ok ? readWellKnown(read.file, read.source) : read
-}
-
-export function readRulesFile(path: string): RulesReading {
-  const found = readText(path)
-  if (!found.ok) return found
-  const { file, source } = found
-  return { ...readRules(file, source), text: { file, source } }
-}
+import { readAll } from '../settings/checked.ts'
+import { failuresOf } from '../settings/cases.ts'
+import { type Settings, type Where } from '../settings/settings.ts'
 
 export type CheckOptions = {
   /** Warnings fail, too. */

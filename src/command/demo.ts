@@ -21,9 +21,9 @@ import type { ClientView } from '../answer/views.ts'
 import { type Screen, table, wrapped } from '../console/terminal.ts'
 import { printable } from '../core/evidence.ts'
 import { ask } from './appliance.ts'
-import { type Address, parseAddress } from './places.ts'
+import { type Address, parseAddress } from '../settings/places.ts'
 import { openStandIn, type StandIn } from './stand-in.ts'
-import type { StatusView } from './status.ts'
+import type { StatusView } from '../daemon/status-view.ts'
 
 export type DemoOptions = {
   readonly once: boolean

@@ -14,13 +14,13 @@ import { type Screen, table } from '../console/terminal.ts'
 import { spellProblem } from '../core/document.ts'
 import { ask } from './appliance.ts'
 import { playCanary } from './canary-check.ts'
-import { readAll } from './check.ts'
+import { readAll } from '../settings/checked.ts'
 import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
 import { type Chart, type Check, fail, type Finding, ok, warn } from './finding.ts'
 import { strangersAtKernel, strangersAtPrimary } from './knocking.ts'
 import { examinePools } from './pool-check.ts'
-import type { Where } from './settings.ts'
-import type { StatusView } from './status.ts'
+import type { Where } from '../settings/settings.ts'
+import type { StatusView } from '../daemon/status-view.ts'
 
 /** In the order of the chain. Those that need an appliance find nothing without one. */
 const CHECKS: Readonly<Record<string, Check>> = {

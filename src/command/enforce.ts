@@ -11,10 +11,10 @@ import { type Screen, table } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { prepareRetelling, type Retelling } from '../core/retelling.ts'
 import { recording } from '../reputation/reputation.ts'
-import { readAll } from './check.ts'
-import { savedMembers } from './pooling.ts'
+import { readAll } from '../settings/checked.ts'
+import { savedMembers } from '../daemon/pooling.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
-import type { Where } from './settings.ts'
+import type { Where } from '../settings/settings.ts'
 
 export type EnforceOptions = {
   readonly preview: boolean

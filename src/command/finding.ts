@@ -1,9 +1,9 @@
 /**
  * What a check of the doctor finds, and what it may look at.
  */
-import type { Checked } from './check.ts'
-import type { Settings, Where } from './settings.ts'
-import type { StatusView } from './status.ts'
+import type { Checked } from '../settings/checked.ts'
+import type { Settings, Where } from '../settings/settings.ts'
+import type { StatusView } from '../daemon/status-view.ts'
 
 export type Finding = {
   readonly check: string

@@ -12,8 +12,8 @@ import { createInterface } from 'node:readline'
 import { isMap, isSeq, parseDocument } from 'yaml'
 import type { Screen } from '../console/terminal.ts'
 import { readRules } from '../core/rules.ts'
-import { spellAddress } from './places.ts'
-import { readSettings } from './settings.ts'
+import { spellAddress } from '../settings/places.ts'
+import { readSettings } from '../settings/settings.ts'
 
 const SMTP = 25
 const DEPLOY = join(import.meta.dirname, '../../deploy')

@@ -12,8 +12,8 @@ import type { ClientView } from '../answer/views.ts'
 import { changeGuests, NftFailed, readTable } from '../decoy/nftables.ts'
 import { ask } from './appliance.ts'
 import { type Chart, fail, type Finding, ok, warn } from './finding.ts'
-import { parseAddress } from './places.ts'
-import type { StatusView } from './status.ts'
+import { parseAddress } from '../settings/places.ts'
+import type { StatusView } from '../daemon/status-view.ts'
 
 /** A connection to this host itself is answered in microseconds, or not at all. */
 const KNOCK_MS = 2000

@@ -8,8 +8,8 @@ import type { Problem } from '../core/document.ts'
 import { neverListed } from '../core/never.ts'
 import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zoneLine } from '../core/plan.ts'
 import { hostName, surveyDomain, type SurveyWords } from './surveying.ts'
-import type { Settings } from './settings.ts'
-import { isWildcard } from './places.ts'
+import type { Settings } from '../settings/settings.ts'
+import { isWildcard } from '../settings/places.ts'
 
 export type PlanWords = SurveyWords & {
   readonly primaryAddress?: readonly string[]

@@ -3,7 +3,7 @@
  */
 import { REVIEW_MS } from '../core/pools.ts'
 import { type Finding, ok, warn } from './finding.ts'
-import type { PoolsView } from './pooling.ts'
+import type { PoolsView } from '../daemon/pooling.ts'
 
 export function examinePools({ dns, pools, networks, unread, notes, reviewed }: PoolsView, now: number): Finding[] {
   const found: Finding[] = []

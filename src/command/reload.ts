@@ -5,7 +5,7 @@ import type { Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import type { Effect } from '../reputation/reputation.ts'
 import { ask } from './appliance.ts'
-import { spellEffect } from './reloading.ts'
+import { spellEffect } from '../daemon/reloading.ts'
 
 export type ReloadOptions = {
   readonly force: boolean

@@ -16,10 +16,10 @@ import type { Instant } from '../core/evidence.ts'
 import { prepareRetelling, type Retelling, type Retold, type Told } from '../core/retelling.ts'
 import { findRecording, type Recording, tellRecordings } from '../reputation/reputation.ts'
 import { drawReplay } from '../console/replay-picture.ts'
-import { readAll } from './check.ts'
+import { readAll } from '../settings/checked.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
-import { savedMembers } from './pooling.ts'
-import type { Where } from './settings.ts'
+import { savedMembers } from '../daemon/pooling.ts'
+import type { Where } from '../settings/settings.ts'
 
 export type ReplayOptions = {
   readonly against: string

@@ -16,8 +16,8 @@ import { rulesSchema } from '../core/rules-form.ts'
 import { storySchema } from '../core/story.ts'
 import { metricsPage } from './metrics-page.ts'
 import { openApiDocument } from '../answer/openapi.ts'
-import { accessSchema } from './access.ts'
-import { settingsSchema } from './settings.ts'
+import { accessSchema } from '../settings/access.ts'
+import { settingsSchema } from '../settings/settings.ts'
 import { settingsPage } from './settings-page.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

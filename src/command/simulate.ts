@@ -16,7 +16,7 @@ import { type PopulationReading, readPopulation } from '../simulation/population
 import type { Behaviour } from '../simulation/senders.ts'
 import { type KindSum, type Mishap, NO_WEEKS, rateOf, storyOf, type Weeks, withWeek } from '../simulation/weeks.ts'
 import { BEGINS_AT, BEHAVIOURS, liveWeek, type WeekOptions } from '../simulation/world.ts'
-import { readRulesFile } from './check.ts'
+import { readRulesFile } from '../settings/checked.ts'
 
 export type SimulateOptions = {
   readonly rulesFile: string

@@ -5,7 +5,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import type { Address } from './places.ts'
+import type { Address } from '../settings/places.ts'
 
 export type StandIn = {
   /** Behind PROXY protocol, as the senders' addresses are made up. */

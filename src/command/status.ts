@@ -7,50 +7,11 @@ import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
-import type { CanaryView } from './canary.ts'
-import type { PoolsView } from './pooling.ts'
-import type { RealMxView } from './watching.ts'
+import type { CanaryView } from '../daemon/canary.ts'
+import type { RealMxView } from '../daemon/watching.ts'
 import { BOUNDS } from './governor.ts'
 
-export type StatusView = {
-  readonly version: string
-  readonly pid: number
-  readonly since: string
-  readonly mode: string
-  readonly box: string
-  readonly rules: {
-    readonly file: string
-    readonly count: number
-    readonly loaded: string
-    /** The same for the same text, on every box. */
-    readonly digest: string
-    readonly problems: readonly string[]
-  }
-  readonly doors: readonly {
-    readonly name: string
-    readonly address: string
-    readonly open: boolean
-    readonly error: string | null
-  }[]
-  readonly held: { readonly primary: number; readonly backup: number }
-  /** Connections at the decoys: what the open-file limit allows, and what the settings ask for. */
-  readonly room: { readonly possible: number; readonly wanted: number }
-  /** Processes that the decoys have of their own. */
-  readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
-  readonly reputation: ReputationState
-  readonly witness: string
-  /** Null where no decoys run. */
-  readonly kernel: KernelState | null
-  /** Do the settings want the kernel to refuse strangers? */
-  readonly kernelWanted: boolean
-  /** What the witness found, and since when; null without one. */
-  readonly realMx: RealMxView | null
-  /** The pools of big senders, and how their networks are known. */
-  readonly pools: PoolsView
-  /** What the last play to ourselves has shown. */
-  readonly canary: CanaryView
-}
-
+import type { StatusView } from '../daemon/status-view.ts'
 type Level = 0 | 1 | 2
 type Look = { readonly level: Level; readonly lines: readonly string[] }
 

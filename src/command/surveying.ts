@@ -17,8 +17,8 @@ import { type Lookup, lookupInZone } from '../watch/lookup.ts'
 import { lookupAt } from '../watch/name-server.ts'
 import { fetchStsPolicy } from '../watch/sts-policy.ts'
 import { survey } from '../watch/surveyor.ts'
-import { type Address, isWildcard, parseAddress, spellAddress } from './places.ts'
-import { readSettings, type Settings } from './settings.ts'
+import { type Address, isWildcard, parseAddress, spellAddress } from '../settings/places.ts'
+import { readSettings, type Settings } from '../settings/settings.ts'
 
 export type SurveyWords = {
   readonly settings?: string

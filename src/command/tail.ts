@@ -11,7 +11,7 @@ import type { Screen } from '../console/terminal.ts'
 import { escaped, type Evidence, type Kind, type Role } from '../core/evidence.ts'
 import { ask, NotRunning } from './appliance.ts'
 import type { Complain } from './decisions.ts'
-import { controlSocket } from './state.ts'
+import { controlSocket } from '../settings/state.ts'
 
 export const VERDICTS = ['clean', 'observe', 'defer', 'block', 'allow'] as const
 

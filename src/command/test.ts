@@ -5,13 +5,12 @@
  * Places are printed as `file:line`, which editors jump to. Exit code 0: all that was expected came true; else 1. A
  * story that cannot be read is a failure, and so is having none: nobody should believe rules that nothing has tried.
  */
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
-import { readRules, type Rules } from '../core/rules.ts'
-import { type Outcome, readStory, runStory } from '../core/story.ts'
-import { readText } from './reading.ts'
+import type { Rules } from '../core/rules.ts'
+import type { Outcome } from '../core/story.ts'
+import { tellCases, type Told } from '../settings/cases.ts'
+import { readRulesFile } from '../settings/checked.ts'
 
 export type TestOptions = {
   readonly rulesFile: string
@@ -23,13 +22,13 @@ export type TestOptions = {
 }
 
 export async function runTests({ rulesFile, cases, json, screen, problems }: TestOptions): Promise<number> {
-  const read = opened(rulesFile, readRules)
+  const read = readRulesFile(rulesFile)
   if (!read.ok) {
     if (json) screen.print(JSON.stringify({ ok: false, problems: read.problems }, null, 2))
     else problems(read.problems)
     return 1
   }
-  const told = (await Promise.all(cases.map(filesOf))).flat().map((file) => tell(file, read.rules))
+  const told = await tellCases(cases, read.rules)
   const unread = told.flatMap((each) => each.problems)
   const outcomes = told.flatMap((each) => each.outcomes)
   const failed = outcomes.filter(({ ok }) => !ok).length
@@ -63,19 +62,6 @@ export async function runTests({ rulesFile, cases, json, screen, problems }: Tes
   return good ? 0 : 1
 }
 
-type Told = {
-  readonly file: string
-  readonly title: string
-  readonly problems: readonly Problem[]
-  readonly outcomes: readonly Outcome[]
-}
-
-function tell(file: string, rules: Rules): Told {
-  const read = opened(file, readStory)
-  if (!read.ok) return { file, title: file, problems: read.problems, outcomes: [] }
-  return { file, title: read.story.title, problems: [], outcomes: runStory(read.story, rules) }
-}
-
 function show(
   { file, title, problems: wrong, outcomes }: Told,
   { print, colours }: Screen,
@@ -101,42 +87,6 @@ function coverageOf(outcomes: readonly Outcome[], { list }: Rules) {
     excused: names.filter((name) => !reached.has(name) && waived.has(name)),
     never: names.filter((name) => !reached.has(name) && !waived.has(name)),
   }
-}
-
-/** What of the cases does not come true under these rules, each in its place. */
-export async function failuresOf(cases: readonly string[], rules: Rules): Promise<Problem[]> {
-  const files = (await Promise.all(cases.map(filesOf))).flat()
-  return files.flatMap((file): readonly Problem[] => {
-    const { problems, outcomes } = tell(file, rules)
-    const failed = outcomes.filter(({ ok }) => !ok)
-    return [
-      ...problems,
-      ...failed.map(({ line, expected, got, because }) => {
-        const message = `expected ${expected}; got ${got}${because ? `: ${because}` : ''}`
-        return { file, line, column: 1, code: 'R021' as const, message }
-      }),
-    ]
-  })
-}
-
-/** A file, or what a folder has of them, by name. */
-async function filesOf(path: string): Promise<string[]> {
-  const found = await stat(path).catch(() => undefined)
-  if (!found?.isDirectory()) return [path]
-  const names = await readdir(path)
-  return names
-    .filter((name) => /\.ya?ml$/.test(name))
-    .toSorted()
-    .map((name) => join(path, name))
-}
-
-type Unread = { readonly ok: false; readonly problems: readonly Problem[] }
-
-type Reader<Reading> = (file: string, source: string) => Reading
-
-function opened<Reading>(file: string, read: Reader<Reading>): Reading | Unread {
-  const text = readText(file)
-  return text.ok ? read(file, text.source) : text
 }
 
 function counted(n: number, one: string, many = `${one}s`): string {

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import picocolors from 'picocolors'
 import { describe, expect, test } from 'vitest'
-import { readAll } from '../../src/command/check.ts'
+import { readAll } from '../../src/settings/checked.ts'
 import { init, type Words } from '../../src/command/init.ts'
-import { spellAddress } from '../../src/command/places.ts'
+import { spellAddress } from '../../src/settings/places.ts'
 import { folder } from '../folders.ts'
 
 const GOOD: Words = { domain: 'example.net, example.org', primary: '192.0.2.66', backup: '2001:db8::9', realMx: 'dns' }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { examinePools } from '../../src/command/pool-check.ts'
-import { readWellKnownFile } from '../../src/command/check.ts'
+import { readWellKnownFile } from '../../src/settings/checked.ts'
 import { poolOf } from '../../src/watch/reverse.ts'
 
 const NOW = Date.UTC(2026, 10, 24)

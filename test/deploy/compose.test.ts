@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { readAll } from '../../src/command/check.ts'
+import { readAll } from '../../src/settings/checked.ts'
 
 const DEPLOY = join(import.meta.dirname, '../../deploy')
 const PARTS = ['decoys', 'policy', 'dnsbl', 'http']

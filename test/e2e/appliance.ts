@@ -11,8 +11,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { ask } from '../../src/command/appliance.ts'
-import { type Address, parseAddress } from '../../src/command/places.ts'
-import type { StatusView } from '../../src/command/status.ts'
+import { type Address, parseAddress } from '../../src/settings/places.ts'
+import type { StatusView } from '../../src/daemon/status-view.ts'
 
 export type Appliance = {
   readonly pid: number

@@ -1,7 +1,7 @@
 /** More connections come than the appliance may open files: it says so, and lets the held go before anybody is turned away. */
 import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import type { StatusView } from '../../src/command/status.ts'
+import type { StatusView } from '../../src/daemon/status-view.ts'
 import { HONEST, Visitor } from '../decoy/visitors.ts'
 import { startAppliance } from './appliance.ts'
 

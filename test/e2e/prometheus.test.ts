@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { parse } from 'yaml'
-import { spellAddress } from '../../src/command/places.ts'
+import { spellAddress } from '../../src/settings/places.ts'
 import { createMetrics } from '../../src/console/metrics.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 

@@ -8,7 +8,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { StatusView } from '../../src/command/status.ts'
+import type { StatusView } from '../../src/daemon/status-view.ts'
 import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 

@@ -7,7 +7,7 @@ import { NO_REASON } from '../../core/evidence.ts'
 import type { Problem } from '../../core/document.ts'
 import type { Screen } from '../../console/terminal.ts'
 import { tellProblems } from '../../console/problems.ts'
-import type { Where } from '../settings.ts'
+import type { Where } from '../../settings/settings.ts'
 
 /** The parts of the appliance that `run --only` can name. */
 export const PARTS = ['decoys', 'policy', 'dnsbl', 'http'] as const

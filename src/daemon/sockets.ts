@@ -8,7 +8,7 @@
 import type { Socket } from 'node:dgram'
 import { rmSync, statSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
-import { type Address, spellAddress } from './places.ts'
+import { type Address, spellAddress } from '../settings/places.ts'
 
 export type DoorHappening =
   | { readonly what: 'open'; readonly door: string; readonly address: string }

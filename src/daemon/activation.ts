@@ -11,8 +11,8 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { parseClient } from '../core/client.ts'
 import { didYouMean, type Problem } from '../core/document.ts'
-import { type Address, placeMistakes, spellAddress } from './places.ts'
-import { type Settings } from './settings.ts'
+import { type Address, placeMistakes, spellAddress } from '../settings/places.ts'
+import { type Settings } from '../settings/settings.ts'
 
 /** A descriptor as the kernel knows it: a TCP socket that listens, or a UDP socket; with the address it is bound to. */
 export type OpenSocket = { readonly over: 'tcp' | 'udp'; readonly address: Address }

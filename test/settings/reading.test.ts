@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { readRulesFile } from '../../src/command/check.ts'
-import { readText } from '../../src/command/reading.ts'
+import { readRulesFile } from '../../src/settings/checked.ts'
+import { readText } from '../../src/settings/reading.ts'
 import { folder } from '../folders.ts'
 
 const problemsOf = (path: string) => {

@@ -1,7 +1,7 @@
 /** What is told of clients: by the same path as in the daemon, from what a decoy reports to the text that Prometheus reads. */
 import pino from 'pino'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { teller } from '../../src/command/telling.ts'
+import { teller } from '../../src/daemon/telling.ts'
 import { createMetrics } from '../../src/console/metrics.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import { KIND_NAMES, KINDS, type Role } from '../../src/core/evidence.ts'

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import type { RulesReading } from '../../src/command/check.ts'
-import { Reloading, type ReloadHappening, type ReloadingOptions, spellEffect } from '../../src/command/reloading.ts'
+import type { RulesReading } from '../../src/settings/checked.ts'
+import { Reloading, type ReloadHappening, type ReloadingOptions, spellEffect } from '../../src/daemon/reloading.ts'
 import { readRules } from '../../src/core/rules.ts'
 import type { Effect } from '../../src/reputation/reputation.ts'
 

@@ -13,12 +13,12 @@ import { Berths } from '../decoy/room.ts'
 import type { Look } from '../decoy/script.ts'
 import type { Report } from '../decoy/shares.ts'
 import type { Decide } from '../reputation/decision.ts'
-import { readCertificate } from './certificate.ts'
+import { readCertificate } from '../settings/certificate.ts'
 import { connectionsPossible } from './open-files.ts'
-import { type Address, spellAddress } from './places.ts'
-import { type Settings } from './settings.ts'
+import { type Address, spellAddress } from '../settings/places.ts'
+import { type Settings } from '../settings/settings.ts'
 import { type Door, type DoorHappening, openDoor, tcp } from './sockets.ts'
-import { canarySocket } from './state.ts'
+import { canarySocket } from '../settings/state.ts'
 
 const DECOY_ROLES = ['primary', 'backup'] as const
 /** How often memory is looked at. */

@@ -5,7 +5,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type DoorHappening, openDoor, tcp, udp } from '../../src/command/sockets.ts'
+import { type DoorHappening, openDoor, tcp, udp } from '../../src/daemon/sockets.ts'
 import { folder } from '../folders.ts'
 
 /** Tells, and lets a test wait for what it wants to hear. */

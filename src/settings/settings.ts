@@ -1,8 +1,8 @@
 /**
  * decoymx.yaml: this host. Addresses, store, limits, pace; what the evidence means is in rules.yaml.
  *
- * Everything has a default, so that no file is needed to try it. The store
- * is in store-settings.ts, with what the environment says of it. Only commands read settings; rooms get plain options.
+ * Everything has a default, so that no file is needed to try it. The store is in store-settings.ts, with what the environment
+ * says of it. Only the daemon and commands read settings; rooms get plain options.
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'

@@ -13,8 +13,8 @@ import type { Prefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import { BigSenders } from '../watch/big-senders.ts'
 import { ReverseNames, WAITING_MAX } from '../watch/reverse.ts'
-import { spellAddress } from './places.ts'
-import type { Settings } from './settings.ts'
+import { spellAddress } from '../settings/places.ts'
+import type { Settings } from '../settings/settings.ts'
 
 export type PoolingOptions = {
   readonly settings: Settings['pools']

@@ -15,10 +15,10 @@ import type { Rights } from '../core/rights.ts'
 import { Sessions } from '../console/sessions.ts'
 import type { Problem } from '../core/document.ts'
 import { Prefixes } from '../core/prefixes.ts'
-import { type Access, readAccess } from './access.ts'
-import type { Settings } from './settings.ts'
+import { type Access, readAccess } from '../settings/access.ts'
+import type { Settings } from '../settings/settings.ts'
 import { type Door, type DoorHappening, openDoor, tcp } from './sockets.ts'
-import { controlSocket, SOCKET_PATH_MAX } from './state.ts'
+import { controlSocket, SOCKET_PATH_MAX } from '../settings/state.ts'
 
 export type HttpOptions = {
   readonly settings: Settings['http']

@@ -1,9 +1,9 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type OpenSocket, SOCKET_NAMES, takeSockets } from '../../src/command/activation.ts'
-import { parseAddress, spellAddress } from '../../src/command/places.ts'
-import { readSettings, type Settings } from '../../src/command/settings.ts'
+import { type OpenSocket, SOCKET_NAMES, takeSockets } from '../../src/daemon/activation.ts'
+import { parseAddress, spellAddress } from '../../src/settings/places.ts'
+import { readSettings, type Settings } from '../../src/settings/settings.ts'
 import { spellProblem } from '../../src/core/document.ts'
 import { folder } from '../folders.ts'
 

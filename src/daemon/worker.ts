@@ -11,7 +11,7 @@ import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import { readRules, type Rules, withNever } from '../core/rules.ts'
 import { Gathering } from '../decoy/gathering.ts'
 import { openCopy } from '../reputation/reputation.ts'
-import type { RulesText } from './check.ts'
+import type { RulesText } from '../settings/checked.ts'
 import type { Begin, FromWorker, Shares, ToWorker } from './crew-channel.ts'
 import { openDecoys } from './decoys.ts'
 

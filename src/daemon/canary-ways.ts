@@ -12,9 +12,9 @@ import type { Answers } from '../core/rules.ts'
 import { isGuest } from '../decoy/nftables.ts'
 import type { Decision } from '../reputation/decision.ts'
 import { isListed } from './firewall.ts'
-import { type Address, parseAddress, parseUnixAddress } from './places.ts'
-import type { Settings } from './settings.ts'
-import { canarySocket } from './state.ts'
+import { type Address, parseAddress, parseUnixAddress } from '../settings/places.ts'
+import type { Settings } from '../settings/settings.ts'
+import { canarySocket } from '../settings/state.ts'
 
 export type Way = {
   /** As people know it: `policy 127.0.0.1:10040`. */

@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type Clock, watchFile } from '../../src/command/file-watch.ts'
+import { type Clock, watchFile } from '../../src/daemon/file-watch.ts'
 import { folder } from '../folders.ts'
 
 /** A clock that stands still until it is told to go on. */

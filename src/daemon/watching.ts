@@ -10,8 +10,8 @@ import { type Prefix, prefixOfAddress } from '../core/prefixes.ts'
 import { type Exchange, Exchanges } from '../watch/exchanges.ts'
 import type { Looks } from '../watch/greeting.ts'
 import { RealMx } from '../watch/real-mx.ts'
-import { type Address, spellAddress } from './places.ts'
-import { type Settings } from './settings.ts'
+import { type Address, spellAddress } from '../settings/places.ts'
+import { type Settings } from '../settings/settings.ts'
 
 export type WatchingOptions = {
   readonly settings: Settings

@@ -9,7 +9,7 @@ import { createHash } from 'node:crypto'
 import type { Problem } from '../core/document.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Effect } from '../reputation/reputation.ts'
-import type { RulesReading, RulesText } from './check.ts'
+import type { RulesReading, RulesText } from '../settings/checked.ts'
 
 export type Loaded = {
   readonly rules: Rules

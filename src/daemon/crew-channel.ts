@@ -11,8 +11,8 @@ import type { DecoyCounts } from '../decoy/listener.ts'
 import type { Look } from '../decoy/script.ts'
 import type { Report } from '../decoy/shares.ts'
 import type { News } from '../reputation/reputation.ts'
-import type { RulesText } from './check.ts'
-import type { Settings } from './settings.ts'
+import type { RulesText } from '../settings/checked.ts'
+import type { Settings } from '../settings/settings.ts'
 import type { DoorHappening } from './sockets.ts'
 
 export type Begin = {
