@@ -160,7 +160,7 @@ function watched(realMx: RealMxView | null): string[] {
 /** Why order counts for nothing now, in words. Violations count all the same. */
 export function frozen(freeze: NonNullable<ReputationState['freeze']>, now: number): string {
   const until = freeze.until === null ? '' : ` until ${when(freeze.until, now)}`
-  return `The order of visits counts for nothing now${until}: ${FROZEN[freeze.why]}; violations still count`
+  return `The order of visits counts for nothing now${until}: ${FROZEN[freeze.why]}; violations still count, and so does the rest of a session with one`
 }
 
 const FROZEN: Record<Freeze['why'], string> = {

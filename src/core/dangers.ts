@@ -106,7 +106,7 @@ export const DANGERS = {
     level: 'warning',
     title: 'No exchange is known as a decoy',
     why: 'Nothing in DNS leads anybody to a decoy, or lint does not know which of the names are ours',
-    fix: 'name them with --primary NAME and --backup NAME or by the settings; decoymx plan prints the records to add',
+    fix: 'where a decoy has its MX record, give it the name that stands there: decoys.primary.name and decoys.backup.name in the settings, or --primary NAME and --backup NAME. Where it has none, decoymx plan prints it',
     source: 'our advice',
   },
   MX14: {
