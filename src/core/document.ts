@@ -7,6 +7,7 @@
 import { type Document, isMap, isNode, isScalar, type Node, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import type { Code } from './problems.ts'
+import { slipsOf } from './slips.ts'
 import { type Place, Places, stopIn } from './source.ts'
 
 export type Problem = Place & {
@@ -55,11 +56,10 @@ export function readDocument<Schema extends z.ZodType>(
     prettyErrors: false,
     logLevel: 'error', // a list or map as a key would be warned of on stderr; the schema tells of it in its place
   })
-  const slips = [...doc.errors, ...doc.warnings].slice(0, PROBLEMS_MAX)
-  const problems = slips.map((slip): Problem => ({
+  const problems = slipsOf(doc, source).map(({ at, width, ...said }): Problem => ({
     file,
-    ...place(...slipSpot(doc, slip)),
-    ...yamlSlip(slip),
+    ...place(at, width),
+    ...said,
   }))
   if (problems.length === 0)
     problems.push(
@@ -348,41 +348,4 @@ function schemaWords(node: unknown, found = new Set<string>()): Set<string> {
     schemaWords(value, found)
   }
   return found
-}
-
-/** A quote that does not end is told where it begins, not where the file ends. */
-function slipSpot(doc: Document.Parsed, { code, pos, message }: Slip): [number, number] {
-  let start: number | undefined
-  if (code === 'MISSING_CHAR' && message.includes('quote'))
-    visit(doc, {
-      Scalar(_, { type, range }) {
-        if (type?.startsWith('QUOTE') && range && range[0] < pos[0]) start = range[0]
-      },
-    })
-  return [start ?? pos[0], 1]
-}
-
-type Slip = { readonly code: string; readonly message: string; readonly pos: readonly [number, number] }
-
-function yamlSlip({ code, message }: { code: string; message: string }): Pick<Problem, 'code' | 'message' | 'hint'> {
-  if (code === 'MULTIPLE_DOCS')
-    return { code: 'D008', message: 'a second document begins here; only one is read', hint: 'delete the ---' }
-  if (code === 'TAB_AS_INDENT')
-    return { code: 'D006', message: 'a tab at the beginning of a line', hint: 'YAML indents with spaces' }
-  if (code === 'MISSING_CHAR' && message.includes('quote'))
-    return { code: 'D005', message: 'this quote does not end', hint: 'is one missing at the end of the text?' }
-  if (code === 'BLOCK_AS_IMPLICIT_KEY')
-    return {
-      code: 'D005',
-      message: 'a colon and a blank stand within this text',
-      hint: 'put the text between double quotes',
-    }
-  const [first = 'this is no YAML'] = message.split('\n', 1)
-  return { code: 'D005', message: first.charAt(0).toLowerCase() + first.slice(1), hint: YAML_HINTS[code] }
-}
-
-const YAML_HINTS: Readonly<Record<string, string>> = {
-  MISSING_CHAR: 'is a quote, a bracket or a comma missing?',
-  BAD_INDENT: 'does this line stand as far in as its neighbours?',
-  UNEXPECTED_TOKEN: 'is a quote or a bracket missing before it?',
 }

@@ -25,7 +25,8 @@ export const CODES = {
   },
   D003: {
     title: 'too large',
-    means: 'A file of more than 256 KiB or 50,000 lines is not read, so that no file can keep the daemon busy.',
+    means:
+      'A file of more than 256 KiB, 20,000 lines, or 8,000 keys, entries and comments is not read, so that no file can keep the daemon busy.',
     mend: 'Long lists of networks do not belong in it: name a pool, or say `decoymx allow`.',
   },
   D004: {

@@ -18,7 +18,13 @@ export type Stop = {
 
 /** Largest file in bytes, and most lines. */
 export const FILE_BYTES_MAX = 262_144
-const LINES_MAX = 50_000
+const LINES_MAX = 20_000
+/**
+ * Lines that say something, and signs with a meaning of their own, in the whole file. The parser takes 2 to 10 us for each
+ * (where it is wrong, the most): of more, a file would not be answered within a tenth of a second. It is twenty-five times the
+ * rules that we ship.
+ */
+const PARTS_MAX = 8000
 /** Brackets, or lists begun in one line, within each other. */
 const DEPTH_MAX = 50
 /** Signs with a meaning of their own on one line: a list of so many wants lines of its own. */
@@ -62,7 +68,7 @@ export function stopIn(text: string): Stop | undefined {
       at: 0,
       message: `the file has ${text.length} characters; at most ${FILE_BYTES_MAX} are read`,
     }
-  let [depth, lines, signs, begun] = [0, 1, 0, 0]
+  let [depth, lines, signs, begun, parts] = [0, 1, 0, 0, 0]
   let blank = true // so far on this line
   for (let i = 0; i < text.length; i++) {
     const sign = text.charCodeAt(i)
@@ -85,6 +91,7 @@ export function stopIn(text: string): Stop | undefined {
         message: `a control character (U+${sign.toString(16).toUpperCase().padStart(4, '0')}) stands here`,
         hint: 'delete it',
       }
+    if (blank && ++parts > PARTS_MAX) return tooMany(i)
     const apart = blank || APART.has(text.charCodeAt(i - 1))
     blank = false
     if (sign === HASH && apart) {
@@ -105,6 +112,7 @@ export function stopIn(text: string): Stop | undefined {
       if (++begun > DEPTH_MAX)
         return { code: 'D004', at: i, message: `more than ${DEPTH_MAX} lists begin on this line` }
     } else if (!SIGNS.has(sign)) continue
+    if (++parts > PARTS_MAX) return tooMany(i)
     if (++signs > SIGNS_MAX)
       return {
         code: 'D004',
@@ -114,6 +122,15 @@ export function stopIn(text: string): Stop | undefined {
       }
   }
   return undefined
+}
+
+function tooMany(at: number): Stop {
+  return {
+    code: 'D003',
+    at,
+    message: `here the file has more than ${PARTS_MAX} keys, entries and comments; no more are read`,
+    hint: 'long lists of networks belong in a pool, or in decoymx allow',
+  }
 }
 
 /** Both count from 1. */

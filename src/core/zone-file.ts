@@ -61,9 +61,15 @@ export function readZoneFile(file: string, source: string, origin: string): Zone
   }
   const state: State = { origin: origin.toLowerCase(), owner: undefined, ttl: undefined, soaTtl: undefined }
   const records: ZoneRecord[] = []
+  /** A record that stands twice is one (RFC 2181, section 5). */
+  const known = new Set<string>()
   for (const entry of entriesOf(source, say)) {
     const record = readEntry(entry, state, say)
-    if (record && records.push(record) > RECORDS_MAX) {
+    if (!record) continue
+    const spelt = `${record.name} ${record.type} ${record.data}`
+    if (known.has(spelt)) continue
+    known.add(spelt)
+    if (records.push(record) > RECORDS_MAX) {
       say(record.place, `more than ${RECORDS_MAX} records`)
       break
     }

@@ -12,7 +12,7 @@ export type Access = { readonly tokens: readonly Token[]; readonly accounts: rea
 
 const NO_ACCESS: Access = { tokens: [], accounts: [] }
 
-const LIST_MAX = 1000
+const LIST_MAX = 400
 
 const name = z
   .string()

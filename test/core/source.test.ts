@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { Lexer } from 'yaml'
 import { FILE_BYTES_MAX, Places, readBytes, stopIn } from '../../src/core/source.ts'
 
 const bytes = (...parts: (string | number[])[]): Uint8Array =>
@@ -70,7 +71,10 @@ describe('what stops a text', () => {
     ['tags', '! '.repeat(HUGE / 2), 'D004', 4000],
     ['anchors', '&a '.repeat(HUGE / 3), 'D004', 6000],
     ['colons', ': '.repeat(HUGE / 2), 'D004', 4000],
-    ['lines', '\n'.repeat(HUGE), 'D003', 49_999],
+    ['lines', '\n'.repeat(HUGE), 'D003', 19_999],
+    ['keys that merge', '<<: 1\n'.repeat(HUGE / 6), 'D003', 24_000],
+    ['entries', '- a\n'.repeat(HUGE / 4), 'D003', 16_000],
+    ['comments', '#\n'.repeat(HUGE / 2), 'D003', 16_000],
     ['characters', '#'.repeat(HUGE + 1), 'D003', 0],
     ['a tab that indents', 'a:\n\t- b\n', 'D006', 3],
     ['a tab after blanks', 'a:\n  \t- b\n', 'D006', 5],
@@ -87,12 +91,68 @@ describe('what stops a text', () => {
     ['a tab after text, on an empty line, before a comment', 'a: b\t# c\n\t\n\t# d\n'],
     ['an apostrophe in a word', "because: it doesn't matter"],
     [
-      'ten thousand entries',
-      Array.from({ length: 10_000 }, (_, i) => `- { client: 10.0.${i >> 8}.${i & 255} }`)
+      'four thousand entries',
+      Array.from({ length: 4000 }, (_, i) => `- 10.0.${i >> 8}.${i & 255}`)
         .join('\n')
         .slice(0, FILE_BYTES_MAX),
     ],
   ])('but not %s', (_, text) => expect(stopIn(text)).toBeUndefined())
+})
+
+const PIECES = [
+  '<<: 1',
+  '- a',
+  '- *a',
+  '- &a b',
+  '- !t a',
+  '[',
+  '{a: 1}, ',
+  '? ',
+  ': ',
+  '#',
+  '#x ',
+  '%X a',
+  '---',
+  '"',
+  "'",
+  '|',
+  '> x',
+  ',',
+  'a: b',
+  'key: [1, 2]',
+  '  - name: x',
+  '\r',
+  '\t',
+  ' ',
+  '',
+  '\u2028',
+  'x'.repeat(500),
+  '- - - -',
+  '*',
+  '&',
+  '@',
+  '`',
+]
+
+/** What costs the parser time are its tokens: 5 us each where the machine is slow, 100 ms for so many. */
+const TOKENS_MAX = 45_000
+
+test('whatever of a quarter of a megabyte is not stopped has few tokens for the parser', () => {
+  const piece = fc.constantFrom(...PIECES)
+  const line = fc.array(piece, { minLength: 1, maxLength: 4 }).map((pieces) => pieces.join(''))
+  const lines = fc.array(line, { minLength: 1, maxLength: 5 }).map((all) => `${all.join('\n')}\n`)
+  let most = 0
+  fc.assert(
+    fc.property(lines, fc.integer({ min: 0, max: 700 }), (text, indent) => {
+      const file = (text.repeat(Math.ceil(FILE_BYTES_MAX / text.length)) + ' '.repeat(indent)).slice(0, FILE_BYTES_MAX)
+      if (stopIn(file)) return
+      const tokens = [...new Lexer().lex(file)].length
+      most = Math.max(most, tokens)
+      expect(tokens).toBeLessThan(TOKENS_MAX)
+    }),
+    { numRuns: 1000 },
+  )
+  expect(most).toBeGreaterThan(0)
 })
 
 describe('places', () => {

@@ -41,6 +41,13 @@ host     CNAME mail.example.org.
     ])
   })
 
+  test('a record that stands twice is one', () => {
+    expect(records('@ 60 MX 5 a\n@ 60 MX 5 A\n@ 60 MX 6 a\n')).toEqual([
+      'example.org 60 MX 5 a.example.org',
+      'example.org 60 MX 6 a.example.org',
+    ])
+  })
+
   test('types that say nothing about mail are passed over', () => {
     expect(records('$TTL 1\n@ CAA 0 issue "ca.example"\n@ TYPE65534 \\# 1 00\n_x SRV 1 2 3 t\n')).toEqual([])
   })
