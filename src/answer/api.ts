@@ -48,11 +48,14 @@ export type ApiOptions = WordsOptions & {
   readonly now: () => Instant
 }
 
+/** What stands at `/`, and what a person's browser is told where there is nothing. */
+type Front = { readonly app: Hono<Entered>; readonly lost: (c: Context<Entered>) => Response | Promise<Response> }
+
 /** Largest body of a request; a word is a few hundred bytes. */
 const BODY_BYTES_MAX = 16_384
 
 /** `enter` puts the visitor into the context; `front` is what stands at `/`, behind the same entry. */
-export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, front?: Hono<Entered>): Hono<Entered> {
+export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, front?: Front): Hono<Entered> {
   const app = new Hono<Entered>()
   // Whether a name is ever to be reached by TLS alone is its owner's to say, at the proxy.
   app.use(secureHeaders({ referrerPolicy: 'same-origin', strictTransportSecurity: false }))
@@ -64,8 +67,8 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
   )
   app.use(enter)
   app.onError((error, c) => c.json({ error: error.message }, 500))
-  app.notFound((c) => nowhere(c))
-  if (front) app.route('/', front)
+  app.notFound((c) => (front && wantsPage(c) ? front.lost(c) : nowhere(c)))
+  if (front) app.route('/', front.app)
   else app.get('/', (c) => c.text(INDEX))
 
   on(app, ROUTES.health, (c) => c.json({ ok: true }))
@@ -187,6 +190,11 @@ function parsed(text: string): unknown {
 
 function mistake(error: z.ZodError, whole: string): { error: string } {
   return { error: error.issues.map((issue) => `${issue.path.join('.') || whole}: ${issue.message}`).join('; ') }
+}
+
+function wantsPage(c: Context): boolean {
+  const { path, method } = c.req
+  return method === 'GET' && !path.startsWith('/api/') && (c.req.header('accept') ?? '').includes('text/html')
 }
 
 /** Nothing there, or nothing of this method. */

@@ -139,6 +139,10 @@ export const wordSchema = z.object({
   until: instant.nullable(),
   count: count.describe('How many networks, or waiting listings, it was said of'),
   notes: z.array(z.string()).describe('What whoever gave it must know besides'),
+  stood: z
+    .object({ word: z.string(), by: z.enum(['rules', 'operator']), until: instant.nullable(), because: z.string() })
+    .nullable()
+    .describe('What stood about this very target before, so that whoever regrets it can say that again'),
 })
 export type WordView = z.output<typeof wordSchema>
 

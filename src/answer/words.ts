@@ -16,6 +16,7 @@ import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { Visitor } from '../core/rights.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Reputation, Ruling } from '../reputation/reputation.ts'
+import { iso } from './retelling.ts'
 import type { WordView } from './views.ts'
 
 export type WordsOptions = {
@@ -72,6 +73,7 @@ export async function heedWord(
   if (said.word === 'enlist' || said.word === 'discard') return settle(c, said, author, targets, options)
 
   const notes = targets.flatMap((prefix) => notesOn(said.word, prefix, options))
+  const before = targets.length === 1 ? standingAt(targets[0] as Prefix, options.reputation.rulings()) : undefined
   const at = options.now()
   const until = said.for === undefined ? undefined : at + said.for
   const { word, because } = said
@@ -89,6 +91,7 @@ export async function heedWord(
     until: until === undefined ? null : new Date(until).toISOString(),
     count: targets.length,
     notes,
+    stood: before ? { word: before.word, by: before.by, until: iso(before.until), because: before.because } : null,
   } satisfies WordView)
 }
 
@@ -171,6 +174,14 @@ function notesOn(word: Word['word'], prefix: Prefix, { reputation, allowed, neve
   ]
 }
 
+/** What stands about this very target: the operator's word before that of the rules. */
+function standingAt(prefix: Prefix, rulings: readonly Ruling[]): Ruling | undefined {
+  const own = rulings.find(({ by, target, word }) => by === 'operator' && target === prefix.cidr && word !== 'release')
+  if (own || prefix.length < (prefix.family === 4 ? 32 : 64)) return own
+  const { key } = clientOfKey(prefix.cidr) as Client
+  return rulings.find(({ by, target }) => by === 'rules' && target === key)
+}
+
 /** Was there anything to release? */
 function stood(prefix: Prefix, rulings: readonly Ruling[], waiting: readonly { readonly client: Client }[]): boolean {
   return (
@@ -203,5 +214,5 @@ async function settle(
   const target = prefix?.cidr ?? EVERYTHING
   const outcome = await options.reputation.say({ type: 'word', at: options.now(), word, target, because, author })
   if (outcome === 'lost') return c.json(UNWRITTEN, 503)
-  return c.json({ outcome, word, target, until: null, count, notes: [] } satisfies WordView)
+  return c.json({ outcome, word, target, until: null, count, notes: [], stood: null } satisfies WordView)
 }

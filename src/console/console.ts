@@ -18,14 +18,16 @@ import type { Rules } from '../core/rules.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import { clientPage } from './pages/client.ts'
-import { type Html, page } from './pages/layout.ts'
-import { decisionsPage, type Health, healthPage, loginPage, rulesPage } from './pages/lists.ts'
+import { type Filter, type Html, page } from './pages/layout.ts'
+import { decisionsPage } from './pages/decisions.ts'
+import { type Health, healthPage } from './pages/health.ts'
+import { loginPage, rulesPage } from './pages/lists.ts'
 import { livePage, type Tiles } from './pages/live.ts'
 import type { Sessions } from './sessions.ts'
 import { Visits } from './visits.ts'
 
 export type ConsoleOptions = {
-  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket'>
+  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'waiting'>
   readonly decide: (client: Client) => Decision
   readonly rules: () => Rules
   readonly status: () => Health
@@ -52,7 +54,13 @@ const ASSETS = new Map(
   ]),
 )
 
-export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf: (c: Context) => string) {
+/** What stands at `/`, and what a browser is told where there is nothing. */
+export type Console = {
+  readonly app: Hono<Entered>
+  readonly lost: (c: Context<Entered>) => Response | Promise<Response>
+}
+
+export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf: (c: Context) => string): Console {
   const { reputation, now } = options
   const app = new Hono<Entered>()
   const visits = new Visits()
@@ -67,7 +75,7 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     status: 200 | 401 | 404 | 429 = 200,
   ) => {
     const visitor = c.get('visitor')
-    const root = c.req.path.split('/').length > 2 ? '../' : './'
+    const root = '../'.repeat(c.req.path.split('/').length - 2) || './'
     const theme =
       getCookie(c, 'decoymx_theme') === 'dark' ? 'dark' : getCookie(c, 'decoymx_theme') === 'light' ? 'light' : ''
     c.header('content-security-policy', POLICY)
@@ -82,7 +90,7 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     })
 
   reader('/', async (c) => {
-    const filter = { q: (c.req.query('q') ?? '').slice(0, 100), role: c.req.query('role') ?? '' }
+    const filter = { ...asked(c, 'role'), verdict: (c.req.query('verdict') ?? '').slice(0, 10) }
     const verdictOf = (client: Client) => options.decide(client).verdict
     return show(c, '', 'Live', livePage(visits.newest(), await tiles(options), filter, verdictOf, c.get('visitor')))
   })
@@ -94,11 +102,11 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     return show(c, '', client.ip, clientPage(client, known, own, options.rules().file, c.get('visitor'), now()))
   })
   reader('/decisions', (c) => {
-    const rulings = reputation
-      .rulings()
-      .filter(({ until, grace }) => (grace ?? until ?? Infinity) > now())
-      .toSorted((a, b) => b.since - a.since)
-    return show(c, 'decisions', 'Decisions', decisionsPage(rulings, c.get('visitor')))
+    const [rulings, waiting] = [reputation.rulings(), reputation.waiting()]
+    const { decide } = options
+    const filter = asked(c, 'word')
+    const body = decisionsPage({ rulings, waiting, decide, filter, visitor: c.get('visitor'), now: now() })
+    return show(c, 'decisions', 'Decisions', body)
   })
   reader('/rules', (c) => show(c, 'rules', 'Rules', rulesPage(options.rules(), reputation.rulings())))
   reader('/health', (c) => show(c, 'health', 'Health', healthPage(options.status(), options.unready())))
@@ -162,7 +170,11 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     sessions.end(c.req.header('cookie') ?? '')
     return c.redirect('./login', 303)
   })
-  return app
+  return { app, lost: (c) => nowhere(c, `There is no page at ${c.req.path.slice(0, 100)}.`) }
+}
+
+function asked(c: Context, choice: string): Filter {
+  return { q: (c.req.query('q') ?? '').slice(0, 100), choice: (c.req.query(choice) ?? '').slice(0, 20) }
 }
 
 /** Without a path the cookie is for the folder of the page that set it: below a proxy's sub-path, for that alone. */
@@ -199,5 +211,6 @@ async function tiles({ status, wastedMs }: ConsoleOptions): Promise<Tiles> {
 
 function notFound(sentence: string): Html {
   return html`<h1>Not here</h1>
-    <p>${sentence}</p>`
+    <p>${sentence}</p>
+    <p><a href="./">To who came lately</a></p>`
 }

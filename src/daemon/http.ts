@@ -6,10 +6,10 @@
 import { chmodSync, rmSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
-import type { Hono, MiddlewareHandler } from 'hono'
+import type { MiddlewareHandler } from 'hono'
 import { api, type ApiOptions } from '../answer/api.ts'
 import { addressOf, type Entered, entry, entryOf } from '../answer/entry.ts'
-import { type ConsoleOptions, consoleOf } from '../console/console.ts'
+import { type Console, type ConsoleOptions, consoleOf } from '../console/console.ts'
 import { parseClient } from '../core/client.ts'
 import type { Rights } from '../core/rights.ts'
 import { Sessions } from '../console/sessions.ts'
@@ -83,7 +83,7 @@ export async function openHttp(folder: string, options: HttpOptions): Promise<Ht
   }
 }
 
-function serve(options: ApiOptions, enter: MiddlewareHandler<Entered>, front?: Hono<Entered>): Server {
+function serve(options: ApiOptions, enter: MiddlewareHandler<Entered>, front?: Console): Server {
   const server = createAdaptorServer({ fetch: api(options, enter, front).fetch }) as Server
   server.requestTimeout = server.headersTimeout = REQUEST_MS
   return server

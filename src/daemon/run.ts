@@ -243,6 +243,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     kernel: kernel?.state() ?? null,
     kernelWanted: settings.decoys.primary.kernel && kernel !== undefined,
     realMx: realMx?.view() ?? null,
+    layouts: realMx?.layouts() ?? [],
     pools: pooling.view(),
     canary: canary.view,
   })

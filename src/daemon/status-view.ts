@@ -2,6 +2,7 @@
  * What the running appliance tells of itself at `/api/v1/status`: one shape for `status`, `doctor` and the console.
  */
 import type { KernelState } from '../decoy/kernel.ts'
+import type { DomainLayout } from '../watch/exchanges.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
 import type { PoolsView } from './pooling.ts'
@@ -40,6 +41,8 @@ export type StatusView = {
   readonly kernelWanted: boolean
   /** What the witness found, and since when; null without one. */
   readonly realMx: RealMxView | null
+  /** The MX records of the protected domains, where DNS is asked for them (real-mx.discover). */
+  readonly layouts: readonly DomainLayout[]
   /** The pools of big senders, and how their networks are known. */
   readonly pools: PoolsView
   /** What the last play to ourselves has shown. */

@@ -7,7 +7,7 @@ import { networkInterfaces } from 'node:os'
 import type { Probe, Witness } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'
 import { type Prefix, prefixOfAddress } from '../core/prefixes.ts'
-import { type Exchange, Exchanges } from '../watch/exchanges.ts'
+import { type DomainLayout, type Exchange, Exchanges } from '../watch/exchanges.ts'
 import type { Looks } from '../watch/greeting.ts'
 import { RealMx } from '../watch/real-mx.ts'
 import { type Address, spellAddress } from '../settings/places.ts'
@@ -149,6 +149,10 @@ export class RealMxWatch {
         banner: looks?.banner ?? null,
       })),
     }
+  }
+
+  layouts(): readonly DomainLayout[] {
+    return this.#exchanges?.layouts ?? []
   }
 
   sentence(): string {

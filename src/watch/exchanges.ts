@@ -10,6 +10,12 @@ import type { Address } from './greeting.ts'
 /** One real MX: senders try its addresses in turn, so it is up when one of them is. */
 export type Exchange = { readonly name: string; readonly addresses: readonly Address[] }
 
+/** The MX records of one domain, as senders read them. */
+export type DomainLayout = {
+  readonly domain: string
+  readonly mx: readonly { readonly preference: number; readonly name: string; readonly decoy: boolean }[]
+}
+
 export type ExchangesOptions = {
   readonly domains: () => readonly string[]
   /** Name servers, as `192.0.2.53:53`; none: those of the system. */
@@ -48,6 +54,10 @@ export class Exchanges {
 
   get list(): readonly Exchange[] {
     return this.#list
+  }
+
+  get layouts(): readonly DomainLayout[] {
+    return [...this.#ofDomain].map(([domain, { mx }]) => ({ domain, mx }))
   }
 
   /** Asks now, and from then on every `everyMs`. */
@@ -96,8 +106,11 @@ export class Exchanges {
   async #exchangesOf(domain: string): Promise<Answer> {
     const records = await none(this.#resolver.resolveMx(domain))
     // Without an MX record the domain's own address takes its mail; a null MX (RFC 7505) says that nobody does.
-    const names = records.length > 0 ? records.map(({ exchange }) => exchange) : [domain]
-    const hosts = new Set(names.map((name) => name.toLowerCase().replace(/\.$/, '')).filter((name) => name !== ''))
+    const named = (records.length > 0 ? records : [{ priority: 0, exchange: domain }])
+      .map(({ priority, exchange }) => ({ preference: priority, name: exchange.toLowerCase().replace(/\.$/, '') }))
+      .filter(({ name }) => name !== '')
+    const hosts = new Set(named.map(({ name }) => name))
+    const decoys = new Set<string>()
     const exchanges: Exchange[] = []
     const ofDecoys: string[] = []
     for (const name of hosts) {
@@ -106,16 +119,26 @@ export class Exchanges {
       const isDecoy = this.#options.ours(name)
       const addresses = isDecoy ? [] : all.filter((address) => !this.#options.ours(address))
       ofDecoys.push(...all.filter((address) => !addresses.includes(address)))
-      if (isDecoy || (addresses.length === 0 && all.length > 0)) continue
+      if (isDecoy || (addresses.length === 0 && all.length > 0)) {
+        decoys.add(name)
+        continue
+      }
       // A name without any address stays in the list: senders cannot reach it, and the operator shall see that.
       exchanges.push({ name, addresses: addresses.map((host) => ({ host, port: this.#options.port })) })
     }
-    return { exchanges, ofDecoys }
+    const mx = named
+      .toSorted((a, b) => a.preference - b.preference)
+      .map(({ preference, name }) => ({ preference, name, decoy: decoys.has(name) }))
+    return { exchanges, ofDecoys, mx }
   }
 }
 
 /** What DNS said of one domain: its real MXs, and the addresses that its decoys have there. */
-type Answer = { readonly exchanges: readonly Exchange[]; readonly ofDecoys: readonly string[] }
+type Answer = {
+  readonly exchanges: readonly Exchange[]
+  readonly ofDecoys: readonly string[]
+  readonly mx: DomainLayout['mx']
+}
 
 /** The records, or an empty list where DNS says that there are none. */
 async function none<Item>(asking: Promise<Item[]>): Promise<Item[]> {

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { stringify } from 'yaml'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import type { RulingView } from '../../src/answer/views.ts'
 import { digestOfPassword } from '../../src/console/sessions.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
@@ -114,6 +115,104 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     await page.locator('.head .chip.block').waitFor({ state: 'detached' })
     expect((await appliance.decoymx('why', '203.0.113.20', '--json')).stdout).toContain('"verdict": "clean"')
     expect(troubles).toEqual([])
+  })
+
+  test('undo brings back what the operator had said before: after another word, and after a release', async () => {
+    await appliance.decoymx('block', '203.0.113.30', '--for', '5d', '--because', 'asked by abuse@')
+    await logIn('otto')
+    for (const word of ['allow', 'release']) {
+      await page.goto(at('clients/203.0.113.30'))
+      await page.click(`.head [data-say=${word}]`)
+      await page.fill('dialog [name=because]', 'a slip')
+      await page.keyboard.press('Enter')
+      await page.locator('#toast', { hasText: `${word} 203.0.113.30/32` }).waitFor()
+      await page.locator('.head .chip.block').waitFor({ state: 'detached' })
+      await page.click('#toast button')
+      await page.locator('.head .chip.block').waitFor()
+    }
+    const { decisions } = JSON.parse((await appliance.decoymx('list', '--json')).stdout) as { decisions: RulingView[] }
+    const restored = decisions.find(({ target }) => target === '203.0.113.30/32')
+    expect(restored).toMatchObject({ word: 'block', author: 'otto' })
+    expect(restored?.because).toContain('asked by abuse@')
+    const days = (Date.parse(restored?.until ?? '') - Date.now()) / 86_400_000
+    expect(Math.round(days)).toBe(5)
+    expect(troubles).toEqual([])
+  })
+
+  test('what is on the page is narrowed by network, deed and verdict; by keys and without a mouse', async () => {
+    await misbehave('203.0.113.41', 'MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>')
+    await misbehave('198.51.100.42', 'FROB')
+    await page.goto(at())
+    const clients = () => page.locator('#visits a.ip').allTextContents()
+    await page.locator('#visits a.ip', { hasText: '198.51.100.42' }).waitFor()
+    await page.fill('.filter [name=q]', '198.51.100.0/24')
+    await page.keyboard.press('Enter')
+    await page.waitForURL(/q=198/)
+    expect(await clients()).toEqual(['198.51.100.42'])
+    await page.goto(at('?q=frob'))
+    expect(await clients()).toEqual(['198.51.100.42'])
+    await page.goto(at('?verdict=block'))
+    expect(await clients()).toContain('203.0.113.41')
+    expect(await clients()).not.toContain('198.51.100.42')
+    await page.goto(at('decisions?word=block&q=203.0.113.41'))
+    expect(await page.locator('#decisions a.ip').allTextContents()).toEqual(['203.0.113.41'])
+    await page.goto(at('?role=real&verdict=block'))
+    expect(await page.textContent('.empty')).toBe('Nobody of those that came is like this.')
+
+    await page.goto(at())
+    const rows = await clients()
+    const focused = () => page.evaluate('document.activeElement.textContent')
+    for (const [key, row] of [
+      ['j', 0],
+      ['j', 1],
+      ['k', 0],
+      ['k', 0],
+    ] as const) {
+      await page.keyboard.press(key)
+      expect(await focused()).toBe(rows[row])
+    }
+    await page.keyboard.press('Enter')
+    await page.waitForURL(`**/clients/${rows[0]}`)
+    expect(troubles).toEqual([])
+  })
+
+  test('paused, the page stands still; going on, it has what came meanwhile', async () => {
+    await page.goto(at())
+    await page.locator('.line.on').waitFor()
+    await page.keyboard.press('p')
+    expect(await page.textContent('#pause')).toBe('Go on')
+    const other = await context.newPage()
+    await other.goto(at())
+    await misbehave('203.0.113.45')
+    // What another page has read, this one would have, too.
+    await other.locator('#visits a.ip', { hasText: '203.0.113.45' }).waitFor()
+    expect(await page.locator('#visits a.ip', { hasText: '203.0.113.45' }).count()).toBe(0)
+    await page.keyboard.press('p')
+    await page.locator('#visits a.ip', { hasText: '203.0.113.45' }).waitFor()
+  })
+
+  test('by day and by night as it was said here, on the next page, too', async () => {
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await page.goto(at())
+    const paper = () => page.evaluate('getComputedStyle(document.body).backgroundColor')
+    const dark = await paper()
+    await page.click('#theme')
+    const light = await paper()
+    expect(light).not.toBe(dark)
+    await page.goto(at('health'))
+    expect(await paper()).toBe(light)
+  })
+
+  test('where there is no page a browser reads one with a way back, and a program JSON', async () => {
+    expect((await page.goto(at('no/such')))?.status()).toBe(404)
+    expect(await page.textContent('main')).toContain('There is no page at /no/such.')
+    await page.click('main a')
+    expect(page.url()).toBe(at())
+    const asked = await context.request.get(at('nosuch'), { headers: { accept: 'application/json' } })
+    expect([asked.status(), ((await asked.json()) as { error: string }).error]).toEqual([
+      404,
+      'there is no GET /nosuch here',
+    ])
   })
 
   /** What is no address by its syntax is refused at RCPT and told by nobody; what is one, is on the page. */

@@ -43,6 +43,17 @@ describe('the real MXs in DNS', () => {
     })
     const found = [at('real1.example.test', '192.0.2.25'), at('real2.example.test', '192.0.2.26', '2001:db8::26')]
     expect(exchanges.list).toEqual(found)
+    expect(exchanges.layouts).toEqual([
+      {
+        domain: 'example.test',
+        mx: [
+          { preference: 5, name: 'mx0.example.test', decoy: true },
+          { preference: 20, name: 'real1.example.test', decoy: false },
+          { preference: 20, name: 'real2.example.test', decoy: false },
+          { preference: 90, name: 'other.example.test', decoy: true },
+        ],
+      },
+    ])
     expect(told).toEqual([{ list: found, ofDecoys: ['192.0.2.66', '192.0.2.67', '198.51.100.66'] }])
     expect(trouble).toEqual([])
   })

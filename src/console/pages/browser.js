@@ -10,6 +10,8 @@ const dialog = document.getElementById('act')
 const line = document.getElementById('line')
 const pause = document.getElementById('pause')
 let paused = false
+/** Words that stand for a time. */
+const LASTING = ['allow', 'block']
 
 async function refresh() {
   const answer = await fetch(location.href, { headers: { accept: 'text/html' } })
@@ -44,6 +46,20 @@ async function say(word) {
   return answer.ok ? told : { error: told.error + (told.hint ? ` (${told.hint})` : '') }
 }
 
+/**
+ * What takes a word back: what the operator had said before, for as long as it was to stand; else the same word for a second,
+ * and what the rules say stands again. A release forgets what was seen, so a block of the rules comes back as one of yours.
+ */
+function undoOf({ word, target, stood }) {
+  if (!LASTING.includes(word) && word !== 'release') return undefined
+  if (!stood || (stood.by === 'rules' && word !== 'release'))
+    return word === 'release' ? undefined : { word, target, for: '1s', because: 'undone' }
+  if (stood.word !== 'allow' && stood.word !== 'block') return undefined
+  const minutes = stood.until === null ? undefined : Math.ceil((Date.parse(stood.until) - Date.now()) / 60_000)
+  const because = `${stood.because.replace(/ \(restored\)$/, '').slice(0, 280)} (restored)`
+  return { word: stood.word, target, because, force: true, ...(minutes ? { for: `${Math.max(1, minutes)}m` } : {}) }
+}
+
 function tell(text, undo) {
   toast.replaceChildren(text)
   if (undo) {
@@ -64,18 +80,16 @@ document.addEventListener('click', (event) => {
   const { say: word, of: target } = button.dataset
   dialog.querySelector('[data-word]').textContent = word
   dialog.querySelector('[data-target]').textContent = target
-  dialog.querySelector('[name=for]').closest('label').hidden = word === 'release'
+  dialog.querySelector('[name=for]').closest('label').hidden = !LASTING.includes(word)
   dialog.querySelector('form').reset()
   dialog.returnValue = ''
   dialog.onclose = async () => {
     if (dialog.returnValue !== 'do') return
     const data = new FormData(dialog.querySelector('form'))
-    const span = word === 'release' ? '' : data.get('for')
+    const span = LASTING.includes(word) ? data.get('for') : ''
     const told = await say({ word, target, because: data.get('because'), ...(span ? { for: span } : {}) })
     if (told.error) return tell(told.error)
-    // What was said is over in a second, and what the rules say stands again. A release cannot be taken back: it forgets.
-    const undo = word === 'release' ? undefined : { word, target, for: '1s', because: 'undone' }
-    tell(`${word} ${told.target}: ${told.outcome}. ${told.notes.join(' ')}`, undo)
+    tell(`${word} ${told.target}: ${told.outcome}. ${told.notes.join(' ')}`, undoOf(told))
   }
   dialog.showModal()
 })
@@ -89,6 +103,7 @@ document.addEventListener('keydown', (event) => {
     document.querySelector('.find input')?.focus()
   }
   const rows = [...document.querySelectorAll('tbody a.ip')]
+  if (event.key === 'p') pause?.click()
   const step = { j: 1, k: -1 }[event.key]
   if (step && rows.length > 0)
     rows[Math.max(0, Math.min(rows.length - 1, rows.indexOf(document.activeElement) + step))].focus()

@@ -8,7 +8,7 @@ import type { Instant } from '../../core/evidence.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Explanation } from '../../reputation/reputation.ts'
 import type { Visit } from '../visits.ts'
-import { acts, chip, type Html, time } from './layout.ts'
+import { acts, chip, type Html, known, time, until } from './layout.ts'
 
 const DAYS = 14
 const [WIDTH, LANE] = [840, 44]
@@ -26,11 +26,11 @@ export function clientPage(
   const stands = decision.verdict !== 'clean'
   return [
     html`<section class="head" data-live id="head">
-      <h1 class="ip">${client.ip}</h1>
+      <h1 class="ip">${client.ip}${known(client)}</h1>
       ${chip(decision.verdict)}
       <p>
         ${decision.because ?? verdict?.never ?? 'Nothing stands about it.'}
-        ${stands ? html`<small>${decision.by ?? ''} · ${time(decision.until)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
+        ${stands ? html`<small>${decision.by ?? ''} · ${until(decision.until)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
       </p>
       ${acts(client.ip, visitor, stands ? ['allow', 'block', 'release'] : ['allow', 'block'])}
     </section>`,
@@ -57,13 +57,15 @@ export function clientPage(
                   ${reasons.map(
                     (reason) =>
                       html`<tr>
-                        <td class="n"><b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b></td>
-                        <td>${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
-                        <td class="wide">
+                        <td class="n" data-th="Adds">
+                          <b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b>
+                        </td>
+                        <td data-th="Rule">${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
+                        <td class="wide" data-th="Because">
                           ${reason.because}${reason.excuse ? html` <small>(${reason.waived} excused: ${reason.excuse})</small>` : ''}
                         </td>
-                        <td class="n">${reason.count}</td>
-                        <td>${time(reason.last)}</td>
+                        <td class="n" data-th="Seen">${reason.count}</td>
+                        <td data-th="Last">${time(reason.last)}</td>
                       </tr>`,
                   )}
                 </tbody>

@@ -4,7 +4,10 @@
  * All addresses are relative to the page (`root`), so that the console works below any path that a proxy gives it.
  */
 import { html, raw } from 'hono/html'
+import { isCanary } from '../../core/canary.ts'
+import type { Client } from '../../core/client.ts'
 import type { Instant } from '../../core/evidence.ts'
+import { neverListed } from '../../core/never.ts'
 import type { Visitor } from '../../core/rights.ts'
 
 export type Html = ReturnType<typeof html>
@@ -90,21 +93,56 @@ const DIALOG = html`<dialog id="act">
   </form>
 </dialog>`
 
+/** What a page is narrowed to: a text that is looked for, and one of some choices; both empty: everything. */
+export type Filter = { readonly q: string; readonly choice: string }
+
+export function filterForm(
+  path: string,
+  { q, choice }: Filter,
+  name: string,
+  all: string,
+  choices: readonly string[],
+  placeholder: string,
+  more: Html | string = '',
+): Html {
+  return html`<form class="filter" method="get" action="./${path}" role="search">
+    <input name="q" value="${q}" placeholder="${placeholder}" aria-label="Filter" />
+    <select name="${name}" aria-label="${all}">
+      ${['', ...choices].map(
+        (each) =>
+          html`<option value="${each}" ${each === choice ? 'selected' : ''}>${each === '' ? all : each}</option>`,
+      )}
+    </select>
+    ${more}<button>Filter</button>
+    <button type="button" id="pause" aria-pressed="false" title="p">Pause</button>
+  </form>`
+}
+
 export function chip(word: string): Html {
   return html`<span class="chip ${word}">${word}</span>`
 }
 
-export function time(at: Instant | undefined, otherwise = 'until released'): Html {
-  if (at === undefined) return html`${otherwise}`
+export function time(at: Instant): Html {
   const iso = new Date(at).toISOString()
   return html`<time datetime="${iso}" title="${iso}">${iso.slice(0, 16).replace('T', ' ')}</time>`
 }
 
-/** Buttons for the operator's word. `undo` is what takes it back, as far as anything can. */
+/** Until when something stands, in words. */
+export function until(at: Instant | undefined): Html {
+  return at === undefined ? html`until released` : html`until ${time(at)}`
+}
+
+/** Who this is, where its address alone would mislead: one that we play to ourselves, or that can never be listed. */
+export function known(client: Client): Html | string {
+  const what = isCanary(client.ip) ? 'our own canary' : neverListed(client)
+  return what === undefined ? '' : html` <small class="known">${what}</small>`
+}
+
+/** Buttons for the operator's word. */
 export function acts(
   target: string,
   visitor: Visitor | undefined,
-  words: readonly ('allow' | 'block' | 'release')[],
+  words: readonly ('allow' | 'block' | 'release' | 'enlist' | 'discard')[],
 ): Html | string {
   if (visitor?.rights !== 'operator') return ''
   return html`<span class="acts"

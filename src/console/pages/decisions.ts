@@ -1,0 +1,138 @@
+/**
+ * The decisions that stand, the newest first, by word and by what stands in them; and the listings that wait for a person.
+ */
+import { html } from 'hono/html'
+import { type Client, clientOfKey } from '../../core/client.ts'
+import type { Instant } from '../../core/evidence.ts'
+import type { Visitor } from '../../core/rights.ts'
+import type { Decision } from '../../reputation/decision.ts'
+import type { Ruling, Waiting } from '../../reputation/reputation.ts'
+import { acts, chip, type Filter, filterForm, type Html, known, time } from './layout.ts'
+
+/** Most rows of each table. */
+const ROWS_MAX = 300
+
+const WORDS = ['block', 'defer', 'observe', 'allow', 'release']
+
+export type Decisions = {
+  readonly rulings: readonly Ruling[]
+  readonly waiting: readonly Waiting[]
+  readonly decide: (client: Client) => Decision
+  readonly filter: Filter
+  readonly visitor: Visitor | undefined
+  readonly now: Instant
+}
+
+export function decisionsPage({ rulings, waiting, decide, filter, visitor, now }: Decisions): Html[] {
+  const { found, count } = newest(rulings, filter, now)
+  const rows = found.map((ruling) => row(ruling, decide, visitor))
+  return [
+    html`<h1>Decisions</h1>`,
+    html`<section data-live id="waiting">${waiting.length > 0 ? waitingTable(waiting, visitor) : ''}</section>`,
+    filterForm('decisions', filter, 'word', 'every word', WORDS, 'address, rule, author'),
+    html`<div class="scroll" data-live id="decisions">
+      <p class="dim">${count} stand${count > found.length ? `; the newest ${found.length} are shown` : ''}.</p>
+      <table>
+        <thead>
+          <tr>
+            <th>Whom</th>
+            <th>Word</th>
+            <th>By</th>
+            <th>Because</th>
+            <th>Since</th>
+            <th>Until</th>
+            <th>Ticket</th>
+            <th></th>
+          </tr>
+        </thead>
+        <tbody>
+          ${rows}
+        </tbody>
+      </table>
+    </div>`,
+  ]
+}
+
+function row(ruling: Ruling, decide: Decisions['decide'], visitor: Visitor | undefined): Html {
+  const { target, word, by, author, because, until, since, ticket } = ruling
+  const client = clientOfKey(target)
+  // Whoever is allowed is refused by nobody, though the rules go on counting.
+  const allowed = by === 'rules' && client && decide(client).verdict === 'allow'
+  return html`<tr id="d-${`${by}-${target}`.replace(/[^\w-]/g, '_')}">
+    <td data-th="Whom">
+      <a class="ip" href="clients/${target.split('/')[0]}">${target}</a>${client ? known(client) : ''}
+    </td>
+    <td data-th="Word">${chip(word)}${allowed ? html` <small>but allowed</small>` : ''}</td>
+    <td data-th="By">${author ?? by}</td>
+    <td class="wide" data-th="Because">${because}</td>
+    <td data-th="Since">${time(since)}</td>
+    <td data-th="Until">${until === undefined ? 'released' : time(until)}</td>
+    <td data-th="Ticket"><code>${ticket}</code></td>
+    <td>${acts(target, visitor, ['release'])}</td>
+  </tr>`
+}
+
+/** In one pass over what may be a million: never all of them sorted. */
+function newest(rulings: readonly Ruling[], { q, choice }: Filter, now: Instant): { found: Ruling[]; count: number } {
+  const wanted = q.toLowerCase()
+  let found: Ruling[] = []
+  let [count, floor] = [0, -Infinity]
+  const cut = () => {
+    found = found.sort((a, b) => b.since - a.since).slice(0, ROWS_MAX)
+    if (found.length === ROWS_MAX) floor = found.at(-1)?.since ?? floor
+  }
+  for (const ruling of rulings) {
+    if ((ruling.grace ?? ruling.until ?? Infinity) <= now || (choice !== '' && ruling.word !== choice)) continue
+    if (wanted !== '' && !spelt(ruling).includes(wanted)) continue
+    count++
+    if (ruling.since > floor && found.push(ruling) >= 2 * ROWS_MAX) cut()
+  }
+  cut()
+  return { found, count }
+}
+
+function spelt({ target, by, author, because, ticket }: Ruling): string {
+  return `${target} ${author ?? by} ${because} ${ticket}`.toLowerCase()
+}
+
+function waitingTable(waiting: readonly Waiting[], visitor: Visitor | undefined): Html {
+  return html`<h2>Waiting for a person <small>${waiting.length}</small></h2>
+    <p class="dim">
+      They came too many at once, from one network, or in good standing; nobody is told anything against them meanwhile.
+      ${acts('all', visitor, ['enlist', 'discard'])}
+    </p>
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <th>Whom</th>
+            <th>Would be</th>
+            <th>Held back for</th>
+            <th>Because</th>
+            <th>Since</th>
+            <th></th>
+          </tr>
+        </thead>
+        <tbody>
+          ${waiting.slice(0, ROWS_MAX).map(
+            ({ client, word, why, because, since }) =>
+              html`<tr>
+                <td data-th="Whom"><a class="ip" href="clients/${client.ip}">${client.ip}</a></td>
+                <td data-th="Would be">${chip(word)}</td>
+                <td data-th="Held back for">${HELD_BACK[why]}</td>
+                <td class="wide" data-th="Because">${because}</td>
+                <td data-th="Since">${time(since)}</td>
+                <td>${acts(client.ip, visitor, ['enlist', 'discard'])}</td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>`
+}
+
+const HELD_BACK: Record<Waiting['why'], string> = {
+  minute: 'too many in a minute',
+  network: 'too many of its network',
+  standing: 'its good standing',
+  held: 'too much waits already',
+}
