@@ -22,7 +22,7 @@ import { type Filter, type Html, page } from './pages/layout.ts'
 import { decisionsPage } from './pages/decisions.ts'
 import { type Health, healthPage } from './pages/health.ts'
 import { loginPage, rulesPage } from './pages/lists.ts'
-import { livePage, type Tiles } from './pages/live.ts'
+import { type Guest, livePage, type Tiles } from './pages/live.ts'
 import type { Sessions } from './sessions.ts'
 import { Visits } from './visits.ts'
 
@@ -34,6 +34,8 @@ export type ConsoleOptions = {
   readonly unready: () => string[]
   /** Milliseconds that clients have spent at the decoys since the start. */
   readonly wastedMs: () => Promise<number>
+  /** Some of those who are at the decoys now. */
+  readonly guests: () => readonly Guest[]
   readonly follow: (hear: (evidence: Evidence) => void) => () => void
   readonly now: () => Instant
 }
@@ -92,7 +94,17 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
   reader('/', async (c) => {
     const filter = { ...asked(c, 'role'), verdict: (c.req.query('verdict') ?? '').slice(0, 10) }
     const verdictOf = (client: Client) => options.decide(client).verdict
-    return show(c, '', 'Live', livePage(visits.newest(), await tiles(options), filter, verdictOf, c.get('visitor')))
+    return show(
+      c,
+      '',
+      'Live',
+      livePage(
+        { visits: visits.newest(), guests: options.guests(), tiles: await tiles(options), now: now() },
+        filter,
+        verdictOf,
+        c.get('visitor'),
+      ),
+    )
   })
   reader('/clients/:ip', async (c) => {
     const client = parseClient(c.req.param('ip') ?? '')

@@ -6,6 +6,7 @@
  */
 import type { Event } from '../core/evidence.ts'
 import type { Group } from '../core/never.ts'
+import type { Guest } from '../decoy/crowd.ts'
 import type { Told } from '../decoy/gathering.ts'
 import type { DecoyCounts } from '../decoy/listener.ts'
 import type { Look } from '../decoy/script.ts'
@@ -50,6 +51,7 @@ export type FromWorker =
   | {
       readonly what: 'report'
       readonly counts: Counts
+      readonly guests: readonly Guest[]
       readonly told: readonly Told[]
       readonly lost: number
       readonly pressed: number

@@ -10,6 +10,7 @@ import { type ChildProcess, fork, type StdioOptions } from 'node:child_process'
 import { join } from 'node:path'
 import type { Witness } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'
+import type { Guest } from '../decoy/crowd.ts'
 import type { DecoyCounts, Via } from '../decoy/listener.ts'
 import type { Told } from '../decoy/gathering.ts'
 import type { Look } from '../decoy/script.ts'
@@ -86,6 +87,7 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
   return {
     doors: doors.all,
     counts: () => ({ primary: sum(crew, 'primary'), backup: sum(crew, 'backup') }),
+    guests: () => crew.flatMap(({ counts, guests }) => (counts ? guests : [])),
     // Each worker notices by itself, from its copy.
     reconsider: () => {},
     rulesChanged: () => {
@@ -142,6 +144,7 @@ class Worker {
   #settle = () => {}
   #ended = () => {}
   counts: Counts | undefined
+  guests: readonly Guest[] = []
 
   constructor(
     number: number,
@@ -250,6 +253,7 @@ class Worker {
       }
       case 'report':
         this.counts = message.counts
+        this.guests = message.guests
         this.census.primary.hear(this.number, message.shares.primary)
         this.census.backup.hear(this.number, message.shares.backup)
         // A crew of one shares with nobody.

@@ -7,6 +7,7 @@ import type { Client } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
+import type { Guest } from '../decoy/crowd.ts'
 import type { Offers } from '../decoy/dialogue.ts'
 import { Decoy, type DecoyCounts, type DecoyHappening, type Regard, type Via } from '../decoy/listener.ts'
 import { Berths } from '../decoy/room.ts'
@@ -49,6 +50,8 @@ export type DecoysOptions = {
 export type Decoys = {
   readonly doors: readonly Door[]
   readonly counts: () => Record<DecoyRole, DecoyCounts>
+  /** Some of those who are here now, the longest first. */
+  readonly guests: () => readonly Guest[]
   /** What stands for clients has changed. */
   readonly reconsider: () => void
   /** The rules are others, and so may be what stands. */
@@ -57,6 +60,9 @@ export type Decoys = {
   readonly neverChanged: () => void
   readonly close: () => Promise<void>
 }
+
+/** So many of each decoy are told, in a dialogue and held; of each process. */
+const GUESTS_MAX = 25
 
 /** To and from the other processes that share them. */
 export type Shared = {
@@ -110,6 +116,7 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
   return {
     doors,
     counts: () => ({ primary: decoys.primary.counts(), backup: decoys.backup.counts() }),
+    guests: () => DECOY_ROLES.flatMap((role) => decoys[role].guests(GUESTS_MAX)),
     reports: () => ({ primary: decoys.primary.report(), backup: decoys.backup.report() }),
     hear: (news) => DECOY_ROLES.map((role) => decoys[role].hear(news[role])).includes(true),
     reconsider,

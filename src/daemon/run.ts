@@ -309,7 +309,14 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     settings: settings.http,
     access: read.access,
     api: apiOptions,
-    console: { ...apiOptions, decide, rules, status, wastedMs: () => metrics.heldMs() },
+    console: {
+      ...apiOptions,
+      decide,
+      rules,
+      status,
+      wastedMs: () => metrics.heldMs(),
+      guests: () => decoys?.guests() ?? [],
+    },
     door: tell.door,
   })
   closers.push(http.close)

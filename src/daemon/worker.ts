@@ -97,7 +97,7 @@ async function work(begin: Begin): Promise<void> {
     // What is too many may go only some time after it was found to be.
     if (hear(SAME)) reportSoon()
     const [counts, shares, told, lost] = [decoys.counts(), decoys.reports(), gathering.take(), evidence.takeLost()]
-    say({ what: 'report', counts, shares, told, lost, pressed })
+    say({ what: 'report', counts, guests: decoys.guests(), shares, told, lost, pressed })
     pressed = 0
   }
   setInterval(() => {

@@ -9,6 +9,7 @@
  * Values only: no clock, and nothing is done to a socket here.
  */
 import type { Socket } from 'node:net'
+import type { Instant } from '../core/evidence.ts'
 import { type Client, dottedOf, numberOfDotted, parseClient } from '../core/client.ts'
 
 /** A client in as few bytes as will do: IPv4 as a signed number of 32 bits, IPv6 by its `Client.key`. */
@@ -64,6 +65,22 @@ export function whoOf(client: Client): Who {
 /** Of IPv6 the first address of its /64. */
 export function clientOfWho(who: Who): Client {
   return parseClient(typeof who === 'number' ? dottedOf(who) : (who.split('/', 1)[0] as string)) as Client
+}
+
+/** Most networks that are looked at to tell who is held. */
+const LOOKED_AT_MAX = 2000
+
+/** Somebody who is here: since when, and what becomes of it. */
+export type Guest = {
+  readonly role: 'primary' | 'backup'
+  readonly client: string
+  readonly since: Instant
+  readonly outcome: Outcome
+}
+
+/** `atZero`: what the wall's clock showed when the other, which never jumps, began. */
+export function guestOf({ who, openedAt, outcome }: Visit, role: Guest['role'], atZero: Instant): Guest {
+  return { role, client: clientOfWho(who).ip, since: Math.round(atZero + openedAt), outcome }
 }
 
 export class Crowd {
@@ -182,6 +199,19 @@ export class Crowd {
     let visit = this.#networks.get(clientOfWho(key).network)?.oldest
     while (visit && visit.who !== key) visit = visit.newer
     return visit
+  }
+
+  /** Some of those who are held, the longest held first: of each network its first, then its second, and so on. */
+  longest(most: number): Visit[] {
+    let row: Visit[] = []
+    for (const { oldest } of this.#networks.values()) {
+      if (oldest) row.push(oldest)
+      if (row.length >= LOOKED_AT_MAX) break
+    }
+    const found: Visit[] = []
+    for (; found.length < most && row.length > 0; row = row.flatMap(({ newer }) => newer ?? []))
+      found.push(...row.slice(0, most - found.length))
+    return found.sort((a, b) => a.openedAt - b.openedAt)
   }
 
   #resize(network: Network, held: number): void {

@@ -18,7 +18,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
-import { type Crowd, type Outcome, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
+import { type Crowd, type Guest, guestOf, type Outcome, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
 import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts'
 import type { Sighting } from './manners.ts'
 import { awaitProxyHeader, spellPlace } from './proxy.ts'
@@ -189,6 +189,14 @@ export class Decoy {
     const waiting = this.#waiting.size
     const { size, held } = this.#crowd
     return { connections: size + waiting, waiting, held, dialogues: size - held }
+  }
+
+  /** Some of those who are here, the longest first: so many in a dialogue, and so many held. */
+  guests(most: number): Guest[] {
+    const talking: Visit[] = []
+    for (const visit of this.#talking) if (talking.push(visit) >= most) break
+    const atZero = this.#options.now() - monotonic()
+    return [...talking, ...this.#crowd.longest(most)].map((visit) => guestOf(visit, this.role, atZero))
   }
 
   /** What stands for clients has changed: whoever is held and no longer an offender is let go at its next turn. */

@@ -66,6 +66,19 @@ describe('who goes first', () => {
     expect(crowd.firstToGo()).toBe(second)
   })
 
+  test('of those who are held the longest of each network are told, up to a bound', () => {
+    const crowd = new Crowd()
+    const enterAt = (network: string, at: number) => {
+      crowd.hold(crowd.enter(new Socket(), 1, network, at))
+    }
+    for (let at = 0; at < 10; at++) enterAt('large', at)
+    enterAt('small', 100)
+    crowd.enter(new Socket(), 1, 'small', 101)
+    expect(crowd.longest(4).map(({ openedAt }) => openedAt)).toEqual([0, 1, 2, 100])
+    expect(crowd.longest(50)).toHaveLength(11)
+    expect(new Crowd().longest(5)).toEqual([])
+  })
+
   test('agrees with a list that is searched anew each time', () => {
     /** Somebody of this network comes, or the so-manieth of all leaves. */
     const step = fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), fc.integer({ min: -10, max: 30 }))

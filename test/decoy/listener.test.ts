@@ -110,6 +110,24 @@ describe('at the backup', () => {
   })
 })
 
+test('who is here is told: in a dialogue or held, and since when', async () => {
+  let regard: Regard = 'stranger'
+  const house = await openHouse({ regard: () => regard })
+  const talking = house.call()
+  await talking.reply()
+  regard = 'offender'
+  const held = house.call()
+  await house.until(() => house.decoy.counts().held === 1)
+  const guests = house.decoy.guests(10)
+  expect(guests.map(({ client, role, outcome }) => [client, role, outcome])).toEqual([
+    ['127.0.0.1', 'backup', 'dialogue'],
+    ['127.0.0.1', 'backup', 'tarpit'],
+  ])
+  // The house's clock stands at 1000; the one that measures spans goes on.
+  for (const { since } of guests) expect(since).toBeLessThanOrEqual(1000)
+  for (const { socket } of [talking, held]) socket.destroy()
+})
+
 describe('a known offender', () => {
   test('comes again and again: one line tells of all its visits', async () => {
     const house = await openHouse({ regard: () => 'offender' })

@@ -117,6 +117,22 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     expect(troubles).toEqual([])
   })
 
+  test('who is here is on the page while it is, with what it did so far', async () => {
+    await page.goto(at())
+    await page.locator('.line.on').waitFor()
+    const bot = new Visitor(connect({ ...appliance.door('backup decoy, PROXY'), allowHalfOpen: true }))
+    bot.socket.write('PROXY TCP4 203.0.113.50 127.0.0.1 40000 25\r\nEHLO bot.example\r\n')
+    await bot.reply()
+    const row = page.locator('#guests tr', { hasText: '203.0.113.50' })
+    await row.waitFor()
+    expect(await row.textContent()).toMatch(/backup\s*talked to\s*early-talk/)
+    bot.socket.end('QUIT\r\n')
+    await bot.ended
+    await misbehave('203.0.113.51')
+    await row.waitFor({ state: 'detached' })
+    expect(troubles).toEqual([])
+  })
+
   test('undo brings back what the operator had said before: after another word, and after a release', async () => {
     await appliance.decoymx('block', '203.0.113.30', '--for', '5d', '--because', 'asked by abuse@')
     await logIn('otto')

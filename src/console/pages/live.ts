@@ -3,6 +3,7 @@
  */
 import { html } from 'hono/html'
 import { type Client, parseClient } from '../../core/client.ts'
+import type { Instant } from '../../core/evidence.ts'
 import { covers, parsePrefix } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Visit } from '../visits.ts'
@@ -11,13 +12,30 @@ import { acts, chip, type Filter, filterForm, type Html, known, time } from './l
 export type Tiles = readonly { readonly name: string; readonly value: string; readonly note: string }[]
 
 const ROWS_MAX = 100
+const GUESTS_MAX = 30
+/** Of what a guest did, the latest. */
+const DEEDS_SHOWN = 4
 
 /** `verdict` narrows further than what other pages have. */
 export type LiveFilter = Filter & { readonly verdict: string }
 
+/** Somebody who is at a decoy now. */
+export type Guest = {
+  readonly role: string
+  readonly client: string
+  readonly since: Instant
+  readonly outcome: string
+}
+
+export type Live = {
+  readonly visits: readonly Visit[]
+  readonly guests: readonly Guest[]
+  readonly tiles: Tiles
+  readonly now: Instant
+}
+
 export function livePage(
-  visits: readonly Visit[],
-  tiles: Tiles,
+  { visits, guests, tiles, now }: Live,
   filter: LiveFilter,
   verdictOf: (client: Client) => string,
   visitor: Visitor | undefined,
@@ -48,6 +66,8 @@ export function livePage(
       <section class="tiles" data-live id="tiles">
         ${tiles.map(({ name, value, note }) => html`<div><span>${name}</span><b>${value}</b><small>${note}</small></div>`)}
       </section>`,
+    html`<section data-live id="guests">${here(guests, visits, visitor, now)}</section>`,
+    html`<h2>Who came lately</h2>`,
     filterForm('', filter, 'role', 'everywhere', ROLES, 'address, network or deed', verdicts(filter.verdict)),
     html`<div class="scroll" data-live id="visits">
       <table>
@@ -68,6 +88,68 @@ export function livePage(
       ${rows.length > 0 ? '' : html`<p class="empty">${visits.length > 0 ? 'Nobody of those that came is like this.' : 'Nobody has come yet. As soon as somebody does, it is here.'}</p>`}
     </div>`,
   ]
+}
+
+/** Who is here, the longest first, and what it did so far. */
+function here(
+  guests: readonly Guest[],
+  visits: readonly Visit[],
+  visitor: Visitor | undefined,
+  now: Instant,
+): Html | string {
+  if (guests.length === 0) return ''
+  const rows = guests
+    .toSorted((a, b) => a.since - b.since)
+    .slice(0, GUESTS_MAX)
+    .map(({ role, client, since, outcome }) => {
+      const parsed = parseClient(client)
+      const visit = visits.find((each) => each.client === client && each.role === role)
+      const deeds = visit?.deeds.slice(-DEEDS_SHOWN).map(({ kind }) => html`<li>${kind}</li>`) ?? []
+      return html`<tr>
+        <td class="n" data-th="For">${lasting(now - since)}</td>
+        <td data-th="Client"><a class="ip" href="clients/${client}">${client}</a>${parsed ? known(parsed) : ''}</td>
+        <td data-th="At">${role}</td>
+        <td data-th="Is">${STATES[outcome] ?? outcome}</td>
+        <td class="wide" data-th="Did">
+          <ul class="deeds">
+            ${deeds}
+          </ul>
+        </td>
+        <td>${acts(client, visitor, ['allow', 'block'])}</td>
+      </tr>`
+    })
+  return html`<h2>Here now</h2>
+    <div class="scroll">
+      <table>
+        <thead>
+          <tr>
+            <th class="n">For</th>
+            <th>Client</th>
+            <th>At</th>
+            <th>Is</th>
+            <th>Did</th>
+            <th></th>
+          </tr>
+        </thead>
+        <tbody>
+          ${rows}
+        </tbody>
+      </table>
+    </div>`
+}
+
+const STATES: Readonly<Record<string, string>> = {
+  dialogue: 'talked to',
+  tarpit: 'held, a drop at a time',
+  held: 'held in silence',
+  later: 'sent home until later',
+}
+
+function lasting(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000))
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
+  if (hours > 0) return `${hours} h ${minutes} min`
+  return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`
 }
 
 function narrowed(
