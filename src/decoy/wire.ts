@@ -1,5 +1,5 @@
 /**
- * The socket as smtp-server sees it: a Duplex between the library and the client.
+ * The socket as smtp-server sees it: what stands between the library and the client.
  *
  * It observes every byte that comes (manners), holds early talk back until the greeting, drips replies as slowly as
  * the pace says, and guards what we say: nothing that starts with 2 may answer a message, and nothing at all may start
@@ -9,11 +9,16 @@
  * STARTTLS is this file's, too: it is offered where we have a certificate, and TLS then lies below (tls.ts). Nothing that
  * came in plain after the command is read: who does not wait for our answer, or somebody in between, is cut off.
  *
- * Writes are taken one at a time (a high-water mark of 1), and the library waits for the drain before it reads the
- * next command. So there is one reply under way at most, and a client that does not read is not read from either.
+ * Replies are taken one at a time, and the library waits for the drain before it reads the next command. So there is one
+ * reply under way at most, and a client that does not read is not read from either.
+ *
+ * It has of a socket what the library uses, and is no stream: a stream of its own beside the socket's would queue, and
+ * tell by turns of the event loop, what the kernel and the library's parser queue already, at a fifth of a dialogue's cost.
+ * The version of the library is pinned, and a test holds its every grasp at the socket against what is here.
  */
+import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import { Duplex } from 'node:stream'
+import type { Writable } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import { COMMANDS, type Manners, noteReply, noteTls, observe, observeHello, type Sighting } from './manners.ts'
 import { beginTls } from './tls.ts'
@@ -41,22 +46,32 @@ export type WireOptions = {
 
 /** smtp-server's own pause before its greeting; it cannot be set. */
 const LIBRARY_GREETING_MS = 100
+/** Bytes that the library may have before it, beyond the command that it answers: then the client waits. */
+const AHEAD_MAX = 4096
 /** How long a client that said QUIT may take to close its side. */
 const LINGER_MS = 2000
 
 /** What the library does not say for us: STARTTLS is none of its business. */
 const GO_AHEAD = '220 2.0.0 Ready to start TLS\r\n'
 
-export class Wire extends Duplex {
+export class Wire extends EventEmitter {
   readonly #raw: Socket
   /** Where lines come from and replies go: the raw socket, or TLS on it. */
   #line: Socket
   #secure = false
   readonly #options: WireOptions
   #timer: NodeJS.Timeout | undefined
-  /** The one reply under way. */
-  #speech:
-    { readonly code: string; readonly reply: string | Buffer; said: number; readonly done: () => void } | undefined
+  /** Where the library reads: its parser. */
+  #parser: Writable | undefined
+  /** The one reply under way, in bytes where it is dripped; and how much of it has been said. */
+  #speech: string | Buffer | undefined
+  #code = ''
+  #said = 0
+  /** Replies that wait for it: the library gives them one by one, but may end the session at any time. */
+  readonly #waiting: string[] = []
+  /** The library says no more; and wants to hear no more. */
+  #ended = false
+  destroyed = false
   /** The first byte of our greeting has been written; and the last. */
   #greeted = false
   #open = false
@@ -76,11 +91,11 @@ export class Wire extends Duplex {
   #closing = false
 
   constructor(raw: Socket, options: WireOptions) {
-    super({ allowHalfOpen: false, readableHighWaterMark: 4096, writableHighWaterMark: 1, decodeStrings: false })
+    super()
     this.#raw = raw
     this.#line = raw
     this.#options = options
-    raw.on('data', this.#onData)
+    raw.on('data', this.#hear)
     raw.on('end', this.#onEnd)
     raw.on('error', () => {
       this.#broken = !this.#closing
@@ -94,14 +109,6 @@ export class Wire extends Duplex {
     else raw.resume()
   }
 
-  /**
-   * The library drops every reply on a socket that does not say this. Also when it has ended the socket itself: a reply that
-   * was under way, to a RCPT before QUIT, would be an error.
-   */
-  get readyState(): string {
-    return this.#closing || this.writableEnded || this.destroyed || this.#raw.destroyed ? 'closed' : 'open'
-  }
-
   /** Did the client go away without QUIT, after it was greeted? For when the connection is over. */
   get hungUp(): boolean {
     return this.#open && !this.#quit && (this.#left || this.#broken)
@@ -110,11 +117,6 @@ export class Wire extends Duplex {
   /** The last line that was a command by its name; never another word, which may be half a password. */
   get lastCommand(): string {
     return this.#lastCommand
-  }
-
-  /** The library wants idle time-outs; every deadline is the listener's. */
-  setTimeout(): this {
-    return this
   }
 
   /**
@@ -129,7 +131,72 @@ export class Wire extends Duplex {
     this.#command = command
   }
 
-  readonly #onData = (bytes: Buffer): void => this.#hear(bytes)
+  // What the library asks of a socket, and no more; net.Socket says what each means.
+
+  /**
+   * The library drops every reply on a socket that does not say `open`. Also when it has ended the socket itself: a reply
+   * that was under way, to a RCPT before QUIT, would come after the goodbye.
+   */
+  get readyState(): string {
+    return this.writable && !this.#closing && !this.#raw.destroyed ? 'open' : 'closed'
+  }
+
+  get writable(): boolean {
+    return !this.#ended && !this.destroyed
+  }
+
+  /** The library waits for `drain` before it reads the next command. */
+  get writableNeedDrain(): boolean {
+    return this.#speech !== undefined
+  }
+
+  /** The library wants idle time-outs; every deadline is the listener's. */
+  setTimeout(): this {
+    return this
+  }
+
+  pipe(parser: Writable): Writable {
+    this.#parser = parser
+    return parser
+  }
+
+  unpipe(): this {
+    this.#parser = undefined
+    return this
+  }
+
+  resume(): this {
+    if (this.#open && !this.#closing) this.#line.resume()
+    return this
+  }
+
+  /** A whole reply. */
+  write(reply: string): boolean {
+    if (!this.writable) return false
+    if (this.#speech === undefined) this.#begin(reply)
+    else this.#waiting.push(reply)
+    return this.#speech === undefined
+  }
+
+  end(reply?: string): this {
+    if (reply !== undefined) this.write(reply)
+    this.#ended = true
+    if (this.#speech === undefined) this.#close()
+    return this
+  }
+
+  /**
+   * The library destroys what it has ended after 5 s. A slow last reply outlives that: the raw socket says it to its
+   * end.
+   */
+  destroy(): this {
+    if (this.destroyed) return this
+    this.destroyed = true
+    this.#waiting.length = 0
+    process.nextTick(() => this.emit('close', false))
+    if (this.#speech === undefined) this.#close()
+    return this
+  }
 
   readonly #onEnd = (): void => {
     this.#left = true
@@ -137,16 +204,32 @@ export class Wire extends Duplex {
     else this.#close()
   }
 
-  override _read(): void {
-    if (this.#open && !this.#closing) this.#line.resume()
+  readonly #hear = (bytes: Buffer): void => {
+    if (this.#closing) return
+    const { manners, see } = this.#options
+    for (const sighting of observe(manners, bytes, { greeted: this.#greeted, replying: this.#replying })) see(sighting)
+    if (this.#open) return this.#handOver(bytes)
+    this.#held.push(bytes)
+    this.#line.pause()
   }
 
-  /** The library writes strings, each a whole reply; only one that is dripped is taken apart into bytes. */
-  override _write(chunk: string | Buffer, _encoding: BufferEncoding, done: () => void): void {
+  /** The client is not read from while the library has too much before it. */
+  #handOver(bytes: Buffer): void {
+    const parser = this.#parser
+    if (!parser || parser.destroyed) return
+    if (parser.writableLength + bytes.length <= AHEAD_MAX) return void parser.write(bytes)
+    this.#line.pause()
+    parser.write(bytes, this.#readOn)
+  }
+
+  readonly #readOn = (): void => void this.resume()
+
+  #begin(said: string): void {
     const { pace } = this.#options
-    const reply = guard(this.#withTls(chunk.toString()), this.#inMessage)
-    const code = reply.slice(0, 3)
-    this.#speech = { code, reply: pace.byteMs > 0 ? Buffer.from(reply) : reply, said: 0, done }
+    const reply = guard(this.#withTls(said), this.#inMessage)
+    this.#speech = pace.byteMs > 0 ? Buffer.from(reply) : reply
+    this.#code = reply.slice(0, 3)
+    this.#said = 0
     this.#later(this.#open ? pace.replyMs : Math.max(0, pace.greetingMs - LIBRARY_GREETING_MS))
   }
 
@@ -157,30 +240,6 @@ export class Wire extends Duplex {
     return this.#command === 'STARTTLS' && reply.startsWith('5') ? GO_AHEAD : reply
   }
 
-  override _final(done: () => void): void {
-    done()
-    this.#close()
-  }
-
-  /**
-   * The library destroys what it has ended after 5 s. A slow last reply outlives that: the raw socket says it to its
-   * end.
-   */
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    done(error)
-    if (!this.#speech) this.#close()
-  }
-
-  #hear(bytes: Buffer): void {
-    if (this.#closing) return
-    const { manners, see } = this.#options
-    for (const sighting of observe(manners, bytes, { greeted: this.#greeted, replying: this.#replying })) see(sighting)
-    if (!this.#open) {
-      this.#held.push(bytes)
-      this.#line.pause()
-    } else if (!this.push(bytes)) this.#line.pause()
-  }
-
   #later(ms: number): void {
     if (ms > 0) this.#timer = setTimeout(() => this.#speak(), ms)
     else this.#speak()
@@ -188,26 +247,26 @@ export class Wire extends Duplex {
 
   #speak(): void {
     const speech = this.#speech
-    if (!speech || this.#raw.destroyed) return
-    const { byteMs } = this.#options.pace
-    const { reply, said } = speech
-    const piece = typeof reply === 'string' ? reply : reply.subarray(said, said + 1)
-    speech.said += piece.length
-    const last = speech.said >= reply.length
+    if (speech === undefined || this.#raw.destroyed) return
+    const { manners, pace } = this.#options
+    const piece = typeof speech === 'string' ? speech : speech.subarray(this.#said, this.#said + 1)
+    this.#said += piece.length
+    const last = this.#said >= speech.length
     // A fast client answers before we hear that its reply was sent: what it may do now is settled before the kernel
     // has it.
     this.#greeted = true
     this.#replying = !last
-    const { manners } = this.#options
-    const goAhead = last && this.#command === 'STARTTLS' && speech.code === '220' && !this.#secure
+    const goAhead = last && this.#command === 'STARTTLS' && this.#code === '220' && !this.#secure
     if (goAhead && (manners.lines !== this.#answered + 1 || manners.line !== ''))
       return void this.#raw.resetAndDestroy()
-    if (last) noteReply(manners, speech.code)
-    this.#line.write(piece, () => {
-      if (last) this.#spoken(speech.done)
-      else this.#later(byteMs)
-    })
+    if (last) noteReply(manners, this.#code)
+    const line = this.#line
+    line.write(piece)
     if (goAhead) this.#beginTls()
+    // As a rule the kernel has it all by now. Who does not read is waited for.
+    const said = () => (last ? this.#spoken() : this.#later(pace.byteMs))
+    if (line.writableLength === 0) said()
+    else line.write('', said)
   }
 
   /** The go-ahead is on its way: the client's next bytes are its hello. */
@@ -215,7 +274,7 @@ export class Wire extends Duplex {
     const { tls, manners, see } = this.#options
     if (!tls) return
     this.#secure = true
-    this.#raw.off('data', this.#onData).off('end', this.#onEnd)
+    this.#raw.off('data', this.#hear).off('end', this.#onEnd)
     noteTls(manners)
     this.#line = beginTls(this.#raw, {
       context: tls,
@@ -224,24 +283,35 @@ export class Wire extends Duplex {
         return manners.hello !== undefined
       },
     })
-    this.#line.on('data', this.#onData).on('end', this.#onEnd)
+    this.#line.on('data', this.#hear).on('end', this.#onEnd)
   }
 
-  #spoken(done: () => void): void {
+  #spoken(): void {
     this.#speech = undefined
     if (this.#open) this.#answered++
-    this.#open = true
-    done()
-    if (this.destroyed) return this.#close()
-    // The released bytes come before any new ones: the raw socket rests until the library reads on.
-    for (const bytes of this.#held.splice(0)) this.push(bytes)
-    if (!this.#closing && this.readableLength < this.readableHighWaterMark) this.#line.resume()
+    else this.#begun()
+    const next = this.#waiting.shift()
+    if (next !== undefined) return this.#begin(next)
+    if (this.#ended || this.destroyed) return this.#close()
+    this.emit('drain')
     this.#closeWhenIdle()
+  }
+
+  /** The greeting has been said. What was held back comes before anything new, and when the library has said it, too. */
+  #begun(): void {
+    this.#open = true
+    const held = Buffer.concat(this.#held)
+    this.#held = []
+    if (held.length === 0) return
+    process.nextTick(() => {
+      this.resume()
+      this.#handOver(held)
+    })
   }
 
   /** A client that has closed its side still hears the answers to all that it asked. */
   #closeWhenIdle(): void {
-    if (this.#left && !this.#speech && this.#answered >= this.#options.manners.lines) this.#close()
+    if (this.#left && this.#speech === undefined && this.#answered >= this.#options.manners.lines) this.#close()
   }
 
   /** After QUIT or the client's own goodbye ours is friendly; everywhere else we cut. */

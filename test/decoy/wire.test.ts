@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { SMTPServer } from 'smtp-server'
 import { describe, expect, test } from 'vitest'
 import { newManners } from '../../src/decoy/manners.ts'
 import { guard, type Pace, Wire } from '../../src/decoy/wire.ts'
@@ -88,6 +89,40 @@ describe('pace', () => {
     visitor.send('NOOP')
     expect(await visitor.ended).toBe('reset')
     expect(wire.readyState).toBe('closed')
+  })
+})
+
+describe('the library', () => {
+  test('asks nothing of its socket that the wire does not have', async () => {
+    const { wire, raw, visitor } = await wired({ ...BRISK, byteMs: 1 })
+    const [asked, missing] = [new Set<string>(), new Set<string>()]
+    const watched = new Proxy(wire, {
+      get(target, name) {
+        const has = name in target
+        if (typeof name === 'string') (has ? asked : missing).add(name)
+        const value: unknown = Reflect.get(target, name, target)
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value
+      },
+    })
+    const faults: Error[] = []
+    const smtp = new SMTPServer({ disableReverseLookup: true, disabledCommands: ['STARTTLS'], authOptional: true })
+    smtp.on('error', (error) => faults.push(error))
+    const ports = { localPort: 25, remoteAddress: '192.0.2.1', localAddress: '192.0.2.66', remotePort: 40_000 }
+    smtp.connect(watched as unknown as Socket, ports)
+
+    const over = once(wire, 'close')
+    await visitor.reply()
+    const lines = ['EHLO a.example', 'AUTH PLAIN', '*', 'NOPE', `NOOP ${'x'.repeat(5000)}`, 'MAIL FROM:<a@b.example>']
+    for (const line of [...lines, 'RCPT TO:<a@b.example>', 'RSET', 'HELO a.example']) await visitor.ask(line)
+    visitor.send('QUIT')
+    await Promise.all([over, once(raw, 'close')])
+
+    const known = ['on', 'once', 'pipe', 'unpipe', 'setTimeout', 'write', 'end', 'resume']
+    expect([...asked]).toEqual(expect.arrayContaining(known))
+    // Looked for before it is used: Nagle's delay is off since the accept.
+    expect([...missing]).toEqual(['setNoDelay'])
+    expect(faults).toEqual([])
+    expect(smtp.connections.size).toBe(0)
   })
 })
 
