@@ -105,6 +105,11 @@ export class Prefixes<Value> {
     table.values.set(prefix.bits, value)
   }
 
+  /** The value of exactly this prefix. */
+  get(prefix: Prefix): Value | undefined {
+    return this.#tables[prefix.family].find((each) => each.length === prefix.length)?.values.get(prefix.bits)
+  }
+
   delete(prefix: Prefix): void {
     const table = this.#tables[prefix.family].find((each) => each.length === prefix.length)
     if (table?.values.delete(prefix.bits)) this.#size--

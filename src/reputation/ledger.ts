@@ -53,8 +53,8 @@ export class Ledger {
   readonly #releases = new Prefixes<Ruling>()
   /** What was said here and is not heard of yet; at most EASED_MAX. */
   readonly #eased = new Prefixes<Ruling>()
-  /** Releases of which the store has done all, since the copy was last proved fresh. */
-  readonly #settled: Prefix[] = []
+  /** Releases of which the store has done all, since the copy was last proved fresh, and when they were said. */
+  readonly #settled: { readonly prefix: Prefix; readonly since: Instant }[] = []
   #generation = LOST
   /** How often changes may have been missed: a snapshot that was on its way then is not enough. */
   #losses = 0
@@ -123,10 +123,13 @@ export class Ledger {
     else if (this.#eased.size < EASED_MAX) this.#eased.set(prefix, ruling)
   }
 
-  /** The store has done all that a release means: what stood is gone from our copy, too, once that is proved fresh. */
-  settle(target: string): void {
+  /**
+   * The store has done all that the release of `since` means: what stood is gone from our copy, too, once that is proved fresh.
+   * What was said of the same target after it is not settled by that.
+   */
+  settle(target: string, since: Instant): void {
     const prefix = parsePrefix(target)
-    if (typeof prefix !== 'string') this.#settled.push(prefix)
+    if (typeof prefix !== 'string') this.#settled.push({ prefix, since })
   }
 
   /** The operator's block, else what the rules said. */
@@ -194,7 +197,8 @@ export class Ledger {
     try {
       const generation = await this.#store.generation()
       if (this.#freshAt === undefined || generation !== this.#generation) await (this.#loading ??= this.#load())
-      for (const prefix of this.#settled.splice(0, settled.length)) this.#eased.delete(prefix)
+      for (const { prefix, since } of this.#settled.splice(0, settled.length))
+        this.#forgetEased(prefix, (eased) => eased.word === 'release' && eased.since <= since)
       this.#freshAt = Math.max(askedAt, this.#freshAt ?? -Infinity)
     } finally {
       this.#loading = undefined
@@ -262,10 +266,16 @@ export class Ledger {
     if (ruling.by === 'rules') return
     const prefix = parsePrefix(ruling.target)
     if (typeof prefix === 'string') return
-    if (ruling.word !== 'release') this.#eased.delete(prefix)
+    // The store may be behind: what it does only now can be older than what was said here.
+    if (ruling.word !== 'release') this.#forgetEased(prefix, (eased) => eased.since <= ruling.since)
     if (ruling.word === 'allow') this.#allows.set(prefix, ruling)
     if (ruling.word === 'block') this.#blocks.set(prefix, ruling)
     if (ruling.word === 'release') this.#releases.set(prefix, ruling)
+  }
+
+  #forgetEased(prefix: Prefix, done: (eased: Ruling) => boolean): void {
+    const eased = this.#eased.get(prefix)
+    if (eased && done(eased)) this.#eased.delete(prefix)
   }
 
   #remove(id: string): void {

@@ -266,7 +266,7 @@ export class Rulings {
       await store.forget(client.key, word.at)
       await store.drop(idOf(ruling))
     }
-    ledger.settle(word.target)
+    ledger.settle(word.target, word.at)
   }
 
   /** What the governor holds back is put into effect, or let go. */

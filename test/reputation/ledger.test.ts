@@ -122,6 +122,57 @@ describe('ledger', () => {
     expect(ledger.all()).toHaveLength(20_001)
   })
 
+  describe('what was said here while the store is behind', () => {
+    const said = (word: 'allow' | 'block' | 'release', since: number): Ruling => ({
+      by: 'operator',
+      target: '203.0.113.9/32',
+      word,
+      since,
+      until: undefined,
+      ticket: `T${word}${since}`,
+      because: 'a test',
+      author: 'eve',
+    })
+
+    test('an allow that follows a release stands, when the release is settled only then', async () => {
+      const { store, ledger } = await ledgerOn(() => ({}))
+      await store.put(block(BOT))
+      await ledger.start()
+      ledger.ease(said('release', NOON + 1))
+      ledger.ease(said('allow', NOON + 2))
+      ledger.settle('203.0.113.9/32', NOON + 1)
+      await ledger.refresh()
+      expect(ledger.allowFor(BOT)).toEqual(said('allow', NOON + 2))
+      // Nor does the release of before end the one that was said again.
+      ledger.ease(said('release', NOON + 3))
+      ledger.settle('203.0.113.9/32', NOON + 1)
+      await ledger.refresh()
+      expect(ledger.rulingFor(BOT)).toBeUndefined()
+    })
+
+    test('an older word that the store does only now ends nothing; the same word, done, does', async () => {
+      const { store, ledger } = await ledgerOn(() => ({}))
+      await ledger.start()
+      ledger.ease(said('allow', NOON - 1))
+      await store.put(said('block', NOON - 2))
+      expect(ledger.allowFor(BOT)).toEqual(said('allow', NOON - 1))
+      await store.put(said('allow', NOON - 1))
+      await store.put(said('block', NOON))
+      expect([ledger.allowFor(BOT), ledger.rulingFor(BOT)]).toEqual([undefined, said('block', NOON)])
+    })
+
+    test('a release that is settled is over: the rules may list anew', async () => {
+      const { store, ledger } = await ledgerOn(() => ({}))
+      await ledger.start()
+      await store.put(block(BOT))
+      ledger.ease(said('release', NOON + 5))
+      expect(ledger.rulingFor(BOT)).toBeUndefined()
+      ledger.settle('203.0.113.9/32', NOON + 5)
+      await ledger.refresh()
+      expect(ledger.rulingFor(BOT)).toEqual(block(BOT))
+    })
+  })
+
   test('each change is told with what stood before', async () => {
     const { store, ledger, told } = await ledgerOn(() => ({}))
     await ledger.start()
