@@ -20,10 +20,11 @@ import {
   type Watch,
 } from '../core/outage.ts'
 import type { Rules } from '../core/rules.ts'
+import type { Effect } from './effect.ts'
 import { forgetWaiting, type Governor, type Why } from './governor.ts'
 import type { Journal } from './journal.ts'
 import type { Ledger } from './ledger.ts'
-import { type Effect, type Rejudged, Rulings, type RulingsOptions } from './rulings.ts'
+import { type Rejudged, Rulings, type RulingsOptions } from './rulings.ts'
 import { idOf, Rewound, type Store } from './store.ts'
 
 export type IntakeHappening =

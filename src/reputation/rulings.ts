@@ -3,6 +3,7 @@
  *
  * Every change of what stands goes through here, and from here to the store, which tells the ledger of every process.
  */
+import { setImmediate } from 'node:timers/promises'
 import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import { creditOf } from '../core/credit.ts'
 import { EVERYTHING, type Instant, type Word } from '../core/evidence.ts'
@@ -12,6 +13,7 @@ import type { Member } from '../core/pools.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import { judge, type Reason, type Verdict } from '../core/verdict.ts'
+import { countEffect, type Effect, SLICE } from './effect.ts'
 import {
   forgetWaiting,
   type Governor,
@@ -47,24 +49,8 @@ export type Rejudged = {
   readonly waiting: number
 }
 
-/** What other rules would make of the clients that are known here, before they do. */
-export type Effect = {
-  /** Clients that are listed, wait to be, or were judged lately; and how many of them were looked at. */
-  readonly known: number
-  readonly looked: number
-  /** Newly deferred or blocked by the rules, no longer so, and from one of the two to the other; whatever the mode. */
-  readonly listed: number
-  readonly released: number
-  readonly changed: number
-  /** Who would newly be refused at the real MX, and who no more: what is enforced of it. */
-  readonly refused: number
-  readonly spared: number
-}
-
-/** Clients without a listing that are remembered as judged lately; and most that an effect looks at, so many at once. */
+/** Clients without a listing that are remembered as judged lately. */
 const LATELY_MAX = 10_000
-const EFFECT_MAX = 50_000
-const AT_ONCE = 200
 
 /** A listing is written again only when its end moves by more than this. */
 const UNTIL_STEP_MS = 60_000
@@ -140,7 +126,8 @@ export class Rulings {
   async rejudge(): Promise<Rejudged> {
     const { ledger, governor, now } = this.#options
     const outcome = { kept: 0, changed: 0, released: 0 }
-    for (const ruling of ledger.all()) {
+    for (const [i, ruling] of ledger.all().entries()) {
+      if (i % SLICE === 0) await setImmediate()
       const client = ruling.by === 'rules' ? clientOfKey(ruling.target) : undefined
       if (!client) continue
       const { verdict, made, good } = await this.#again(client)
@@ -156,37 +143,20 @@ export class Rulings {
   }
 
   /** The difference that these rules would make now, if they took the place of those that are in use. */
-  async effectOf(next: Rules): Promise<Effect> {
+  effectOf(next: Rules): Promise<Effect> {
     const { ledger, rules, now } = this.#options
     const listed = ledger.all().flatMap(({ by, target }) => (by === 'rules' ? (clientOfKey(target) ?? []) : []))
-    const known = [...listed, ...this.#unlisted()]
-    const clients = known.slice(0, EFFECT_MAX)
-    const effect = {
-      known: known.length,
-      looked: clients.length,
-      listed: 0,
-      released: 0,
-      changed: 0,
-      refused: 0,
-      spared: 0,
-    }
-    const compare = async (client: Client) => {
+    return countEffect([...listed, ...this.#unlisted()], async (client) => {
       const ruling = ledger.ofRules(client.key)
       const { verdict, made } = await this.#again(client, next)
       const [before, after] = [listingOf(ruling), this.#asOfNow(verdict, made, ruling, next)]
-      const [was, will] = [refusalOf(standOf(before?.stands ?? [], now())?.word), refusalOf(after?.stands[0]?.word)]
-      if (!was && will) effect.listed++
-      if (was && !will) effect.released++
-      if (was && will && was !== will) effect.changed++
-      const [told, tell] = [
-        before && refusalOf(effectOf(before, rules(), now())),
-        after && refusalOf(effectOf(after, next, now())),
-      ]
-      if (!told && tell) effect.refused++
-      if (told && !tell) effect.spared++
-    }
-    for (let i = 0; i < clients.length; i += AT_ONCE) await Promise.all(clients.slice(i, i + AT_ONCE).map(compare))
-    return effect
+      return {
+        was: standOf(before?.stands ?? [], now())?.word,
+        will: after?.stands[0]?.word,
+        told: before && effectOf(before, rules(), now()),
+        tell: after && effectOf(after, next, now()),
+      }
+    })
   }
 
   /** Who waits to be listed, or was judged lately, and is not listed. */
@@ -385,10 +355,6 @@ export function released(facts: Facts, ledger: Ledger, client: Client): Facts {
   const release = ledger.releaseOf(client)
   if (!release) return facts
   return { ...facts, own: countsSince(facts.own, release.at), releasedUntil: release.until }
-}
-
-function refusalOf(word: string | undefined): 'defer' | 'block' | undefined {
-  return word === 'defer' || word === 'block' ? word : undefined
 }
 
 function heaviestOf({ reasons }: Verdict): Reason | undefined {
