@@ -54,7 +54,10 @@ export async function enforce(where: Where, options: EnforceOptions): Promise<nu
 }
 
 function viewOf({ clients, questions, answers: [answers] }: Retelling, days: number) {
-  const listed = clients.flatMap(({ client, walked, told: [told] }) => (told ? { client, walked, ...told } : []))
+  const worse = clients.flatMap(({ told: [told], ...each }) => (told ? { ...each, ...told } : []))
+  // Whoever is allowed would have been refused by nobody, but for what it was told before it was.
+  const isSpared = ({ allowed, refused, deferred }: (typeof worse)[number]) => allowed && refused + deferred === 0
+  const listed = worse.filter((each) => !isSpared(each))
   const { refused = 0, deferred = 0 } = answers ?? {}
   const count = (word: string) => listed.filter((each) => each.word === word).length
   return {
@@ -62,10 +65,10 @@ function viewOf({ clients, questions, answers: [answers] }: Retelling, days: num
     questions,
     refused,
     deferred,
-    clients: { blocked: count('block'), deferred: count('defer') },
+    clients: { blocked: count('block'), deferred: count('defer'), allowed: worse.length - listed.length },
     walked: listed.filter((each) => each.walked).length,
     behaved: listed.filter((each) => each.behaved).length,
-    listed: listed.map(({ client, ...each }) => ({ client: client.ip, ...each })),
+    listed: listed.map(({ client, allowed: _, released: __, ...each }) => ({ client: client.ip, ...each })),
   }
 }
 
@@ -83,7 +86,7 @@ function told(retelling: Retelling, days: number, screen: Screen): string[] {
         )
   const summary = [
     `In the last ${bold(String(days))} days, of ${questions} questions of the real MX, ${bold(String(refused))} would have been refused and ${bold(String(deferred))} deferred.`,
-    `Clients: ${clients.blocked} blocked, ${clients.deferred} deferred. ${listed.length > 0 ? verdict : ''}`.trim(),
+    `Clients: ${clients.blocked} blocked, ${clients.deferred} deferred${clients.allowed > 0 ? `; ${clients.allowed} more by the rules, but allowed` : ''}. ${listed.length > 0 ? verdict : ''}`.trim(),
   ]
   // Those whom an operator looks at first come first.
   const doubt = ({ walked, behaved }: (typeof listed)[number]) => Number(walked) * 2 + Number(behaved)

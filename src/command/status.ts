@@ -191,7 +191,7 @@ const FIELD = 14
 function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Screen, now: number): string[] {
   const { colours } = screen
   const paint = [colours.green, colours.yellow, colours.red][level] as (text: string) => string
-  const { rules, operator } = view.reputation.rulings
+  const { rules, operator, overruled } = view.reputation.rulings
   const width = screen.person ? screen.width : Infinity
   const field = (name: string, text: string) =>
     wrapped(text, width, FIELD).map((line, i) => (i === 0 ? `  ${name}`.padEnd(FIELD) + line.trimStart() : line))
@@ -205,7 +205,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     ...(view.kernel && view.kernel.state !== 'off' ? field('Kernel', kernelSentence(view.kernel)) : []),
     ...field(
       'Decisions',
-      `${rules.block} blocked, ${rules.defer} deferred, ${rules.observe} observed; operator: ${operator.allow} allowed, ${operator.block} blocked`,
+      `${rules.block} blocked, ${rules.defer} deferred, ${rules.observe} observed; operator: ${operator.allow} allowed, ${operator.block} blocked${overruled > 0 ? `; ${overruled} more by the rules, but allowed` : ''}`,
     ),
     ...field('Store', storeSentence(view.reputation, now)),
     ...field('Copy', copySentence(view.reputation)),

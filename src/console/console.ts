@@ -198,7 +198,7 @@ function enterWith(c: Context, cookie: string): Response {
 
 async function tiles({ status, wastedMs }: ConsoleOptions): Promise<Tiles> {
   const { held, mode, reputation } = status()
-  const { rules, operator } = reputation.rulings
+  const { rules, operator, overruled } = reputation.rulings
   const hours = (await wastedMs()) / 3_600_000
   return [
     {
@@ -217,7 +217,11 @@ async function tiles({ status, wastedMs }: ConsoleOptions): Promise<Tiles> {
       note: mode === 'enforce' ? 'refused at the real MX' : 'observed, not refused',
     },
     { name: 'Deferred', value: String(rules.defer), note: 'told to come later' },
-    { name: 'Allowed', value: String(operator.allow), note: "by an operator's word" },
+    {
+      name: 'Allowed',
+      value: String(operator.allow),
+      note: overruled > 0 ? `${overruled} whom the rules would list` : "by an operator's word",
+    },
   ]
 }
 

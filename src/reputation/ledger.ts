@@ -6,7 +6,7 @@
  * `maxAgeMs`, the copy is stale, and answers made from it fall back to "not listed".
  */
 import { setImmediate } from 'node:timers/promises'
-import type { Client } from '../core/client.ts'
+import { type Client, clientOfKey, numberOfDotted } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import { standOf } from '../core/listing.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
@@ -20,6 +20,11 @@ export type LedgerHappening =
 
 /** A ruling by its ticket, and since when it has ended, if it has. */
 export type Ticketed = { readonly ruling: Ruling; readonly endedAt: Instant | undefined }
+
+export type RulingCounts = Record<'rules' | 'operator', Record<Ruling['word'], number>> & {
+  /** Of the rules', those about clients that are allowed. */
+  readonly overruled: number
+}
 
 export type LedgerOptions = {
   readonly now: () => Instant
@@ -174,6 +179,31 @@ export class Ledger {
     return [...this.#byId.values(), ...eased].flatMap((ruling) => standing(ruling, now) ?? [])
   }
 
+  /**
+   * How many stand of each word. What the rules said of a client that an operator, or one of these networks, allows counts as
+   * `overruled`: nobody is told of it. In one pass over what may be a million, without an object for each.
+   */
+  counts(allow: Iterable<Prefix>): RulingCounts {
+    const now = this.#options.now()
+    const [none, allowed] = [{ allow: 0, release: 0, observe: 0, defer: 0, block: 0 }, new Prefixes<true>()]
+    const counts = { rules: { ...none }, operator: { ...none }, overruled: 0 }
+    for (const prefix of allow) allowed.set(prefix, true)
+    for (const operators of [this.#allows, this.#eased])
+      for (const { word, target, until = Infinity } of operators.values()) {
+        const prefix = word === 'allow' && until > now ? parsePrefix(target) : ''
+        if (typeof prefix !== 'string') allowed.set(prefix, true)
+      }
+    for (const ruling of this.#byId.values()) {
+      const { by, word } = standing(ruling, now) ?? {}
+      if (by === undefined || word === undefined) continue
+      if (by === 'rules' && allowed.size > 0 && holds(allowed, ruling.target)) counts.overruled++
+      else counts[by][word]++
+    }
+    for (const each of this.#eased.values())
+      if (each.word === 'allow' && !this.#byId.get(idOf(each)) && standing(each, now)) counts.operator.allow++
+    return counts
+  }
+
   /** Takes a new snapshot now, where the store is known to have lost what it had. Rejects when it does not give one. */
   async refresh(): Promise<void> {
     this.#lose()
@@ -292,6 +322,12 @@ export class Ledger {
     if (old.word === 'block') this.#blocks.delete(prefix)
     if (old.word === 'release') this.#releases.delete(prefix)
   }
+}
+
+/** Is the client with this key in one of these networks? */
+function holds(networks: Prefixes<true>, key: string): boolean {
+  if (!key.includes(':')) return networks.findFourth(numberOfDotted(key)) === true
+  return networks.find(clientOfKey(key) as Client) === true
 }
 
 /** The ruling as it stands now: under the heaviest of its words that has not ended. */

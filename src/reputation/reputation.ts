@@ -9,6 +9,7 @@ import type { Entry, Event, Evidence, Instant, Role, Witness, Word } from '../co
 import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
 import type { Freeze, Watch } from '../core/outage.ts'
 import type { Member } from '../core/pools.ts'
+import type { Prefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { Announcer, type News } from './copy.ts'
@@ -17,7 +18,7 @@ import { openEmbedded } from './embedded.ts'
 import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
 import { Intake, type IntakeHappening } from './intake.ts'
 import { entriesIn, Journal, type JournalHappening, type JournalTrouble } from './journal.ts'
-import { Ledger, type LedgerHappening, type Ticketed } from './ledger.ts'
+import { Ledger, type LedgerHappening, type RulingCounts, type Ticketed } from './ledger.ts'
 import { openRedis } from './redis.ts'
 import type { RedisAccess } from './redis-connection.ts'
 import type { Effect } from './effect.ts'
@@ -88,7 +89,7 @@ export type ReputationState = {
   readonly blocked: string | null
   /** Why the order of visits counts for nothing now, and until when, if known; null while it counts. */
   readonly freeze: { readonly why: Freeze['why']; readonly until: string | null } | null
-  readonly rulings: Record<'rules' | 'operator', Record<Ruling['word'], number>>
+  readonly rulings: RulingCounts
   /** How many listings wait, by the bound they met. */
   readonly governor: Readonly<Record<Why, number>>
 }
@@ -255,7 +256,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       journalTrouble: journal.trouble,
       blocked: intake.blocked ?? null,
       freeze: told(intake.freeze),
-      rulings: countRulings(ledger),
+      rulings: ledger.counts(allowedNow(rules(), now())),
       governor: countWaiting(stillWaiting(governor, now())),
     }),
     async close() {
@@ -302,9 +303,6 @@ function countWaiting(waiting: readonly Waiting[]): ReputationState['governor'] 
   return counts
 }
 
-function countRulings(ledger: Ledger): ReputationState['rulings'] {
-  const none = () => ({ allow: 0, release: 0, observe: 0, defer: 0, block: 0 })
-  const counts = { rules: none(), operator: none() }
-  for (const ruling of ledger.all()) counts[ruling.by][ruling.word]++
-  return counts
+function* allowedNow({ allow }: Rules, now: Instant): Generator<Prefix> {
+  for (const { prefix, until = Infinity } of allow.values()) if (until > now) yield prefix
 }

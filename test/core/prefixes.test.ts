@@ -39,6 +39,9 @@ describe('longest prefix', () => {
             const inside = [...naive.values()].filter(({ prefix }) => contains(prefix, client))
             const longest = inside.toSorted((a, b) => b.prefix.length - a.prefix.length)[0]
             expect(table.find(client)).toBe(longest?.value)
+            expect(table.findAll(client)).toEqual(
+              inside.toSorted((a, b) => b.prefix.length - a.prefix.length).map(({ value }) => value),
+            )
           }
         },
       ),

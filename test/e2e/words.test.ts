@@ -158,6 +158,13 @@ test('enforce --preview tells from the journal who would have been refused, and 
   expect(told.listed).toContainEqual(
     expect.objectContaining({ client: '203.0.115.9', word: 'block', walked: false, behaved: false }),
   )
+  // Never asked about, and allowed since: it would have been refused by nobody, and is counted apart, here and in status.
+  await talkFirst('203.0.116.9')
+  await say('allow', '203.0.116.0/24', '--because', 'a partner')
+  const again = JSON.parse((await say('enforce', '--preview', '--days', '1', '--json')).stdout) as typeof told
+  expect(again).toMatchObject({ clients: { allowed: 1 } })
+  expect(again.listed.map(({ client }) => client)).not.toContain('203.0.116.9')
+  expect((await say('status')).stdout).toMatch(/Decisions {3}.*; 1 more by the rules, but allowed/)
   expect((await say('enforce', '--preview')).stdout).toMatch(/^CLIENT.*|^client\tverdict/)
   expect(await say('enforce')).toMatchObject({ code: 1, stderr: expect.stringContaining('mode: enforce') })
   expect((await say('enforce', '--preview', '--days', 'x')).code).toBe(64)

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
+import { parsePrefix, type Prefix } from '../../src/core/prefixes.ts'
 import { openEmbedded } from '../../src/reputation/embedded.ts'
 import { Ledger, type LedgerHappening } from '../../src/reputation/ledger.ts'
 import type { Ruling, Snapshot, Store } from '../../src/reputation/store.ts'
@@ -85,6 +86,22 @@ describe('ledger', () => {
     await store.drop('rules 203.0.113.9')
     await again
     expect([ledger.rulingFor(BOT)?.word, ledger.rulingFor(OTHER)?.word]).toEqual([undefined, 'block'])
+  })
+
+  test('what the rules said of a client that is allowed is counted apart', async () => {
+    const { store, ledger } = await ledgerOn(() => ({}))
+    const sixth = parseClient('2001:db8::1') as Client
+    const allow: Ruling = { ...block(OTHER), by: 'operator', target: '198.51.100.0/24', word: 'allow' }
+    for (const ruling of [block(BOT), block(OTHER), block(sixth), allow]) await store.put(ruling)
+    await ledger.start()
+    const counted = (...networks: string[]) => {
+      const { rules, operator, overruled } = ledger.counts(networks.map((text) => parsePrefix(text) as Prefix))
+      return [rules.block, operator.allow, overruled]
+    }
+    expect(counted()).toEqual([2, 1, 1])
+    expect(counted('2001:db8::/32', '203.0.112.0/22')).toEqual([0, 1, 3])
+    await store.put({ ...allow, until: NOON })
+    expect(counted()).toEqual([3, 0, 0])
   })
 
   test('while tens of thousands are taken over anew, answers have their turn, and what is heard meanwhile is not undone', async () => {

@@ -20,7 +20,9 @@ export type Health = {
     readonly store: string
     readonly ledger: string
     readonly waiting: number
-    readonly rulings: Readonly<Record<'rules' | 'operator', Readonly<Record<'allow' | 'defer' | 'block', number>>>>
+    readonly rulings: Readonly<Record<'rules' | 'operator', Readonly<Record<'allow' | 'defer' | 'block', number>>>> & {
+      readonly overruled: number
+    }
   }
   readonly kernel: { readonly state: string } | null
   readonly realMx: {
