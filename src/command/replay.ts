@@ -12,9 +12,8 @@
 import { writeFileSync } from 'node:fs'
 import { type Screen, span, table } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
-import type { Instant } from '../core/evidence.ts'
-import { prepareRetelling, type Retelling, type Retold, type Told } from '../core/retelling.ts'
-import { findRecording, type Recording, tellRecordings } from '../reputation/reputation.ts'
+import { compare, type Compared, type Comparing, isDoubtful, pictured, viewOf } from '../core/comparing.ts'
+import { retellJournals } from '../daemon/replaying.ts'
 import { drawReplay } from '../console/replay-picture.ts'
 import { readAll } from '../settings/checked.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
@@ -34,18 +33,6 @@ export type ReplayOptions = {
   readonly now: () => number
 }
 
-export type Compared = {
-  readonly change: 'new' | 'heavier' | 'lighter' | 'released'
-  readonly client: string
-  /** Under the rules of today, and under the others. */
-  readonly before: Told | undefined
-  readonly after: Told | undefined
-  /** What speaks for it. */
-  readonly walked: boolean
-  readonly allowed: boolean
-  readonly freed: boolean
-}
-
 export async function replay(journals: readonly string[], where: Where, options: ReplayOptions): Promise<number> {
   const { complain, problems, screen, errors, now } = options
   const reads = [readAll({ ...where, rules: options.against }, process.env), readAll(where, process.env)]
@@ -59,24 +46,14 @@ export async function replay(journals: readonly string[], where: Where, options:
   const sides = reads.flatMap((read) =>
     read.ok ? [{ rules: read.rules, memberOf: savedMembers(where.state, read) }] : [],
   )
-  const found = await Promise.all((journals.length > 0 ? journals : [where.state]).map(findRecording))
-  const missing = found.find((each) => typeof each === 'string')
-  if (missing !== undefined)
-    return complain({ error: missing, hint: 'name journals, or the state directory with --state' })
-  const recordings = found as Recording[]
-  const twice = recordings.find(({ box }, i) => recordings.findIndex((each) => each.box === box) < i)
-  if (twice) return complain({ error: `two of these are the journal of one box (${twice.box}): it would count twice` })
-
   const began = now()
-  const retelling = prepareRetelling({
-    sides,
-    watchAt: (box) => (recordings.find((each) => each.box === box)?.watched ? 'witness' : 'blind'),
-  })
-  const total = recordings.reduce((sum, { bytes }) => sum + bytes, 0)
-  const progress = showProgress(errors, total, now)
-  const unreadable = await tellRecordings(recordings, { hear: retelling.add, progress })
+  const found = await retellJournals(journals.length > 0 ? journals : [where.state], sides, (total) =>
+    showProgress(errors, total, now),
+  )
   errors.over?.('')
-  const retold = retelling.end()
+  if (typeof found === 'string')
+    return complain({ error: found, hint: 'name journals, or the state directory with --state' })
+  const { retold, recordings, unreadable } = found
   const tookMs = Math.max(1, now() - began)
   if (retold.events === 0) return complain({ error: 'nothing is recorded there' })
   if (unreadable > 0) errors.print(errors.colours.yellow(`${unreadable} lines could not be read, and were passed over`))
@@ -85,7 +62,7 @@ export async function replay(journals: readonly string[], where: Where, options:
 
   const [old = '', other = ''] = sides.map(({ rules }) => rules.file)
   const compared = compare(retold)
-  const view = viewOf({ retold, compared, recordings, old, other })
+  const view = viewOf({ retold, compared, journals: recordings, old, other })
   if (options.picture !== undefined) writeFileSync(options.picture, drawReplay(pictured(retold, compared, old, other)))
   if (options.json) screen.print(JSON.stringify(view, null, 2))
   else {
@@ -97,108 +74,7 @@ export async function replay(journals: readonly string[], where: Where, options:
   return compared.some(isDoubtful) ? 10 : 0
 }
 
-/** Those whom the rules would treat differently: first the ones that an operator looks at first. */
-function compare({ clients }: Retelling): Compared[] {
-  const changed = clients.flatMap((each) => {
-    const [before, after] = each.told
-    const change = changeOf(each)
-    if (!change) return []
-    return [
-      {
-        change,
-        client: each.client.ip,
-        before,
-        after,
-        walked: each.walked,
-        allowed: each.allowed,
-        freed: each.released,
-      },
-    ]
-  })
-  const order = ['new', 'heavier', 'lighter', 'released']
-  const weight = ({ before, after }: Compared) => (after?.refused ?? 0) + (before?.refused ?? 0)
-  return changed.toSorted(
-    (a, b) =>
-      Number(isDoubtful(b)) - Number(isDoubtful(a)) ||
-      order.indexOf(a.change) - order.indexOf(b.change) ||
-      weight(b) - weight(a),
-  )
-}
-
-function changeOf({ told: [before, after] }: Retold): Compared['change'] | undefined {
-  if (!before || !after) return after ? 'new' : 'released'
-  if (before.word === after.word) return undefined
-  return after.word === 'block' ? 'heavier' : 'lighter'
-}
-
-/** Would it be worse off, although something speaks for it? */
-function isDoubtful({ change, walked, allowed, freed }: Compared): boolean {
-  return (change === 'new' || change === 'heavier') && (walked || allowed || freed)
-}
-
-type Telling = {
-  readonly retold: Retelling
-  readonly compared: readonly Compared[]
-  readonly recordings: readonly Recording[]
-  readonly old: string
-  readonly other: string
-}
-
-/** How many points of a course stand in the JSON, and in the picture. */
-const POINTS = 400
-
-function viewOf({ retold, compared, recordings, old, other }: Telling) {
-  const { clients, questions, answers, events, first, last, outages } = retold
-  const [before, after] = [0, 1].map((i) => {
-    const told = clients.flatMap(({ told }) => told[i] ?? [])
-    const count = (word: string) => told.filter((each) => each.word === word).length
-    return { blocked: count('block'), deferred: count('defer'), answers: answers[i] as (typeof answers)[number] }
-  }) as [Side, Side]
-  const many = (change: Compared['change']) => compared.filter((each) => each.change === change).length
-  return {
-    rules: other,
-    against: old,
-    journals: recordings.map(({ box, bytes, watched }) => ({ box, bytes, watched })),
-    events,
-    from: iso(first),
-    to: iso(last),
-    questions,
-    before,
-    after,
-    changes: {
-      new: many('new'),
-      heavier: many('heavier'),
-      lighter: many('lighter'),
-      released: many('released'),
-      alike: clients.length - compared.length,
-      doubtful: compared.filter(isDoubtful).length,
-    },
-    clients: compared.map(({ before: was, after: is, ...each }) => ({ ...each, before: dated(was), after: dated(is) })),
-    outages: outages.map(({ from, to }) => ({ from: iso(from), to: iso(to) })),
-    courses: coursesOf(retold).map((points) => points.map(({ at, ...counts }) => ({ at: iso(at), ...counts }))),
-  }
-}
-
-type Side = { blocked: number; deferred: number; answers: { refused: number; deferred: number } }
-
-function dated(told: Told | undefined) {
-  return told ? { ...told, since: iso(told.since) } : null
-}
-
-function iso(at: Instant): string {
-  return new Date(at).toISOString()
-}
-
-function coursesOf({ courses, first, last }: Retelling) {
-  return courses.map((course) => course.points(first, last, POINTS))
-}
-
-function summary(
-  view: ReturnType<typeof viewOf>,
-  compared: readonly Compared[],
-  tookMs: number,
-  screen: Screen,
-): string[] {
+function summary(view: Comparing, compared: readonly Compared[], tookMs: number, screen: Screen): string[] {
   const { bold, yellow, green, dim } = screen.colours
   const { changes, before, after, events, journals } = view
   const n = (value: number) => value.toLocaleString('en')
@@ -245,17 +121,6 @@ function rowsOf(compared: readonly Compared[], screen: Screen): string[] {
     ...table(screen, ['change', 'client', 'today', 'then', 'refused', 'for it', 'because'], rows),
     ...(compared.length > shown.length ? [dim(`… ${compared.length - shown.length} more: --json`)] : []),
   ]
-}
-
-function pictured(retold: Retelling, compared: readonly Compared[], old: string, other: string) {
-  const { first, last, outages, events } = retold
-  const [before = [], after = []] = coursesOf(retold)
-  const begun = (change: Compared['change']) =>
-    compared.flatMap((each) => {
-      const at = (each.after ?? each.before)?.since
-      return each.change === change && at !== undefined ? [{ at, doubtful: isDoubtful(each) }] : []
-    })
-  return { old, other, first, last, events, outages, before, after, added: begun('new'), removed: begun('released') }
 }
 
 /** A line that is written over itself, five times a second at most; nothing where nobody looks. */
