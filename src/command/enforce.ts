@@ -68,7 +68,7 @@ function viewOf({ clients, questions, answers: [answers] }: Retelling, days: num
     clients: { blocked: count('block'), deferred: count('defer'), allowed: worse.length - listed.length },
     walked: listed.filter((each) => each.walked).length,
     behaved: listed.filter((each) => each.behaved).length,
-    listed: listed.map(({ client, allowed: _, released: __, ...each }) => ({ client: client.ip, ...each })),
+    listed: listed.map(({ client, ...each }) => ({ client: client.ip, ...each })),
   }
 }
 
