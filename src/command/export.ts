@@ -60,7 +60,7 @@ export async function exportList(folder: string, format: Format, options: Export
       screen.print(`${out}: unchanged, ${told}`)
       return 0
     }
-    replace(target, text)
+    replace(target, [text])
   } catch (error) {
     return complain({ error: `${out} cannot be written: ${(error as Error).message}`, hint: 'what was there stays' })
   }
@@ -105,15 +105,17 @@ function beginningOf(path: string): string | undefined {
 }
 
 /** All of it, or nothing. The new file may be read by whom the old one might. */
-function replace(path: string, text: string): void {
+export function replace(path: string, texts: Iterable<string>): void {
   const folder = dirname(path)
   const mode = (statSync(path, { throwIfNoEntry: false })?.mode ?? 0o644) & 0o777
   const beside = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}`)
   try {
     const file = openSync(beside, 'wx', 0o600)
     try {
-      const bytes = Buffer.from(text)
-      for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at)
+      for (const text of texts) {
+        const bytes = Buffer.from(text)
+        for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at)
+      }
       fchmodSync(file, mode)
       fsyncSync(file)
     } finally {

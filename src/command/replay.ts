@@ -3,8 +3,8 @@
  * today: who would newly be listed, who no longer, who more heavily or less; as a table, as JSON, and as a picture.
  *
  * The recordings are the journals of any number of boxes, merged by time. They are told once, and both sets of rules judge
- * them beside each other, each as if enforced (`core/retelling.ts`, as for `enforce --preview`). What Redis holds is counts
- * without their order: from those nothing can be told again, so it is the journals that are kept.
+ * them beside each other, each as if enforced (`core/retelling.ts`, as for `enforce --preview`). In their place may stand what a
+ * Redis had counted (`export recording`): that is exact to the hour, and holds nothing of what was withheld.
  *
  * Exit codes: 0; 10 if somebody would newly be listed, or more heavily, who followed through, was allowed or was released: an
  * operator looks at those before the rules are changed; 1 when it cannot be told.
@@ -57,6 +57,10 @@ export async function replay(journals: readonly string[], where: Where, options:
   const tookMs = Math.max(1, now() - began)
   if (retold.events === 0) return complain({ error: 'nothing is recorded there' })
   if (unreadable > 0) errors.print(errors.colours.yellow(`${unreadable} lines could not be read, and were passed over`))
+  if (recordings.some(({ countedAt }) => countedAt !== undefined))
+    errors.print(
+      errors.colours.dim('from what a store has counted: exact to the hour; what was withheld from it, stays withheld'),
+    )
   if (retold.crowded)
     errors.print(errors.colours.yellow('more clients than can be told of: those beyond 100,000 are only counted'))
 

@@ -56,7 +56,12 @@ export function isDoubtful({ change, walked, allowed, freed }: Compared): boolea
   return (change === 'new' || change === 'heavier') && (walked || allowed || freed)
 }
 
-type Journal = { readonly box: string; readonly bytes: number; readonly watched: boolean }
+type Journal = {
+  readonly box: string
+  readonly bytes: number
+  readonly watched: boolean
+  readonly countedAt: Instant | undefined
+}
 
 type Telling = {
   readonly retold: Retelling
@@ -81,7 +86,12 @@ export function viewOf({ retold, compared, journals, old, other }: Telling) {
   return {
     rules: other,
     against: old,
-    journals: journals.map(({ box, bytes, watched }) => ({ box, bytes, watched })),
+    journals: journals.map(({ box, bytes, watched, countedAt }) => ({
+      box,
+      bytes,
+      watched,
+      countedAt: countedAt === undefined ? null : iso(countedAt),
+    })),
     events,
     from: iso(first),
     to: iso(last),

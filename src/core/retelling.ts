@@ -160,16 +160,17 @@ export function prepareRetelling({ sides, watchAt, from = -Infinity }: Retelling
 
   /** The real MX asks about a client. */
   function asked(event: Evidence): void {
-    questions++
+    const { times = 1 } = event
+    questions += times
     const client = clientOf(event)
     for (const [i, world] of worlds.entries()) {
       if (!world.listings.has(client.key)) continue
       const { effect, by } = standingOf(world, client, event.at)
       if (by !== 'rules' || (effect !== 'block' && effect !== 'defer')) continue
       const what = effect === 'block' ? 'refused' : 'deferred'
-      ;(answers[i] as (typeof answers)[number])[what]++
+      ;(answers[i] as (typeof answers)[number])[what] += times
       const told = rows.get(client.key)?.told[i]
-      if (told) told[what]++
+      if (told) told[what] += times
     }
   }
 

@@ -2,6 +2,7 @@
  * Journals told again under several sets of rules, from the disk: for `replay`, and for whoever edits rules in the console.
  */
 import { prepareRetelling, type Retelling, type Side } from '../core/retelling.ts'
+import type { Watch } from '../core/outage.ts'
 import { findRecording, type Recording, tellRecordings } from '../reputation/reputation.ts'
 
 export type Journals = {
@@ -23,11 +24,19 @@ export async function retellJournals(
   const recordings = found as Recording[]
   const twice = recordings.find(({ box }, i) => recordings.findIndex((each) => each.box === box) < i)
   if (twice) return `two of these are the journal of one box (${twice.box}): it would count twice`
+  if (recordings.length > 1 && recordings.some(({ countedAt }) => countedAt !== undefined))
+    return 'what a store has counted holds what all boxes told it: beside another recording it would count twice'
   const retelling = prepareRetelling({
     sides,
-    watchAt: (box) => (recordings.find((each) => each.box === box)?.watched ? 'witness' : 'blind'),
+    watchAt: (box) => watchOf(recordings.find((each) => each.box === box)),
   })
   const total = recordings.reduce((sum, { bytes }) => sum + bytes, 0)
   const unreadable = await tellRecordings(recordings, { hear: retelling.add, progress: progressOf(total) })
   return { retold: retelling.end(), recordings, unreadable }
+}
+
+/** Of what a store has counted, all counted: nobody need vouch for the real MX again. */
+function watchOf(recording: Recording | undefined): Watch {
+  if (recording?.countedAt !== undefined) return 'trusted'
+  return recording?.watched ? 'witness' : 'blind'
 }

@@ -6,10 +6,10 @@
  * played to itself is passed over, too.
  */
 import { createReadStream, existsSync, statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { isPlayed } from '../core/canary.ts'
-import { type Entry, fromLine } from '../core/evidence.ts'
+import { type Entry, fromLine, type Instant } from '../core/evidence.ts'
 import { listFiles } from './journal.ts'
 
 export type Recording = {
@@ -19,6 +19,8 @@ export type Recording = {
   readonly bytes: number
   /** Has it looked at the real MX itself? */
   readonly watched: boolean
+  /** It is no journal, but what a store had counted at this moment (redis-recording.ts): nothing in it waits for a look. */
+  readonly countedAt: Instant | undefined
 }
 
 /** The recording at this path: a journal's folder, a state directory with one in it, or a file; else why it is none. */
@@ -30,7 +32,9 @@ export async function findRecording(path: string): Promise<Recording | string> {
   if (files.length === 0) return `${path}: holds no journal: expected files like 2026-01-31-000000000001.jsonl`
   const named = isFile ? '' : (await readFile(join(folder, 'box'), 'utf8').catch(() => '')).trim()
   const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0)
-  return { box: named || (isFile ? basename(folder) : folder), files, bytes, watched: await holdsProbe(files) }
+  const countedAt = await countsIn(files[0] as string)
+  const watched = countedAt === undefined && (await holdsProbe(files))
+  return { box: named || (isFile ? basename(folder) : folder), files, bytes, watched, countedAt }
 }
 
 export type Hearing = {
@@ -96,7 +100,7 @@ async function* batchesOf(files: readonly string[], read: (bytes: number, bad: n
     const batch: Entry[] = []
     let bad = 0
     for (const line of lines) {
-      if (line === '') continue
+      if (line === '' || line.startsWith(COUNTS)) continue
       const entry = fromLine(isAscii(line) ? line : Buffer.from(line, 'latin1').toString('utf8'))
       if (!entry) bad++
       else if (!isPlayed(entry.event)) batch.push(entry)
@@ -109,6 +113,21 @@ async function* batchesOf(files: readonly string[], read: (bytes: number, bad: n
 /** Pieces end anywhere, also within a character; a line is put together from bytes, and read as UTF-8 only where it must be. */
 function isAscii(line: string): boolean {
   return !/[\x80-\xff]/.test(line)
+}
+
+/** How the first line of a store's recording begins. */
+const COUNTS = '{"type":"counts",'
+
+async function countsIn(file: string): Promise<Instant | undefined> {
+  const piece = Buffer.alloc(COUNTS.length + 50)
+  const opened = await open(file)
+  try {
+    await opened.read(piece)
+  } finally {
+    await opened.close()
+  }
+  const at = /^\{"type":"counts","at":(\d{1,16})[,}]/.exec(piece.toString('latin1'))?.[1]
+  return at === undefined ? undefined : Number(at)
 }
 
 async function holdsProbe(files: readonly string[]): Promise<boolean> {

@@ -150,6 +150,7 @@ export async function* recording(folder: string): AsyncGenerator<Entry> {
   for await (const entry of entriesIn(folder, 0, '', () => {})) if (!isPlayed(entry.event)) yield entry
 }
 
+export { recordRedis, type StoreRecording } from './redis-recording.ts'
 export { findRecording, type Recording, tellRecordings } from './recordings.ts'
 
 export async function openReputation(options: ReputationOptions): Promise<Reputation> {

@@ -9,6 +9,7 @@ import { EVERYTHING } from '../../core/evidence.ts'
 import { audit, LIST_LIMIT, list, say } from '../decisions.ts'
 import { enforce } from '../enforce.ts'
 import { exportList } from '../export.ts'
+import { exportRecording } from '../export-recording.ts'
 import { settleWaiting, showWaiting } from '../governor.ts'
 import { why } from '../why.ts'
 import { author, because, json, type Options, rules, settings, type Stage, state, whereOf } from './options.ts'
@@ -152,18 +153,23 @@ export function decisionCommands(program: Command, stage: Stage): void {
   program
     .command('export')
     .description('who is refused now, for a program that cannot ask us; exit 1 when nothing was written')
-    .addArgument(new Argument('<format>', 'how it is written').choices(FORMATS))
+    .addArgument(
+      new Argument('<format>', 'how it is written; recording: what the shared store has counted, for replay').choices([
+        ...FORMATS,
+        'recording',
+      ]),
+    )
     .addOption(state())
+    .addOption(settings())
     .addOption(new Option('--out <file>', 'into this file, all of it or nothing; without it to the standard output'))
     .addOption(new Option('--force', 'also over a file that is not ours, or when the list has grown or shrunk a lot'))
     .action(
-      does((format: Format, options: Options & { readonly out?: string; readonly force?: boolean }) =>
-        exportList(whereOf(options).state, format, {
-          out: options.out,
-          force: options.force ?? false,
-          screen: errors,
-          complain,
-        }),
-      ),
+      does((format: Format | 'recording', options: Options & { readonly out?: string; readonly force?: boolean }) => {
+        const { out, force = false } = options
+        const { state: folder, settings: file } = whereOf(options)
+        return format === 'recording'
+          ? exportRecording(file, { out, screen: errors, complain, problems, now: Date.now })
+          : exportList(folder, format, { out, force, screen: errors, complain })
+      }),
     )
 }
