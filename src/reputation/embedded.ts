@@ -4,7 +4,8 @@
  * Every answer comes from memory. What has changed is written in one transaction, records, rulings, cursors and
  * generation together, so the file is always the state after some prefix of what was added: a box that died is sent the
  * rest again from the journal, and counts none of it twice. A record is kept as the text that stands in the file: a
- * million short strings cost far less memory than a million maps, and only the few that are at work are unpacked.
+ * million short strings cost far less memory than a million maps. Only those that changed last are unpacked: of one client
+ * several pieces of evidence come within seconds, and its network is every client's there.
  *
  * The file belongs to one process at a time. Damaged, it is put aside and the journal fills a new one.
  */
@@ -55,6 +56,8 @@ export async function openEmbedded(file: string, options: EmbeddedOptions): Prom
 
 /** Changes that may wait for one transaction, some ten milliseconds of writing; no more is taken in while it fails. */
 const DIRTY_MAX = 2000
+/** Records that stay unpacked when they are written: as many clients as talk to us at a time, in a flood. */
+const AT_WORK_MAX = 2000
 /** Records, and rulings, looked at for their end in one tick, so that a million of them never hold up an answer. */
 const SWEEP_MAX = 1000
 /** The names in `marks`, beside one for each box's cursor. */
@@ -70,7 +73,9 @@ class Embedded implements Store {
   readonly #rulingsMax: number
   readonly #timer: NodeJS.Timeout
   /** In order of last touch. */
-  readonly #records: Map<string, Kept>
+  readonly #records: Map<string, Kept | Fresh>
+  /** The same as their texts, unpacked; in order of last change. */
+  readonly #atWork = new Map<string, Record>()
   /** In order of last put. */
   readonly #rulings: Map<string, Ruling>
   readonly #marks: Map<string, number>
@@ -197,6 +202,9 @@ class Embedded implements Store {
   #read(key: string): Record {
     const kept = this.#records.get(key)
     if (!kept || this.#now() - kept.touched >= RETENTION_MS) return EMPTY
+    if ('record' in kept) return kept.record
+    const known = this.#atWork.get(key)
+    if (known) return known
     const { record, damaged } = unpack(kept.text)
     this.#ignored(damaged.map((part) => `${part} of ${key}`))
     return record
@@ -204,8 +212,20 @@ class Embedded implements Store {
 
   #keep(key: string, record: Record): void {
     this.#records.delete(key)
-    this.#records.set(key, { touched: this.#now(), text: pack(record) })
+    this.#atWork.delete(key)
+    this.#records.set(key, { touched: this.#now(), record })
     this.#dirty.records.add(key)
+  }
+
+  /** As it is to be written, and is kept from now on. */
+  #packed(key: string): Kept | undefined {
+    const kept = this.#records.get(key)
+    if (!kept || !('record' in kept)) return kept
+    const packed = { touched: kept.touched, text: pack(kept.record) }
+    this.#records.set(key, packed)
+    this.#atWork.set(key, kept.record)
+    if (this.#atWork.size > AT_WORK_MAX) this.#atWork.delete(this.#atWork.keys().next().value as string)
+    return packed
   }
 
   #mark(name: string, value: number): void {
@@ -237,6 +257,7 @@ class Embedded implements Store {
 
   #forgo(key: string): void {
     this.#records.delete(key)
+    this.#atWork.delete(key)
     this.#dirty.records.add(key)
   }
 
@@ -264,7 +285,7 @@ class Embedded implements Store {
     if (records.size + rulings.size + marks.size === 0) return true
     try {
       this.#file.write(
-        [...records].map((key) => [key, this.#records.get(key)]),
+        [...records].map((key) => [key, this.#packed(key)]),
         [...rulings].map((id) => [id, this.#rulings.get(id)]),
         [...marks].map((name) => [name, this.#marks.get(name) ?? 0]),
       )
@@ -296,6 +317,9 @@ function ended(ruling: Ruling, now: Instant): boolean {
 
 /** What is known under one key; for each `box/lane` the last number that was taken in. */
 type Record = { readonly counts: Counts; readonly seqs: ReadonlyMap<string, number>; readonly forgottenAt: Instant }
+
+/** A record at work, which has changed and is not written yet: at most so many as may be dirty. */
+type Fresh = { readonly touched: Instant; readonly record: Record }
 
 const EMPTY: Record = { counts: NO_COUNTS, seqs: new Map(), forgottenAt: -1 }
 
