@@ -61,6 +61,7 @@ function pathForm(line: string): string {
   if (!match) return 'odd'
   const [, words = '', gap = '', angle = '', rest = ''] = match
   const form = angle === '' ? 'bare' : gap === '' ? 'tight' : 'spaced'
+  if (rest === '') return `${caseOf(words)}:${form}`
   const parameters = rest.split(/\s+/).filter((word) => word !== '')
   const names = parameters.slice(0, PARAMETERS_MAX).map((word) => {
     const name = (word.split('=', 1)[0] ?? '').toUpperCase()

@@ -135,7 +135,7 @@ export function dialogues(options: DialogueOptions): Converse {
       naming: newNaming(),
       testified: new Map(),
       sender: undefined,
-      onDisk: Promise.resolve(),
+      onDisk: undefined,
     }
     const see = (sighting: Sighting) => testify(talk, sighting, options)
     const manners = newManners(options.name, party.address, options.offers.keepBytes)
@@ -153,8 +153,8 @@ export function dialogues(options: DialogueOptions): Converse {
       const said = { helo: manners.helo, last: wire.lastCommand, recipients, sender: talk.sender }
       options.ended(raw, party, talked(said, talk.testified))
     })
-    const { session: id, client, address: localAddress } = party
-    smtp.connect(wire as unknown as Socket, { id, remoteAddress: client.ip, localAddress })
+    // Who it is and whom it called is nothing that the library could use.
+    smtp.connect(wire as unknown as Socket, { id: party.session })
   }
 }
 
@@ -172,7 +172,7 @@ type Talk = {
   /** The first that it named. */
   sender: string | undefined
   /** Settled when all that was seen so far is on disk. */
-  onDisk: Promise<unknown>
+  onDisk: Promise<unknown> | undefined
 }
 
 function recipientOf(address: string, { protects, isTrap }: DialogueOptions) {
@@ -197,14 +197,18 @@ function show(talk: Talk, shown: readonly Shown[], stage: Stage, options: Dialog
 function testify(talk: Talk, sighting: Sighting, options: DialogueOptions): void {
   if (talk.testified.has(sighting.kind)) return
   talk.testified.set(sighting.kind, sighting.detail)
-  talk.onDisk = Promise.all([talk.onDisk, options.testify(talk.party, sighting)])
+  const written = options.testify(talk.party, sighting)
+  talk.onDisk = talk.onDisk ? Promise.all([talk.onDisk, written]) : written
   show(talk, noteManner(talk.naming, sighting.kind), 'rcpt', options)
 }
 
 /** The library hands domains over in Unicode; rules are written in the form that DNS has. */
 function asciiOf(domain: string): string {
-  return domainToASCII(domain) || domain.toLowerCase()
+  return PLAIN_DOMAIN.test(domain) ? domain.toLowerCase() : domainToASCII(domain) || domain.toLowerCase()
 }
+
+/** What stands in DNS as it is: no prefix of another script's, and no number, which is read as an address. */
+const PLAIN_DOMAIN = /^(?!xn--)[a-z][a-z0-9-]*(\.(?!xn--)[a-z][a-z0-9-]*)+$/i
 
 /** Calls back once: when what was waited for is settled, or when the time is up. */
 function within(ms: number, wait: Promise<unknown> | undefined, then: () => void): void {
@@ -227,7 +231,10 @@ function commandLog(take: (id: string, command: string) => void) {
   const ignore = () => {}
   const debug = (entry: unknown, _format?: unknown, line?: unknown) => {
     const { tnx, cid } = entry as { tnx?: string; cid?: string }
-    if (tnx === 'command' && cid !== undefined) take(cid, String(line).split(' ', 1)[0]?.toUpperCase() ?? '')
+    if (tnx !== 'command' || cid === undefined) return
+    const said = String(line)
+    const end = said.indexOf(' ')
+    take(cid, (end < 0 ? said : said.slice(0, end)).toUpperCase())
   }
   return { trace: ignore, debug, info: ignore, warn: ignore, error: ignore, fatal: ignore }
 }

@@ -72,7 +72,7 @@ export function newManners(name: string, address: string, keepBytes = 0): Manner
     seen: new Set(),
     progress: newProgress(),
     dialect: newDialect(),
-    opening: Buffer.alloc(0),
+    opening: NOTHING,
     hello: undefined,
     helo: '',
     line: '',
@@ -87,6 +87,8 @@ export function newManners(name: string, address: string, keepBytes = 0): Manner
     kept: undefined,
   }
 }
+
+const NOTHING = Buffer.alloc(0)
 
 /** What these bytes show for the first time. */
 export function observe(manners: Manners, bytes: Buffer, moment: Moment): Sighting[] {
@@ -171,27 +173,28 @@ function endLine(manners: Manners, see: See): void {
   manners.line = ''
   manners.last = LF
   manners.lines++
-  if (manners.content !== 'no' && isContent(manners, line, see)) return
-  const protocol = manners.authed ? undefined : protocolOfLine(line)
+  const verb = verbOf(line)
+  if (manners.content !== 'no' && isContent(manners, verb, line, see)) return
+  const protocol = manners.authed ? undefined : protocolOfLine(line, COMMANDS.has(verb))
   if (protocol !== undefined) {
     see('foreign-protocol', protocol)
     manners.foreign = true
   }
   if (!crlf && !manners.foreign) see('bare-newline', quote(manners, line))
   // Neither an empty line, which some scripts end with, nor the dot of a message that we refused is a command.
-  if (line.trim() !== '' && line !== '.') judgeLine(manners, line, crlf, see)
+  if (verb !== '' && line !== '.') judgeLine(manners, verb, line, crlf, see)
 }
 
 /**
  * Is this line of the message, which is nobody's business but where the operator asks? The dot ends it, and so does a
  * command after our refusal.
  */
-function isContent(manners: Manners, line: string, see: See): boolean {
+function isContent(manners: Manners, verb: string, line: string, see: See): boolean {
   const resumes = manners.content === 'refused' && RESUMES.test(line)
   if (resumes || line === '.') {
     manners.content = 'no'
     endContent(manners, see)
-  } else if (verbOf(line) === 'AUTH') {
+  } else if (verb === 'AUTH') {
     // A script that goes on as if it were not in a message: what follows may be secrets.
     manners.authed = true
     manners.kept = undefined
@@ -208,8 +211,7 @@ function endContent(manners: Manners, see: See): void {
 /** What no line of a message is likely to be: an `X-Mailer:` is none, and `Help is near` neither. */
 const RESUMES = /^\s*((RSET|QUIT|NOOP|STARTTLS|DATA)\s*$|(EHLO|HELO|LHLO|AUTH|BDAT)(\s|$)|(MAIL\s+FROM|RCPT\s+TO)\s*:)/i
 
-function judgeLine(manners: Manners, line: string, crlf: boolean, see: See): void {
-  const verb = verbOf(line)
+function judgeLine(manners: Manners, verb: string, line: string, crlf: boolean, see: See): void {
   if (!manners.foreign) {
     manners.unanswered++
     if (manners.unanswered === 1) manners.awaiting = nameOf(verb)
@@ -247,7 +249,9 @@ function seeOpening(manners: Manners, bytes: Buffer, see: See): void {
   const room = OPENING_MAX - manners.opening.length
   if (room > 0) {
     const before = manners.opening
-    manners.opening = Buffer.concat([before, bytes.subarray(0, room)])
+    const more = bytes.subarray(0, room)
+    // A copy: what is kept of a chunk would keep the whole.
+    manners.opening = before.length === 0 ? Buffer.from(more) : Buffer.concat([before, more])
     const protocol = manners.foreign ? undefined : protocolOfOpening(manners.opening)
     if (protocol !== undefined) {
       see('foreign-protocol', protocol)

@@ -28,9 +28,15 @@ export function advance(progress: Progress, verb: string): string | undefined {
   const stage = misplaced === undefined ? STAGE_OF.get(verb) : undefined
   if (stage) progress.stage = stage
   if (verb === 'RSET' && progress.named) progress.stage = 'helo'
-  if (BEGINNINGS.has(verb)) Object.assign(progress, { mail: 'no', rcpt: false })
+  if (BEGINNINGS.has(verb)) {
+    progress.mail = 'no'
+    progress.rcpt = false
+  }
   if (verb === 'HELO' || verb === 'EHLO' || verb === 'LHLO') progress.named = true
-  if (verb === 'MAIL') Object.assign(progress, { mail: 'said', rcpt: false })
+  if (verb === 'MAIL') {
+    progress.mail = 'said'
+    progress.rcpt = false
+  }
   if (verb === 'RCPT') progress.rcpt = true
   if ((verb === 'DATA' || verb === 'BDAT') && progress.mail === 'taken') progress.mail = 'said'
   return misplaced

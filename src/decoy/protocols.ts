@@ -11,15 +11,27 @@ export const OPENING_MAX = 16
 
 /** The protocol of a session that begins so; undefined for SMTP, and for what has not come far enough. */
 export function protocolOfOpening(opening: Buffer): string | undefined {
+  if (isVerbal(opening[0])) return undefined
   const hex = opening.toString('hex')
   return OPENINGS.find(([, looks]) => looks.test(hex))?.[0]
 }
 
-/** The protocol that has such a line; undefined for a line that may be SMTP. */
-export function protocolOfLine(line: string): string | undefined {
+/**
+ * The protocol that has such a line; undefined for a line that may be SMTP. One that begins with a command of SMTP can
+ * only be a request of HTTP's family, which names its version.
+ */
+export function protocolOfLine(line: string, command: boolean): string | undefined {
+  if (command && !line.includes('P/')) return undefined
   const http = HTTP.exec(line)
   if (http) return `${http[2] ?? 'HTTP'} ${line.split(' ', 1)[0]}`
   return LINES.find(([, looks]) => looks.test(line))?.[0]
+}
+
+/** A letter that none of the openings has: nearly every session begins so, and need not be held against them all. */
+function isVerbal(byte: number | undefined): boolean {
+  if (byte === undefined || byte === 0x43 || byte === 0x4a) return false
+  const capital = byte & 0xdf
+  return capital >= 0x41 && capital <= 0x5a
 }
 
 /** Each byte in two digits. */
