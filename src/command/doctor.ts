@@ -19,6 +19,7 @@ import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
 import { type Chart, type Check, fail, type Finding, ok, warn } from './finding.ts'
 import { strangersAtKernel, strangersAtPrimary } from './knocking.ts'
 import { examinePools } from './pool-check.ts'
+import { storeKeeps } from './store-check.ts'
 import type { Where } from '../settings/settings.ts'
 import type { StatusView } from '../daemon/status-view.ts'
 
@@ -28,6 +29,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   appliance: running,
   disk: room,
   clock,
+  store: storeKeeps,
   listeners: doors,
   files: openFiles,
   witness,

@@ -30,6 +30,7 @@ export type { Effect } from './effect.ts'
 export type { Rejudged } from './rulings.ts'
 export type { Host, RedisAccess } from './redis-connection.ts'
 export { type News, openCopy } from './copy.ts'
+export { readKeeping, type RedisKeeping } from './redis-keeping.ts'
 export type { Ruling } from './store.ts'
 
 export type ReputationHappening =
