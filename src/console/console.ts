@@ -117,7 +117,8 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     const [rulings, waiting] = [reputation.rulings(), reputation.waiting()]
     const { decide } = options
     const filter = asked(c, 'word')
-    const body = decisionsPage({ rulings, waiting, decide, filter, visitor: c.get('visitor'), now: now() })
+    const ruleOf = new Map(options.rules().list.map(({ because, name }) => [because, name]))
+    const body = decisionsPage({ rulings, ruleOf, waiting, decide, filter, visitor: c.get('visitor'), now: now() })
     return show(c, 'decisions', 'Decisions', body)
   })
   reader('/rules', (c) => show(c, 'rules', 'Rules', rulesPage(options.rules(), reputation.rulings())))

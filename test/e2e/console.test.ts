@@ -125,7 +125,13 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     await bot.reply()
     const row = page.locator('#guests tr', { hasText: '203.0.113.50' })
     await row.waitFor()
-    expect(await row.textContent()).toMatch(/backup\s*talked to\s*early-talk/)
+    expect(await row.textContent()).toMatch(/\d:\d\d\s*203.0.113.50\s*backup\s*talked to\s*early-talk/)
+    const running = await row.locator('[data-running]').textContent()
+    await row.locator('[data-running]', { hasNotText: running ?? '' }).waitFor()
+    await page.goto(at('?q=198.51.100.0/24'))
+    expect(await row.count()).toBe(0)
+    await page.goto(at())
+    await page.locator('.line.on').waitFor()
     bot.socket.end('QUIT\r\n')
     await bot.ended
     await misbehave('203.0.113.51')
@@ -172,6 +178,10 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     expect(await clients()).not.toContain('198.51.100.42')
     await page.goto(at('decisions?word=block&q=203.0.113.41'))
     expect(await page.locator('#decisions a.ip').allTextContents()).toEqual(['203.0.113.41'])
+    await page.goto(at('decisions?q=talks-first'))
+    expect(await page.locator('#decisions a.ip').allTextContents()).toContain('203.0.113.41')
+    await page.goto(at('decisions?q=203.0.113.40/31'))
+    expect(await page.locator('#decisions a.ip').allTextContents()).toEqual(['203.0.113.41'])
     await page.goto(at('?role=real&verdict=block'))
     expect(await page.textContent('.empty')).toBe('Nobody of those that came is like this.')
 
@@ -187,6 +197,15 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
       await page.keyboard.press(key)
       expect(await focused()).toBe(rows[row])
     }
+    await page.keyboard.press('f')
+    expect(await page.evaluate('document.activeElement.closest("form").className')).toBe('filter')
+    await page.locator('h1').click()
+    await page.keyboard.press('?')
+    expect(await page.textContent('dialog[open]')).toContain('pause the page')
+    await page.keyboard.press('j')
+    await page.keyboard.press('Escape')
+    await page.locator('dialog[open]').waitFor({ state: 'detached' })
+    await page.locator('#visits a.ip').first().focus()
     await page.keyboard.press('Enter')
     await page.waitForURL(`**/clients/${rows[0]}`)
     expect(troubles).toEqual([])
@@ -281,6 +300,29 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
       expect(await page.locator('main :is(script, img, [onload], [onerror], [onfocus])').count()).toBe(0)
     }
     expect(troubles).toEqual([])
+  })
+
+  test('without scripts every page is there, finds and narrows; what only a script can do is not offered', async () => {
+    const plain = await browser.newContext({ javaScriptEnabled: false })
+    const bare = await plain.newPage()
+    await misbehave('203.0.113.60')
+    await bare.goto(at('login'))
+    await bare.fill('[name=name]', 'otto')
+    await bare.fill('[name=password]', PASSWORD)
+    await bare.click('button.main')
+    for (const path of ['decisions', 'rules', 'health', '']) {
+      await bare.click(`nav a[href="./${path}"]`)
+      await bare.locator(`nav [aria-current=page][href="./${path}"]`).waitFor()
+    }
+    expect(await bare.locator('#visits a.ip', { hasText: '203.0.113.60' }).count()).toBe(1)
+    expect(await bare.locator(':is(.acts, #pause, #theme, #help, .line):visible').count()).toBe(0)
+    await bare.fill('.filter [name=q]', 'nobody does this')
+    await bare.click('.filter button')
+    expect(await bare.textContent('.empty')).toBe('Nobody of those that came is like this.')
+    await bare.fill('.find input', '203.0.113.60')
+    await bare.keyboard.press('Enter')
+    await bare.waitForURL(/clients\/203\.0\.113\.60$/)
+    await plain.close()
   })
 
   test('a viewer sees no buttons, and is refused without them', async () => {

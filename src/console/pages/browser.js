@@ -30,6 +30,16 @@ if (line) {
   news.addEventListener('open', () => line.classList.add('on'))
   news.addEventListener('error', () => line.classList.remove('on'))
 }
+/** Between two readings of the page, times that run go on. */
+setInterval(() => {
+  if (paused) return
+  for (const cell of document.querySelectorAll('[data-running]')) {
+    const seconds = cell.textContent.split(':').reduce((sum, part) => sum * 60 + Number(part), 1)
+    const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
+    const shown = parts[0] > 0 ? parts : parts.slice(1)
+    cell.textContent = shown.map((part, i) => (i > 0 ? String(part).padStart(2, '0') : part)).join(':')
+  }
+}, 1000)
 pause?.addEventListener('click', () => {
   paused = !paused
   pause.setAttribute('aria-pressed', String(paused))
@@ -96,12 +106,17 @@ document.addEventListener('click', (event) => {
 
 dialog?.querySelector('[data-cancel]').addEventListener('click', () => dialog.close())
 
+const keys = document.getElementById('keys')
+document.getElementById('help')?.addEventListener('click', () => keys.showModal())
 document.addEventListener('keydown', (event) => {
-  if (event.target.matches('input, select, textarea') || event.ctrlKey || event.metaKey || dialog?.open) return
-  if (event.key === '/') {
+  if (event.target.matches('input, select, textarea') || event.ctrlKey || event.metaKey || event.altKey) return
+  if (document.querySelector('dialog[open]')) return
+  const field = { '/': '.find input', f: '.filter input' }[event.key]
+  if (field) {
     event.preventDefault()
-    document.querySelector('.find input')?.focus()
+    document.querySelector(field)?.focus()
   }
+  if (event.key === '?') keys.showModal()
   const rows = [...document.querySelectorAll('tbody a.ip')]
   if (event.key === 'p') pause?.click()
   const step = { j: 1, k: -1 }[event.key]

@@ -30,7 +30,7 @@ export function clientPage(
       ${chip(decision.verdict)}
       <p>
         ${decision.because ?? verdict?.never ?? 'Nothing stands about it.'}
-        ${stands ? html`<small>${decision.by ?? ''} · ${until(decision.until)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
+        ${stands ? html`<small>${decision.by === 'operator' ? "by an operator's word" : 'by the rules'}, ${until(decision.until, now)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
       </p>
       ${acts(client.ip, visitor, stands ? ['allow', 'block', 'release'] : ['allow', 'block'])}
     </section>`,

@@ -4,10 +4,11 @@
 import { html } from 'hono/html'
 import { type Client, clientOfKey } from '../../core/client.ts'
 import type { Instant } from '../../core/evidence.ts'
+import { overlap, parsePrefix, type Prefix } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Decision } from '../../reputation/decision.ts'
 import type { Ruling, Waiting } from '../../reputation/reputation.ts'
-import { acts, chip, type Filter, filterForm, type Html, known, time } from './layout.ts'
+import { acts, chip, type Filter, filterForm, type Html, known, networkIn, time, until } from './layout.ts'
 
 /** Most rows of each table. */
 const ROWS_MAX = 300
@@ -16,6 +17,8 @@ const WORDS = ['block', 'defer', 'observe', 'allow', 'release']
 
 export type Decisions = {
   readonly rulings: readonly Ruling[]
+  /** Rules by their reasons, which is what rulings have of them. */
+  readonly ruleOf: ReadonlyMap<string, string>
   readonly waiting: readonly Waiting[]
   readonly decide: (client: Client) => Decision
   readonly filter: Filter
@@ -23,13 +26,14 @@ export type Decisions = {
   readonly now: Instant
 }
 
-export function decisionsPage({ rulings, waiting, decide, filter, visitor, now }: Decisions): Html[] {
-  const { found, count } = newest(rulings, filter, now)
-  const rows = found.map((ruling) => row(ruling, decide, visitor))
+export function decisionsPage(decisions: Decisions): Html[] {
+  const { waiting, filter, visitor } = decisions
+  const { found, count } = newest(decisions)
+  const rows = found.map((ruling) => row(ruling, decisions))
   return [
     html`<h1>Decisions</h1>`,
     html`<section data-live id="waiting">${waiting.length > 0 ? waitingTable(waiting, visitor) : ''}</section>`,
-    filterForm('decisions', filter, 'word', 'every word', WORDS, 'address, rule, author'),
+    filterForm('decisions', filter, 'word', 'every word', WORDS, 'address, network, rule, author'),
     html`<div class="scroll" data-live id="decisions">
       <p class="dim">${count} stand${count > found.length ? `; the newest ${found.length} are shown` : ''}.</p>
       <table>
@@ -40,7 +44,7 @@ export function decisionsPage({ rulings, waiting, decide, filter, visitor, now }
             <th>By</th>
             <th>Because</th>
             <th>Since</th>
-            <th>Until</th>
+            <th>Stands</th>
             <th>Ticket</th>
             <th></th>
           </tr>
@@ -53,8 +57,8 @@ export function decisionsPage({ rulings, waiting, decide, filter, visitor, now }
   ]
 }
 
-function row(ruling: Ruling, decide: Decisions['decide'], visitor: Visitor | undefined): Html {
-  const { target, word, by, author, because, until, since, ticket } = ruling
+function row(ruling: Ruling, { decide, visitor, now }: Decisions): Html {
+  const { target, word, by, author, because, since, ticket } = ruling
   const client = clientOfKey(target)
   // Whoever is allowed is refused by nobody, though the rules go on counting.
   const allowed = by === 'rules' && client && decide(client).verdict === 'allow'
@@ -66,15 +70,17 @@ function row(ruling: Ruling, decide: Decisions['decide'], visitor: Visitor | und
     <td data-th="By">${author ?? by}</td>
     <td class="wide" data-th="Because">${because}</td>
     <td data-th="Since">${time(since)}</td>
-    <td data-th="Until">${until === undefined ? 'released' : time(until)}</td>
+    <td class="until" data-th="Stands">${until(ruling.until, now)}</td>
     <td data-th="Ticket"><code>${ticket}</code></td>
-    <td>${acts(target, visitor, ['release'])}</td>
+    <td>${word === 'release' ? '' : acts(target, visitor, ['release'])}</td>
   </tr>`
 }
 
 /** In one pass over what may be a million: never all of them sorted. */
-function newest(rulings: readonly Ruling[], { q, choice }: Filter, now: Instant): { found: Ruling[]; count: number } {
-  const wanted = q.toLowerCase()
+function newest({ rulings, ruleOf, filter, now }: Decisions): { found: Ruling[]; count: number } {
+  const { q, choice } = filter
+  const wanted = q.trim().toLowerCase()
+  const within = networkIn(wanted)
   let found: Ruling[] = []
   let [count, floor] = [0, -Infinity]
   const cut = () => {
@@ -83,12 +89,21 @@ function newest(rulings: readonly Ruling[], { q, choice }: Filter, now: Instant)
   }
   for (const ruling of rulings) {
     if ((ruling.grace ?? ruling.until ?? Infinity) <= now || (choice !== '' && ruling.word !== choice)) continue
-    if (wanted !== '' && !spelt(ruling).includes(wanted)) continue
+    if (
+      within ? !meets(ruling.target, within) : !`${spelt(ruling)} ${ruleOf.get(ruling.because) ?? ''}`.includes(wanted)
+    )
+      continue
     count++
     if (ruling.since > floor && found.push(ruling) >= 2 * ROWS_MAX) cut()
   }
   cut()
   return { found, count }
+}
+
+/** Do these two networks share any address? */
+function meets(target: string, within: Prefix): boolean {
+  const prefix = parsePrefix(target)
+  return typeof prefix !== 'string' && overlap(prefix, within)
 }
 
 function spelt({ target, by, author, because, ticket }: Ruling): string {

@@ -75,49 +75,71 @@ export function healthPage(status: Health, unready: readonly string[]): Html {
     </div>`
 }
 
-/** The way of a mail server from the left, that of a bot from the right; what both tell flows down. */
-function drawing(status: Health): Html {
+/** The mail exchangers as boxes: beside each other where there is room, else one below the other. */
+function drawing(status: Health): Html[] {
   const real = status.realMx?.mxs ?? []
   const [state, note, kind] =
     real.length === 0
       ? (['not watched', 'real-mx in the settings', 'unseen'] as const)
       : ([
-          real.map(({ outcome }) => outcome).join(', '),
+          [...new Set(real.map(({ outcome }) => outcome))].join(', '),
           real.length === 1 ? (real[0]?.name ?? '') : `${real.length} exchanges`,
           real.every(({ outcome }) => outcome === 'up') ? 'real' : 'bad',
         ] as const)
-  const shut = (role: string) => status.doors.some(({ name, open }) => name.startsWith(`${role} decoy`) && !open)
-  const there = (role: string) => status.doors.some(({ name }) => name.startsWith(`${role} decoy`))
-  const decoy = (role: string) => (shut(role) ? 'bad' : there(role) ? 'decoy' : 'unseen')
   const [first, second, last] = preferences(status.layouts[0])
   const turned = status.kernel?.state === 'on' ? 'the kernel refuses strangers' : 'resets strangers'
-  return html`<svg
-    class="mx"
-    viewBox="0 0 900 236"
-    role="img"
-    aria-label="Mail servers try the primary decoy first and deliver at the real MX; bots go to the backup decoy"
-  >
-    <defs>
-      <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
-        <path class="tip" d="M 0 0 L 8 4 L 0 8 z" />
-      </marker>
-    </defs>
-    <text class="note" x="62" y="96">mail server</text>
-    <path class="walk" d="M 20 104 H 124" marker-end="url(#tip)" />
-    <path class="walk" d="M 318 104 H 354" marker-end="url(#tip)" />
-    <text class="note" x="842" y="96">bot</text>
-    <path class="bot" d="M 884 104 H 782" marker-end="url(#tip)" />
-    <path class="told" d="M 222 152 C 222 190, 300 204, 356 206" marker-end="url(#tip)" />
-    <path class="told" d="M 680 152 C 680 190, 602 204, 546 206" marker-end="url(#tip)" />
-    <path class="told" d="M 451 190 V 156" marker-end="url(#tip)" />
-    <text class="note" x="208" y="204">evidence</text>
-    <text class="note" x="694" y="204">evidence</text>
-    <text class="t" x="451" y="212">decoymx</text>
-    <text class="note" x="478" y="178">refuse</text>
-    ${box(128, first, 'primary decoy', there('primary') ? `${status.held.primary} held` : 'not here', turned, decoy('primary'))}
-    ${box(358, second, 'real MX', state, note, kind)}
-    ${box(588, last, 'backup decoy', there('backup') ? `${status.held.backup} held` : 'not here', 'listens, says later', decoy('backup'))}
-  </svg>`
+  const primary = decoyBox(status, 'primary', first, turned)
+  const backup = decoyBox(status, 'backup', last, 'listens, says later')
+  return picture({ kind, lines: [second, 'real MX', state, note, ''] }, primary, backup)
+}
+
+/** What kind of thing it is; its MX records, its name, how it is, what it does, and where it listens. */
+type Box = { readonly kind: string; readonly lines: readonly string[] }
+
+function decoyBox({ doors, held }: Health, role: 'primary' | 'backup', records: string, does: string): Box {
+  const own = doors.filter(
+    ({ name }) => name.includes(`${role} decoy`) || (name.startsWith('primary and') && role === 'backup'),
+  )
+  const direct = own.filter(({ name }) => !name.includes('PROXY'))
+  const [address, ...more] = (direct.length > 0 ? direct : own).map((door) => door.address)
+  const where = more.length > 0 ? `${address} and ${more.length} more` : (address ?? '')
+  const kind = own.length === 0 ? 'unseen' : own.every(({ open }) => open) ? 'decoy' : 'bad'
+  return {
+    kind,
+    lines: [records, `${role} decoy`, own.length > 0 ? `${held[role]} here now` : 'not on this host', does, where],
+  }
+}
+
+/** The way of a mail server is green, that of a bot red; what we hear and tell is dotted. */
+function picture(real: Box, primary: Box, backup: Box): Html[] {
+  const label = 'Mail servers try the primary decoy first and deliver at the real MX; bots go to the backup decoy'
+  const tip = (id: string) =>
+    html`<defs
+      ><marker id="${id}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"
+        ><path class="tip" d="M 0 0 L 8 4 L 0 8 z" /></marker
+    ></defs>`
+  const arrow = (id: string, kind: string, way: string) =>
+    html`<path class="${kind}" d="${way}" marker-end="url(#${id})" />`
+  const text = (x: number, y: number, words: string, kind = 'note') =>
+    html`<text class="${kind}" x="${x}" y="${y}">${words}</text>`
+  return [
+    html`<svg class="mx across" viewBox="0 0 900 256" role="img" aria-label="${label}">
+      ${tip('across')}${text(60, 82, 'mail server')}${arrow('across', 'walk', 'M 16 92 H 120')}
+      ${arrow('across', 'walk', 'M 324 92 H 348')}${arrow('across', 'bot', 'M 884 92 H 780')}${text(834, 82, 'bot')}
+      ${arrow('across', 'told', 'M 222 170 C 222 214, 300 226, 376 228')}${text(212, 222, 'evidence')}
+      ${arrow('across', 'told', 'M 680 170 C 680 214, 602 226, 526 228')}${text(694, 222, 'evidence')}
+      ${arrow('across', 'told', 'M 450 212 V 172')}${text(478, 198, 'refuse')}${text(450, 234, 'decoymx', 't')}
+      ${box(124, 18, 196, primary)}${box(352, 18, 196, real)}${box(580, 18, 196, backup)}
+    </svg>`,
+    html`<svg class="mx down" viewBox="0 0 340 672" role="img" aria-label="${label}">
+      ${tip('down')}${text(170, 16, 'mail server')}${arrow('down', 'walk', 'M 170 22 V 42')}
+      ${arrow('down', 'walk', 'M 170 198 V 232')}${arrow('down', 'bot', 'M 170 650 V 622')}${text(170, 666, 'bot')}
+      ${arrow('down', 'told', 'M 290 122 C 344 122, 344 424, 212 424')}${text(244, 219, 'evidence')}
+      ${arrow('down', 'told', 'M 170 462 V 438')}${text(212, 456, 'evidence')}
+      ${arrow('down', 'told', 'M 170 412 V 392')}${text(204, 406, 'refuse')}${text(170, 430, 'decoymx', 't')}
+      ${box(50, 46, 240, primary)}${box(50, 236, 240, real)}${box(50, 466, 240, backup)}
+    </svg>`,
+  ]
 }
 
 /** What stands in DNS above each box; without DNS, what should. */
@@ -141,11 +163,12 @@ function preferences(layout: Layout | undefined): [string, string, string] {
   ]
 }
 
-function box(x: number, above: string, title: string, state: string, note: string, kind: string): Html {
+function box(x: number, y: number, width: number, { kind, lines }: Box): Html {
   return html`<g class="${kind}"
-    ><text class="note" x="${x + 93}" y="36">${above}</text
-    ><rect x="${x}" y="48" width="186" height="100" rx="10" /><text class="t" x="${x + 93}" y="80">${title}</text
-    ><text x="${x + 93}" y="104">${state}</text><text class="note" x="${x + 93}" y="128">${note}</text></g
+    ><rect x="${x}" y="${y}" width="${width}" height="148" rx="10" />${lines.map(
+      (line, i) =>
+        html`<text class="${i === 1 ? 't' : 'note'}" x="${x + width / 2}" y="${y + 26 + 26 * i}">${line}</text>`,
+    )}</g
   >`
 }
 

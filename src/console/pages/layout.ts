@@ -8,7 +8,9 @@ import { isCanary } from '../../core/canary.ts'
 import type { Client } from '../../core/client.ts'
 import type { Instant } from '../../core/evidence.ts'
 import { neverListed } from '../../core/never.ts'
+import { parsePrefix, type Prefix } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
+import { when } from '../terminal.ts'
 
 export type Html = ReturnType<typeof html>
 
@@ -51,7 +53,7 @@ export function page(frame: Frame, body: Html | Html[]): Html {
         </header>
         <main id="main" tabindex="-1">${body}</main>
         <div id="toast" role="status" aria-live="polite"></div>
-        ${visitor?.rights === 'operator' ? DIALOG : ''}
+        ${visitor?.rights === 'operator' ? DIALOG : ''} ${KEYS}
       </body>
     </html>`
 }
@@ -65,6 +67,7 @@ function navigation(here: string, visitor: Visitor): Html {
       <input name="q" type="search" placeholder="IP address or ticket  ( / )" aria-label="IP address or ticket" />
     </form>
     <span id="line" class="line" title="Live connection">live</span>
+    <button id="help" type="button" class="quiet" aria-label="By keys" title="By keys ( ? )">?</button>
     <button id="theme" type="button" class="quiet" aria-label="Light or dark">◐</button>
     ${
       visitor.by === 'nearby'
@@ -93,6 +96,25 @@ const DIALOG = html`<dialog id="act">
   </form>
 </dialog>`
 
+const KEYS = html`<dialog id="keys">
+  <form method="dialog">
+    <h2>By keys</h2>
+    <dl>
+      <dt><kbd>j</kbd> <kbd>k</kbd></dt>
+      <dd>the next client of the table, the one before; <kbd>Enter</kbd> opens it</dd>
+      <dt><kbd>/</kbd></dt>
+      <dd>look for an address or a ticket</dd>
+      <dt><kbd>f</kbd></dt>
+      <dd>narrow what this page shows</dd>
+      <dt><kbd>p</kbd></dt>
+      <dd>pause the page, or let it go on</dd>
+      <dt><kbd>?</kbd></dt>
+      <dd>these keys</dd>
+    </dl>
+    <p class="row"><button class="main" value="read">Go on</button></p>
+  </form>
+</dialog>`
+
 /** What a page is narrowed to: a text that is looked for, and one of some choices; both empty: everything. */
 export type Filter = { readonly q: string; readonly choice: string }
 
@@ -118,6 +140,12 @@ export function filterForm(
   </form>`
 }
 
+/** The network that somebody looks for, if it is one. */
+export function networkIn(q: string): Prefix | undefined {
+  const prefix = q.includes('/') ? parsePrefix(q) : ''
+  return typeof prefix === 'string' ? undefined : prefix
+}
+
 export function chip(word: string): Html {
   return html`<span class="chip ${word}">${word}</span>`
 }
@@ -128,8 +156,10 @@ export function time(at: Instant): Html {
 }
 
 /** Until when something stands, in words. */
-export function until(at: Instant | undefined): Html {
-  return at === undefined ? html`until released` : html`until ${time(at)}`
+export function until(at: Instant | undefined, now: Instant): Html {
+  if (at === undefined) return html`until released`
+  const iso = new Date(at).toISOString()
+  return html`<time datetime="${iso}" title="${iso}">until ${when(iso, now)}</time>`
 }
 
 /** Who this is, where its address alone would mislead: one that we play to ourselves, or that can never be listed. */

@@ -4,10 +4,10 @@
 import { html } from 'hono/html'
 import { type Client, parseClient } from '../../core/client.ts'
 import type { Instant } from '../../core/evidence.ts'
-import { covers, parsePrefix } from '../../core/prefixes.ts'
+import { covers } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Visit } from '../visits.ts'
-import { acts, chip, type Filter, filterForm, type Html, known, time } from './layout.ts'
+import { acts, chip, type Filter, filterForm, type Html, known, networkIn, time } from './layout.ts'
 
 export type Tiles = readonly { readonly name: string; readonly value: string; readonly note: string }[]
 
@@ -21,7 +21,7 @@ export type LiveFilter = Filter & { readonly verdict: string }
 
 /** Somebody who is at a decoy now. */
 export type Guest = {
-  readonly role: string
+  readonly role: 'primary' | 'backup'
   readonly client: string
   readonly since: Instant
   readonly outcome: string
@@ -40,35 +40,39 @@ export function livePage(
   verdictOf: (client: Client) => string,
   visitor: Visitor | undefined,
 ): Html[] {
-  const found = narrowed(visits, filter, verdictOf)
-  const rows = found.slice(0, ROWS_MAX).map((visit) => {
-    const client = parseClient(visit.client)
-    const deeds = visit.deeds.map(
-      ({ kind, detail }) => html`<li><b>${kind}</b>${detail === undefined ? '' : html` <q>${detail}</q>`}</li>`,
-    )
-    return html`<tr id="v-${visit.id.replace(/[^\w-]/g, '_')}">
-      <td data-th="Last seen">${time(visit.last)}</td>
-      <td data-th="Client">
-        <a class="ip" href="clients/${visit.client}">${visit.client}</a>${client ? known(client) : ''}
-      </td>
-      <td data-th="Verdict">${client ? chip(verdictOf(client)) : ''}</td>
-      <td data-th="At">${visit.role}${visit.times > 1 ? html` <small>× ${visit.times}</small>` : ''}</td>
-      <td class="wide" data-th="What it did">
-        <ul class="deeds">
-          ${deeds.length > 0 ? deeds : html`<li class="dim">only connected</li>`}
-        </ul>
-      </td>
-      <td>${acts(visit.client, visitor, ['allow', 'block'])}</td>
-    </tr>`
-  })
+  const fits = fitting(filter, verdictOf)
+  const here = guests.map((guest) => ({ ...guest, deeds: deedsOf(guest, visits) })).filter(fits)
+  const rows = visits
+    .filter(fits)
+    .slice(0, ROWS_MAX)
+    .map((visit) => {
+      const client = parseClient(visit.client)
+      const deeds = visit.deeds.map(
+        ({ kind, detail }) => html`<li><b>${kind}</b>${detail === undefined ? '' : html` <q>${detail}</q>`}</li>`,
+      )
+      return html`<tr id="v-${visit.id.replace(/[^\w-]/g, '_')}">
+        <td data-th="Last seen">${time(visit.last)}</td>
+        <td data-th="Client">
+          <a class="ip" href="clients/${visit.client}">${visit.client}</a>${client ? known(client) : ''}
+        </td>
+        <td data-th="Verdict">${client ? chip(verdictOf(client)) : ''}</td>
+        <td data-th="At">${visit.role}${visit.times > 1 ? html` <small>× ${visit.times}</small>` : ''}</td>
+        <td class="wide" data-th="What it did">
+          <ul class="deeds">
+            ${deeds.length > 0 ? deeds : html`<li class="dim">only connected</li>`}
+          </ul>
+        </td>
+        <td>${acts(visit.client, visitor, ['allow', 'block'])}</td>
+      </tr>`
+    })
   return [
     html`<h1>Live</h1>
       <section class="tiles" data-live id="tiles">
         ${tiles.map(({ name, value, note }) => html`<div><span>${name}</span><b>${value}</b><small>${note}</small></div>`)}
       </section>`,
-    html`<section data-live id="guests">${here(guests, visits, visitor, now)}</section>`,
-    html`<h2>Who came lately</h2>`,
     filterForm('', filter, 'role', 'everywhere', ROLES, 'address, network or deed', verdicts(filter.verdict)),
+    html`<section data-live id="guests">${hereTable(here, visitor, now)}</section>`,
+    html`<h2>Who came lately</h2>`,
     html`<div class="scroll" data-live id="visits">
       <table>
         <thead>
@@ -90,10 +94,13 @@ export function livePage(
   ]
 }
 
+function deedsOf({ client, role }: Guest, visits: readonly Visit[]): Visit['deeds'] {
+  return visits.find((each) => each.client === client && each.role === role)?.deeds ?? []
+}
+
 /** Who is here, the longest first, and what it did so far. */
-function here(
-  guests: readonly Guest[],
-  visits: readonly Visit[],
+function hereTable(
+  guests: readonly (Guest & Pick<Visit, 'deeds'>)[],
   visitor: Visitor | undefined,
   now: Instant,
 ): Html | string {
@@ -101,18 +108,20 @@ function here(
   const rows = guests
     .toSorted((a, b) => a.since - b.since)
     .slice(0, GUESTS_MAX)
-    .map(({ role, client, since, outcome }) => {
+    .map(({ role, client, since, outcome, deeds }) => {
       const parsed = parseClient(client)
-      const visit = visits.find((each) => each.client === client && each.role === role)
-      const deeds = visit?.deeds.slice(-DEEDS_SHOWN).map(({ kind }) => html`<li>${kind}</li>`) ?? []
       return html`<tr>
-        <td class="n" data-th="For">${lasting(now - since)}</td>
+        <td class="n" data-th="For" data-running>${lasting(now - since)}</td>
         <td data-th="Client"><a class="ip" href="clients/${client}">${client}</a>${parsed ? known(parsed) : ''}</td>
         <td data-th="At">${role}</td>
         <td data-th="Is">${STATES[outcome] ?? outcome}</td>
         <td class="wide" data-th="Did">
           <ul class="deeds">
-            ${deeds}
+            ${
+              deeds.length > 0
+                ? deeds.slice(-DEEDS_SHOWN).map(({ kind }) => html`<li><b>${kind}</b></li>`)
+                : html`<li class="dim">only connected</li>`
+            }
           </ul>
         </td>
         <td>${acts(client, visitor, ['allow', 'block'])}</td>
@@ -145,29 +154,27 @@ const STATES: Readonly<Record<string, string>> = {
   later: 'sent home until later',
 }
 
+/** `1:04:09`, as the browser's half counts on. */
 function lasting(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000))
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
-  if (hours > 0) return `${hours} h ${minutes} min`
-  return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`
+  const two = (n: number) => String(n).padStart(2, '0')
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`
 }
 
-function narrowed(
-  visits: readonly Visit[],
-  { q, choice, verdict }: LiveFilter,
-  verdictOf: (client: Client) => string,
-): readonly Visit[] {
+type Seen = Pick<Visit, 'client' | 'role' | 'deeds'>
+
+function fitting({ q, choice, verdict }: LiveFilter, verdictOf: (client: Client) => string): (seen: Seen) => boolean {
   const wanted = q.trim().toLowerCase()
-  const network = wanted.includes('/') ? parsePrefix(wanted) : ''
-  const within = typeof network === 'string' ? undefined : network
-  return visits.filter((visit) => {
-    const client = parseClient(visit.client)
-    if (choice !== '' && visit.role !== choice) return false
+  const within = networkIn(wanted)
+  return ({ client: ip, role, deeds }) => {
+    const client = parseClient(ip)
+    if (choice !== '' && role !== choice) return false
     if (verdict !== '' && (!client || verdictOf(client) !== verdict)) return false
     if (within) return client !== undefined && covers(within, client)
-    const deeds = visit.deeds.map(({ kind, detail }) => `${kind} ${detail ?? ''}`.toLowerCase())
-    return wanted === '' || visit.client.startsWith(wanted) || deeds.some((deed) => deed.includes(wanted))
-  })
+    const said = deeds.map(({ kind, detail }) => `${kind} ${detail ?? ''}`.toLowerCase())
+    return wanted === '' || ip.startsWith(wanted) || said.some((deed) => deed.includes(wanted))
+  }
 }
 
 const ROLES = ['primary', 'backup', 'real']
