@@ -29,7 +29,8 @@ const SOCKETS_MAX = 256
 
 type Part = 'decoys' | 'policy' | 'dnsbl' | 'http'
 type Kind = { readonly part: Part; readonly over: 'tcp' | 'udp'; readonly lists: readonly List[] }
-type List = 'primary' | 'primary-proxy' | 'backup' | 'backup-proxy' | 'policy' | 'dnsbl' | 'http'
+type Asked = (typeof ASKED)[number]
+type List = 'primary' | 'primary-proxy' | 'backup' | 'backup-proxy' | Asked
 
 /** The doors by the names that FileDescriptorName= may give. `decoys` is one that both share, told apart by prefixes. */
 const KINDS: Readonly<Record<string, Kind>> = {
@@ -39,6 +40,9 @@ const KINDS: Readonly<Record<string, Kind>> = {
   'backup-proxy': { part: 'decoys', over: 'tcp', lists: ['backup-proxy'] },
   decoys: { part: 'decoys', over: 'tcp', lists: ['primary', 'backup'] },
   policy: { part: 'policy', over: 'tcp', lists: ['policy'] },
+  'tcp-table': { part: 'policy', over: 'tcp', lists: ['tcp-table'] },
+  readsocket: { part: 'policy', over: 'tcp', lists: ['readsocket'] },
+  milter: { part: 'policy', over: 'tcp', lists: ['milter'] },
   'dnsbl-udp': { part: 'dnsbl', over: 'udp', lists: ['dnsbl'] },
   'dnsbl-tcp': { part: 'dnsbl', over: 'tcp', lists: ['dnsbl'] },
   http: { part: 'http', over: 'tcp', lists: ['http'] },
@@ -97,20 +101,23 @@ export function takeSockets(
 
 type Lists = Record<List, readonly Address[]>
 
-function listsOf({ decoys, policy, dnsbl, http }: Settings): Lists {
+/** Those that have one list, under their own name. */
+const ASKED = ['policy', 'tcp-table', 'readsocket', 'milter', 'dnsbl', 'http'] as const
+
+function listsOf(settings: Settings): Lists {
+  const { decoys } = settings
+  const asked = Object.fromEntries(ASKED.map((name) => [name, settings[name].listen])) as Record<Asked, Address[]>
   return {
+    ...asked,
     primary: decoys.primary.listen,
     'primary-proxy': decoys.primary.proxy,
     backup: decoys.backup.listen,
     'backup-proxy': decoys.backup.proxy,
-    policy: policy.listen,
-    dnsbl: dnsbl.listen,
-    http: http.listen,
   }
 }
 
 function withLists(settings: Settings, lists: Lists): Settings {
-  const { decoys, policy, dnsbl, http } = settings
+  const { decoys } = settings
   const { primary, backup } = decoys
   return {
     ...settings,
@@ -119,9 +126,10 @@ function withLists(settings: Settings, lists: Lists): Settings {
       primary: { ...primary, listen: [...lists.primary], proxy: [...lists['primary-proxy']] },
       backup: { ...backup, listen: [...lists.backup], proxy: [...lists['backup-proxy']] },
     },
-    policy: { ...policy, listen: [...lists.policy] },
-    dnsbl: { ...dnsbl, listen: [...lists.dnsbl] },
-    http: { ...http, listen: [...lists.http] },
+    ...(Object.fromEntries(ASKED.map((name) => [name, { ...settings[name], listen: [...lists[name]] }])) as Pick<
+      Settings,
+      Asked
+    >),
   }
 }
 
