@@ -2,7 +2,7 @@
  * One life of a whole reputation, to be ended by SIGKILL at any moment: it opens what the last life left in a folder, takes in
  * evidence without a pause, and says each piece's name once it is acknowledged.
  *
- *     node life.ts FOLDER NAME
+ *     node life.ts FOLDER NAME [SOCKET OF A REDIS]
  */
 import { openReputation, type ReputationOptions } from '../../src/reputation/reputation.ts'
 import { shippedRules } from '../rules.ts'
@@ -29,9 +29,14 @@ export function openLife(folder: string, now = Date.now, redis?: ReputationOptio
   })
 }
 
+/** Where none is named, the store is embedded. */
+export function redisAt(path = ''): ReputationOptions['redis'] {
+  return path === '' ? undefined : { at: { path }, commandTimeoutMs: 5000 }
+}
+
 if (import.meta.main) {
-  const [folder = '', life = ''] = process.argv.slice(2)
-  const { witness } = await openLife(folder)
+  const [folder = '', life = '', redis] = process.argv.slice(2)
+  const { witness } = await openLife(folder, Date.now, redisAt(redis))
   for (let n = 0; ;) {
     const names = Array.from({ length: AT_ONCE }, () => `${life}.${n++}`)
     await Promise.all(
