@@ -96,11 +96,11 @@ export async function audit(
   else if (words.length === 0) screen.print('No operator has said anything.')
   else {
     const rows = words.map(({ at, author, word, target, until, because }) => [
-      at,
+      screen.person ? when(at, Date.now()) : at,
       author,
       word,
       target,
-      until ?? '',
+      until && screen.person ? when(until, Date.now()) : (until ?? ''),
       because,
     ])
     for (const line of table(screen, ['when', 'who', 'word', 'target', 'until', 'because'], rows)) screen.print(line)

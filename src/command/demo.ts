@@ -18,8 +18,8 @@ import { Resolver } from 'node:dns/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import type { ClientView } from '../answer/views.ts'
-import { type Screen, table, wrapped } from '../console/terminal.ts'
-import { printable } from '../core/evidence.ts'
+import { hanging, type Screen, table, wrapped } from '../console/terminal.ts'
+import { escaped, printable } from '../core/evidence.ts'
 import { ask } from './appliance.ts'
 import { type Address, parseAddress } from '../settings/places.ts'
 import { openStandIn, type StandIn } from './stand-in.ts'
@@ -141,18 +141,18 @@ async function play({ state, doors, standIn, screen }: Stage): Promise<boolean> 
   let sound = true
   const scene = (player: Player, sentence: string) => {
     screen.print('')
-    screen.print(`${bold(player.name)} ${dim(player.ip)}  ${sentence}`)
+    for (const line of hanging(`${bold(player.name)} ${dim(player.ip)}  `, sentence, screen.width, 2))
+      screen.print(line)
   }
   const tell = (where: string, what: string, so: string, good = true) => {
     if (!good) sound = false
     const mark = good ? green('✓') : red('✗')
-    screen.print(`  ${mark} ${cyan(where.padEnd(8))} ${what}`)
+    for (const line of hanging(`  ${mark} ${cyan(where.padEnd(8))} `, what, screen.width, 13)) screen.print(line)
     for (const line of wrapped(so, screen.width, 13)) screen.print(dim(line))
   }
   screen.print(bold('decoymx, played on loopback'))
-  screen.print(
-    dim('MX 5 primary decoy, MX 20 the real one (a stand-in), MX 90 backup decoy. Addresses are from RFC 5737.'),
-  )
+  const layout = 'MX 5 primary decoy, MX 20 the real one (a stand-in), MX 90 backup decoy. Addresses are from RFC 5737.'
+  for (const line of wrapped(layout, screen.width, 0)) screen.print(dim(line))
 
   scene(CAST.postfix, 'walks as RFC 5321 says: the lowest preference first.')
   const first = await converse(doors.primary, CAST.postfix.ip, [])
@@ -281,7 +281,7 @@ async function verdictOf(state: string, { ip }: Player): Promise<ClientView> {
 
 /** The reply that begins so, or the last there was. */
 function answered({ replies, end }: Talk, begins: string): string {
-  return printable(replies.find((line) => line.startsWith(begins)) ?? replies.at(-1) ?? end)
+  return escaped(replies.find((line) => line.startsWith(begins)) ?? replies.at(-1) ?? end)
 }
 
 /** What a name server says of a client; undefined when it is not listed. */
@@ -359,9 +359,10 @@ function thingsToTry(state: string, { policy, dnsbl, http }: Doors, screen: Scre
   const { bold, dim, cyan } = screen.colours
   const tries: [string, string][] = [
     [`http://${http.host}:${http.port}/`, 'the console, in a browser'],
-    [`npx decoymx why ${CAST.talker.ip} --state ${state}`, 'the decision and its arithmetic'],
-    [`npx decoymx list --state ${state}`, 'the decisions that stand'],
-    [`npx decoymx allow ${CAST.talker.ip} --because "a partner" --state ${state}`, 'your word stands above the rules'],
+    [`export DECOYMX_STATE=${state}`, 'first, in another shell: whom the commands below ask'],
+    [`npx decoymx why ${CAST.talker.ip}`, 'the decision and its arithmetic'],
+    ['npx decoymx list', 'the decisions that stand'],
+    [`npx decoymx allow ${CAST.talker.ip} --because "a partner"`, 'your word stands above the rules'],
     [`dig @${dnsbl.host} -p ${dnsbl.port} 5.113.0.203.bl.decoymx.test TXT`, 'ask by DNS'],
     [
       `printf 'request=smtpd_access_policy\\nclient_address=${CAST.talker.ip}\\n\\n' | nc -q1 ${policy.host} ${policy.port}`,

@@ -10,7 +10,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Screen, table } from '../console/terminal.ts'
+import { hanging, type Screen, table } from '../console/terminal.ts'
 import { spellProblem } from '../core/document.ts'
 import { ask } from './appliance.ts'
 import { playCanary } from './canary-check.ts'
@@ -208,8 +208,8 @@ function told(findings: readonly Finding[], level: Finding['level'], screen: Scr
       findings.map((each) => [each.check, each.level, each.seen, each.next ?? '']),
     )
   const rows = findings.flatMap(({ check, level: each, seen, next }) => [
-    `${paint[each](each.padEnd(4))}  ${check.padEnd(10)}  ${seen}`,
-    ...(next === null ? [] : [`${' '.repeat(18)}${colours.bold('next')}  ${next}`]),
+    ...hanging(`${paint[each](each.padEnd(4))}  ${check.padEnd(10)}  `, seen, screen.width, 18),
+    ...(next === null ? [] : hanging(`${' '.repeat(18)}${colours.bold('next')}  `, next, screen.width, 24)),
   ])
   return [paint[level](WORDS[level]), '', ...rows]
 }

@@ -7,7 +7,7 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Screen, table } from '../console/terminal.ts'
+import { type Screen, table, wrapped } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { prepareRetelling, type Retelling } from '../core/retelling.ts'
 import { recording } from '../reputation/reputation.ts'
@@ -105,7 +105,7 @@ function told(retelling: Retelling, days: number, screen: Screen): string[] {
   const shown = screen.person ? rows.slice(0, LIST_LIMIT) : rows
   const heads = ['client', 'verdict', 'score', 'refused', 'deferred', 'route', 'manners', 'because']
   return [
-    ...(screen.person ? summary : []),
+    ...(screen.person ? summary.flatMap((line) => wrapped(line, screen.width, 0)) : []),
     ...(rows.length === 0 ? [] : [...(screen.person ? [''] : []), ...table(screen, heads, shown)]),
     ...(!screen.person && rows.length === 0 ? summary : []),
     ...(rows.length > shown.length ? [dim(`… ${rows.length - shown.length} more: --json`)] : []),

@@ -4,7 +4,7 @@
  */
 import { userInfo } from 'node:os'
 import type { WaitingView } from '../answer/views.ts'
-import { type Screen, span, table } from '../console/terminal.ts'
+import { hanging, type Screen, span, table } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
 
@@ -56,7 +56,7 @@ export const BOUNDS = {
 function told(waiting: readonly WaitingView[], screen: Screen, now: number): string[] {
   const reasons = (Object.keys(BOUNDS) as (keyof typeof BOUNDS)[]).flatMap((why) => {
     const count = waiting.filter((each) => each.why === why).length
-    return count > 0 ? [`${count} ${BOUNDS[why]}`] : []
+    return count > 0 ? hanging(`${count} `, BOUNDS[why], screen.width, 4) : []
   })
   const rows = waiting.map((each) => [
     each.client,
@@ -72,8 +72,13 @@ function told(waiting: readonly WaitingView[], screen: Screen, now: number): str
   const advice = [
     '',
     ...(rows.length > shown.length ? [dim(`… ${rows.length - shown.length} more: --json`)] : []),
-    dim('Right?  decoymx governor enlist [CIDR] --because "..."'),
-    dim('Wrong?  mend the rules and reload them, or decoymx governor discard [CIDR] --because "..."'),
+    ...hanging('Right?  ', 'decoymx governor enlist [CIDR] --because "..."', screen.width, 8).map(dim),
+    ...hanging(
+      'Wrong?  ',
+      'mend the rules and reload them, or decoymx governor discard [CIDR] --because "..."',
+      screen.width,
+      8,
+    ).map(dim),
   ]
   return [
     ...(screen.person ? [...reasons, ''] : []),

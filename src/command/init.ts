@@ -10,7 +10,7 @@ import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { isMap, isSeq, parseDocument } from 'yaml'
-import type { Screen } from '../console/terminal.ts'
+import { type Screen, wrapped } from '../console/terminal.ts'
 import { readRules } from '../core/rules.ts'
 import { spellAddress } from '../settings/places.ts'
 import { readSettings } from '../settings/settings.ts'
@@ -166,7 +166,7 @@ async function interview(words: Words, options: Asking): Promise<Words> {
   const answers: Record<string, string> = {}
   for (const { key, asks, hint } of open)
     for (let tries = 1; tries <= TRIES_MAX; tries++) {
-      options.output.write(`${asks} (${hint})\n> `)
+      options.output.write(`${wrapped(`${asks} (${hint})`, options.screen.width, 0).join('\n')}\n> `)
       const { value: answer, done } = await lines.next()
       if (done) return { ...words, ...answers }
       const complaint = complaintOf(key, answer)
@@ -260,10 +260,12 @@ function tellNext(screen: Screen, { domains, primary, backup }: Answers, files: 
   ] as const
   screen.print('\nNothing is started. Next:')
   steps.forEach(([step, what], i) => screen.print(`  ${i + 1}. ${bold(step)}\n     ${dim(what)}`))
-  if (primary === null)
-    screen.print(
-      dim('\nWithout a primary decoy nobody is seen to walk the right way: rules that need it are in mode observe.'),
-    )
-  if (backup === null)
-    screen.print(dim('\nWithout a backup decoy there is little evidence: nobody is listed by its order.'))
+  const lacks = [
+    ...(primary === null
+      ? ['Without a primary decoy nobody is seen to walk the right way: rules that need it are in mode observe.']
+      : []),
+    ...(backup === null ? ['Without a backup decoy there is little evidence: nobody is listed by its order.'] : []),
+  ]
+  for (const sentence of lacks)
+    for (const line of ['', ...wrapped(sentence, screen.width, 0)]) screen.print(line === '' ? '' : dim(line))
 }

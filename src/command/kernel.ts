@@ -4,7 +4,7 @@
  * Whom it lets in is what stands against clients, as the decoy itself regards them; so the two cannot disagree for longer
  * than a beat, and where they do, the decoy has the last word.
  */
-import { type Screen, table, when } from '../console/terminal.ts'
+import { hanging, type Screen, table, when, wrapped } from '../console/terminal.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import { dropTable, NftFailed } from '../decoy/nftables.ts'
 import { ask, NotRunning } from './appliance.ts'
@@ -53,15 +53,20 @@ function told(view: KernelState, screen: Screen, now: number): string[] {
     off: `${colours.bold('off')}  the decoy itself accepts and resets strangers (decoys.primary.kernel in the settings)`,
     failed: `${colours.red('failed')}  ${view.error ?? ''}; the decoy itself accepts and resets strangers`,
   }
-  if (view.state !== 'on') return [words[view.state]]
+  if (view.state !== 'on') return wrapped(words[view.state], screen.width, 0)
   const row = (name: string, family: 4 | 6) =>
     [name, view.suspects[family], view.networks[family], view.tolls.refused[family], view.tolls.letIn[family]].map(
       String,
     )
   const read = view.lastRead === null ? 'never' : when(new Date(view.lastRead).toISOString(), now)
   return [
-    words.on,
-    `    ${view.touches} contacts told since the start, last read ${read}${view.repairs > 0 ? `; repaired ${view.repairs} times` : ''}`,
+    ...wrapped(words.on, screen.width, 0),
+    ...hanging(
+      '    ',
+      `${view.touches} contacts told since the start, last read ${read}${view.repairs > 0 ? `; repaired ${view.repairs} times` : ''}`,
+      screen.width,
+      4,
+    ),
     '',
     ...table(screen, ['family', 'suspects', 'blocked networks', 'refused', 'let in'], [row('IPv4', 4), row('IPv6', 6)]),
   ]

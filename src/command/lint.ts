@@ -2,7 +2,7 @@
  * `lint DOMAIN`: is this MX layout safe to have decoys in? Every finding with a code, what was seen, why it matters, and a fix;
  * exit codes as monitoring plugins have them (0 ok, 1 warning, 2 critical, 3 unknown).
  */
-import { type Screen, table, wrapped } from '../console/terminal.ts'
+import { hanging, type Screen, table, wrapped } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { DANGERS, exitCodeOf, type Finding, type Level } from '../core/dangers.ts'
 import { lint } from '../core/lint.ts'
@@ -95,11 +95,9 @@ function told(
     const [{ code: of, level, fix }] = group as [Finding, ...Finding[]]
     const { title: what, why } = DANGERS[of]
     const labelled = (word: string, text: string) =>
-      wrapped(text, screen.width, 20).map((line, i) =>
-        i === 0 ? `${' '.repeat(15)}${colours.dim(word.padEnd(5))}${line.trimStart()}` : line,
-      )
+      hanging(`${' '.repeat(15)}${colours.dim(word.padEnd(5))}`, text, screen.width, 20)
     return [
-      `${paint[level](level.padEnd(8))} ${of}  ${colours.bold(what)}`,
+      ...hanging(`${paint[level](level.padEnd(8))} ${of}  `, colours.bold(what), screen.width, 15),
       ...group.flatMap((each) => [
         ...wrapped(`${each.about === '' ? '' : `${each.about}: `}${each.seen}`, screen.width, 15),
         ...(where(each) === '' ? [] : [`${' '.repeat(15)}${colours.dim(`at   ${where(each)}`)}`]),

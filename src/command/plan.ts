@@ -2,7 +2,7 @@
  * `plan DOMAIN`: the zone lines to add and to take away so that decoys may stand in the layout, step by step, each with how
  * long to wait after it. Nothing is changed. Exit 0, or 3 when there can be no plan.
  */
-import { type Screen, span, table, wrapped } from '../console/terminal.ts'
+import { hanging, type Screen, span, table, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import type { Problem } from '../core/document.ts'
 import { neverListed } from '../core/never.ts'
@@ -94,16 +94,18 @@ function told(domain: string, { steps }: Plan, screen: Screen): string[] {
   const heads = ['step', 'change', 'type', 'name', 'ttl', 'data']
   if (!screen.person) return table(screen, heads, steps.flatMap(piped))
   const text = steps.flatMap(({ does, add, remove, waitSeconds }, i) => [
-    ...wrapped(does, screen.width, 3).map((line, n) =>
-      n === 0 ? `${colours.bold(`${i + 1}.`)} ${line.trimStart()}` : line,
-    ),
+    ...hanging(`${colours.bold(`${i + 1}.`)} `, does, screen.width, 3),
     ...remove.map((record) => colours.red(`   - ${zoneLine(record)}`)),
     ...add.map((record) => colours.green(`   + ${zoneLine(record)}`)),
     ...(waitSeconds > 0 ? [colours.dim(`   then wait ${span(waitSeconds * 1000)}`)] : []),
     '',
   ])
   return [
-    `${colours.bold(domain)}: ${steps.length} steps. Lines are as BIND reads them; add 1 to the serial of the SOA each time.`,
+    ...wrapped(
+      `${colours.bold(domain)}: ${steps.length} steps. Lines are as BIND reads them; add 1 to the serial of the SOA each time.`,
+      screen.width,
+      0,
+    ),
     '',
     ...text,
     colours.bold('The same for a web form'),

@@ -10,7 +10,7 @@
  * operator looks at those before the rules are changed; 1 when it cannot be told.
  */
 import { writeFileSync } from 'node:fs'
-import { type Screen, span, table } from '../console/terminal.ts'
+import { hanging, type Screen, span, table } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { compare, type Compared, type Comparing, isDoubtful, pictured, viewOf } from '../core/comparing.ts'
 import { retellJournals } from '../daemon/replaying.ts'
@@ -70,8 +70,10 @@ export async function replay(journals: readonly string[], where: Where, options:
   if (options.picture !== undefined) writeFileSync(options.picture, drawReplay(pictured(retold, compared, old, other)))
   if (options.json) screen.print(JSON.stringify(view, null, 2))
   else {
-    const lines = [...summary(view, compared, tookMs, screen), '']
-    for (const line of lines) (screen.person ? screen : errors).print(line)
+    const teller = screen.person ? screen : errors
+    for (const line of summary(view, compared, tookMs, screen))
+      for (const each of hanging('', line, teller.width, 4)) teller.print(each)
+    teller.print('')
     for (const line of rowsOf(compared, screen)) screen.print(line)
     if (options.picture !== undefined) errors.print(`picture: ${options.picture}`)
   }

@@ -7,7 +7,7 @@
  * other rules, if there are any), else 1.
  */
 import { readFileSync } from 'node:fs'
-import { type Screen, span, table } from '../console/terminal.ts'
+import { hanging, type Screen, span, table } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { readLayout } from '../core/mx.ts'
 import type { Rules } from '../core/rules.ts'
@@ -79,7 +79,8 @@ export async function simulate(options: SimulateOptions): Promise<number> {
       ...outcomes.flatMap((each) => summary(each, second !== undefined)),
       '',
     ]
-    for (const line of lines) (screen.person ? screen : errors).print(line)
+    const teller = screen.person ? screen : errors
+    for (const line of lines) for (const each of hanging('', line, teller.width, 4)) teller.print(each)
     const rows = second ? pairedRows(first.weeks, second.weeks) : first.weeks.kinds.map(rowOf)
     for (const line of table(screen, second ? PAIRED_HEADS : HEADS, rows)) screen.print(line)
     for (const line of last.told.flatMap((each) => spellMishap(each, last.rules))) errors.print(line)

@@ -2,7 +2,7 @@
  * `status`: one screen about the whole appliance, once or again and again; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
  */
 import { setTimeout } from 'node:timers/promises'
-import { type Screen, span, table, when, wrapped } from '../console/terminal.ts'
+import { hanging, type Screen, span, table, when } from '../console/terminal.ts'
 import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
@@ -49,7 +49,7 @@ async function look(folder: string, json: boolean, screen: Screen): Promise<Look
   } catch (error) {
     if (!(error instanceof NotRunning)) throw error
     if (json) return { level: 2, lines: [JSON.stringify({ level: 'CRITICAL', remarks: [error.message] }, null, 2)] }
-    return { level: 2, lines: [`${screen.colours.red('CRITICAL')}  ${error.message}`] }
+    return { level: 2, lines: hanging(`${screen.colours.red('CRITICAL')}  `, error.message, screen.width, 10) }
   }
 }
 
@@ -192,14 +192,16 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
   const { colours } = screen
   const paint = [colours.green, colours.yellow, colours.red][level] as (text: string) => string
   const { rules, operator, overruled } = view.reputation.rulings
-  const width = screen.person ? screen.width : Infinity
-  const field = (name: string, text: string) =>
-    wrapped(text, width, FIELD).map((line, i) => (i === 0 ? `  ${name}`.padEnd(FIELD) + line.trimStart() : line))
+  const { width } = screen
+  const field = (name: string, text: string) => hanging(`  ${name}`.padEnd(FIELD), text, width, FIELD)
   return [
-    `${paint(LEVELS[level] as string)}  decoymx ${view.version}, up ${span(now - Date.parse(view.since))}, mode ${colours.bold(view.mode)}, pid ${view.pid}`,
-    ...remarks.flatMap((remark) =>
-      wrapped(remark, width, 4).map((line, i) => (i === 0 ? `  ${paint('!')} ${line.trimStart()}` : line)),
+    ...hanging(
+      `${paint(LEVELS[level] as string)}  `,
+      `decoymx ${view.version}, up ${span(now - Date.parse(view.since))}, mode ${colours.bold(view.mode)}, pid ${view.pid}`,
+      width,
+      4,
     ),
+    ...remarks.flatMap((remark) => hanging(`  ${paint('!')} `, remark, width, 4)),
     '',
     ...field('Held now', `primary ${view.held.primary}, backup ${view.held.backup}`),
     ...(view.kernel && view.kernel.state !== 'off' ? field('Kernel', kernelSentence(view.kernel)) : []),

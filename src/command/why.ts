@@ -4,7 +4,7 @@
  * Exit codes for scripts: 0 clean, 10 observed or deferred, 11 blocked, 12 allowed; 1 when it cannot be told.
  */
 import type { ClientView, RulingView, TicketView } from '../answer/views.ts'
-import { type Screen, span, when } from '../console/terminal.ts'
+import { hanging, type Screen, span, when, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
 import type { Waived } from '../core/outage.ts'
@@ -27,7 +27,8 @@ export async function why(
     const { status, body } = await ask(folder, 'GET', `/api/v1/tickets/${code.slice(0, 4)}-${code.slice(4)}`)
     if (status !== 200) return complain(subject.includes('-') ? body : unreadable(subject))
     const ruling = body as TicketView
-    if (ruling.ended && !json) screen.print(endedLine(ruling, Date.now()))
+    if (ruling.ended && !json)
+      for (const line of wrapped(endedLine(ruling, Date.now()), screen.width, 0)) screen.print(line)
     const address = ruling.target.split('/')[0] as string
     if (ruling.by === 'rules') return whyClient(folder, address, options)
     if (json) screen.print(JSON.stringify(ruling, null, 2))
@@ -79,16 +80,17 @@ function page(view: ClientView, screen: Screen, now: number): string[] {
   const head = [colours.bold(view.client), paint(view.verdict.toUpperCase())]
   if (view.until) head.push(`until ${when(view.until, now)}`)
   if (view.ticket) head.push(`ticket ${colours.bold(view.ticket)}`)
+  const { width } = screen
+  const [first = '', ...others] = head
   return [
-    head.join('  '),
-    `  ${standing(view)}`,
+    ...hanging(`${first}  `, others.join('  '), width, 2),
+    ...wrapped(standing(view), width, 2),
     '',
     ...arithmetic(view, screen, now),
-    ...belongs(view, now),
-    ...earned(view, now),
-    ...visits(view),
-    ...uncounted(view, now),
-    ...next(view, colours),
+    ...[...belongs(view, now), ...earned(view, now), ...visits(view), ...uncounted(view, now)].flatMap((sentence) =>
+      hanging('  ', sentence, width, 4),
+    ),
+    ...next(view, screen),
   ]
 }
 
@@ -112,7 +114,7 @@ function told({ verdict, effect, mode }: ClientView): string {
   return mode === 'observe' ? ` (mode observe: ${instead})` : ` (only with rules in mode observe: ${instead})`
 }
 
-function arithmetic(view: ClientView, { colours }: Screen, now: number): string[] {
+function arithmetic(view: ClientView, { colours, width }: Screen, now: number): string[] {
   if (view.reasons.length === 0) return ['  No rule saw anything.', '']
   const lines = view.reasons
     .toSorted((a, b) => b.weight - a.weight)
@@ -125,23 +127,31 @@ function arithmetic(view: ClientView, { colours }: Screen, now: number): string[
         ...(reason.waived > 0 ? [`waived ${reason.waived} (${EXCUSES[reason.excuse ?? 'real-mx']})`] : []),
       ]
       return [
-        `${reason.weight > 0 ? colours.bold(weight) : colours.dim(weight)}  ${reason.rule}  ${seen.join(', ')}, last ${span(now - Date.parse(reason.last))} ago  ${colours.dim(`${view.rules}:${reason.line}`)}`,
-        `          ${reason.because}`,
+        ...hanging(
+          `${reason.weight > 0 ? colours.bold(weight) : colours.dim(weight)}  `,
+          `${reason.rule}  ${seen.join(', ')}, last ${span(now - Date.parse(reason.last))} ago  ${colours.dim(`${view.rules}:${reason.line}`)}`,
+          width,
+          SUM_MARGIN,
+        ),
+        ...wrapped(reason.because, width, SUM_MARGIN),
       ]
     })
   const clears = view.clears ? `; with nothing new below its threshold ${when(view.clears, now)}` : ''
+  const summed = (score: number | null | undefined, what: string) =>
+    hanging(`${(score ?? 0).toFixed(1).padStart(8)}  `, what, width, SUM_MARGIN)
   return [
     ...lines,
     '  ------',
     ...(view.enforcedScore === view.score
       ? []
-      : [
-          `${(view.enforcedScore ?? 0).toFixed(1).padStart(8)}  by the rules that are enforced, and with those in mode observe`,
-        ]),
-    `${(view.score ?? 0).toFixed(1).padStart(8)}  of the ${view.threshold} that block${clears}`,
+      : summed(view.enforcedScore, 'by the rules that are enforced, and with those in mode observe')),
+    ...summed(view.score, `of the ${view.threshold} that block${clears}`),
     '',
   ]
 }
+
+/** Below the weights, what is said about them begins here. */
+const SUM_MARGIN = 10
 
 const EXCUSES = {
   release: 'released by an operator',
@@ -160,7 +170,7 @@ function percent(share: number): string {
 function belongs({ standing: { pool } }: ClientView, now: number): string[] {
   if (!pool) return []
   const how = pool.found === 'spf' ? 'its SPF record names this network' : 'its reverse name leads there and back'
-  return [`  Pool: ${pool.name} (${how}, as of ${when(pool.at, now)})`]
+  return [`Pool: ${pool.name} (${how}, as of ${when(pool.at, now)})`]
 }
 
 /** What it has earned: said as soon as there is any. */
@@ -169,7 +179,7 @@ function earned({ standing: { credit } }: ClientView, now: number): string[] {
   const last = credit.last ? `, last ${span(now - Date.parse(credit.last))} ago` : ''
   const whose = `${walks(credit.walks)} from the primary to the real MX${last}; its network ${walks(credit.networkWalks)}`
   const worth = credit.good ? 'good: the order of its visits weighs nothing' : `good from ${credit.needed} on`
-  return [`  Credit: ${credit.points.toFixed(1)}, ${worth} (${whose})`]
+  return [`Credit: ${credit.points.toFixed(1)}, ${worth} (${whose})`]
 }
 
 function walks(hours: number): string {
@@ -180,9 +190,9 @@ function visits({ contacts, networkContacts, network, facts }: ClientView): stri
   const count = (of: ClientView['contacts']) => `primary ${of.primary}, backup ${of.backup}, real MX ${of.real}`
   const seen = Object.entries(facts).map(([fact, n]) => `${fact} ${n}`)
   return [
-    `  Contacts: ${count(contacts)}`,
-    `  Its network ${network}: ${count(networkContacts)}`,
-    ...(seen.length > 0 ? [`  Seen: ${seen.join(', ')}`] : []),
+    `Contacts: ${count(contacts)}`,
+    `Its network ${network}: ${count(networkContacts)}`,
+    ...(seen.length > 0 ? [`Seen: ${seen.join(', ')}`] : []),
   ]
 }
 
@@ -193,13 +203,13 @@ function uncounted({ waived, pending, freeze }: ClientView, now: number): string
     const kinds = Object.entries(waived).filter(([fact]) => fact.startsWith(`${why}.`))
     if (kinds.length === 0) return []
     const told = names(Object.fromEntries(kinds.map(([fact, n]) => [fact.slice(why.length + 1), n])))
-    return [`  Not counted: ${told.join(', ')}: ${sentence}`]
+    return [`Not counted: ${told.join(', ')}: ${sentence}`]
   })
   const waits = names(pending)
   return [
     ...because,
-    ...(waits.length > 0 ? [`  Waiting for the next look at the real MX: ${waits.join(', ')}`] : []),
-    ...(freeze ? [`  ${frozen(freeze, now)}`] : []),
+    ...(waits.length > 0 ? [`Waiting for the next look at the real MX: ${waits.join(', ')}`] : []),
+    ...(freeze ? [frozen(freeze, now)] : []),
   ]
 }
 
@@ -211,11 +221,11 @@ const WAIVED: Record<Waived['why'], string> = {
   pressure: 'too much waited at once',
 }
 
-function next(view: ClientView, colours: Screen['colours']): string[] {
+function next(view: ClientView, { colours, width }: Screen): string[] {
   if (view.verdict === 'clean') return []
   const command =
     view.by === 'operator' || view.verdict === 'allow'
       ? `decoymx release ${view.client} --because "..."`
       : `decoymx allow ${view.client} --for 7d --because "..."`
-  return ['', colours.dim(`  Wrong?  ${command}`)]
+  return ['', ...hanging('  Wrong?  ', command, width, SUM_MARGIN).map(colours.dim)]
 }

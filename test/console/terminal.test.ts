@@ -1,5 +1,7 @@
+import fc from 'fast-check'
+import picocolors from 'picocolors'
 import { describe, expect, test } from 'vitest'
-import { type Screen, screenOf, span, table, when, wrapped } from '../../src/console/terminal.ts'
+import { hanging, type Screen, screenOf, span, table, when, wrapped } from '../../src/console/terminal.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 
@@ -37,14 +39,75 @@ describe('a table', () => {
     ['2001:db8:9::/64', 'observe', 'short'],
   ]
 
-  test('fits the terminal: columns aligned, the last one cut', () => {
-    expect(
-      table(screen({ isTTY: true, columns: 60 }, { NO_COLOR: '1' }), ['client', 'verdict', 'because'], rows),
-    ).toEqual([
+  const HEADS = ['client', 'verdict', 'because']
+  const at = (columns: number) => table(screen({ isTTY: true, columns }, { NO_COLOR: '1' }), HEADS, rows)
+
+  test('fits the terminal: columns aligned, sentences wrapped between words', () => {
+    expect(at(60)).toEqual([
       'CLIENT           VERDICT  BECAUSE',
-      '203.0.113.9      block    a reason that is far too long for…',
+      '203.0.113.9      block    a reason that is far too long for',
+      '                          the terminal it is shown on',
       '2001:db8:9::/64  observe  short',
     ])
+    expect(at(100)).toHaveLength(3)
+  })
+
+  test('where the last column would get too little, its cells stand below their rows', () => {
+    expect(at(50)).toEqual([
+      'CLIENT           VERDICT',
+      '    BECAUSE',
+      '203.0.113.9      block',
+      '    a reason that is far too long for the terminal',
+      '    it is shown on',
+      '2001:db8:9::/64  observe',
+      '    short',
+    ])
+  })
+
+  test('where the columns cannot stand beside each other each row is a block', () => {
+    const address = '2001:db8:1234:5678:9abc:def0:1234:5678'
+    const until = '2026-11-30 23:40 UTC (in 3 d)'
+    const seen = screen({ isTTY: true, columns: 40 }, { NO_COLOR: '1' })
+    expect(
+      table(
+        seen,
+        ['client', 'until', 'because'],
+        [
+          [address, until, 'spoke too soon'],
+          [address, '', 'x'],
+        ],
+      ),
+    ).toEqual([
+      address,
+      '  UNTIL    2026-11-30 23:40 UTC (in 3 d)',
+      '  BECAUSE  spoke too soon',
+      '',
+      address,
+      '  BECAUSE  x',
+    ])
+  })
+
+  test('on no terminal a line is wider than the screen, a word is lost, or an address is cut', () => {
+    const word = fc.stringMatching(/^[a-z0-9:./-]{1,50}$/)
+    const address = fc.oneof(fc.ipV4(), fc.ipV6())
+    const row = fc.tuple(address, ...Array.from({ length: 4 }, () => fc.array(word, { maxLength: 12 })))
+    fc.assert(
+      fc.property(fc.array(row, { minLength: 1, maxLength: 6 }), fc.integer({ min: 1, max: 160 }), (made, columns) => {
+        const seen = screen({ isTTY: true, columns }, { NO_COLOR: '1' })
+        const heads = ['client', 'verdict', 'until', 'ticket', 'because']
+        const cells = made.map(([client, ...others]) => [client, ...others.map((words) => words.join(' '))])
+        const lines = table(seen, heads, cells)
+        const told = lines.flatMap((line) => line.split(/ +/)).filter((each) => each !== '')
+        const pieces = cells.flat().flatMap((cell) => cell.split(' ').flatMap((each) => inPieces(each, seen.width)))
+        const left = [...told]
+        for (const piece of pieces) {
+          const found = left.indexOf(piece)
+          expect(found, `${piece} in\n${lines.join('\n')}`).toBeGreaterThanOrEqual(0)
+          left.splice(found, 1)
+        }
+        for (const line of lines) expect(line.length).toBeLessThanOrEqual(seen.width)
+      }),
+    )
   })
 
   test('in a pipe is tab-separated, uncut, and keeps one row on one line', () => {
@@ -66,6 +129,18 @@ test('spans and instants in words', () => {
   ])
   expect(when('2026-11-25T11:20:00.000Z', NOON)).toBe('2026-11-25 11:20 UTC (in 23 h)')
   expect(when('2026-11-24T11:20:00.000Z', NOON)).toBe('2026-11-24 11:20 UTC (40 min ago)')
+})
+
+/** Only a word that no line of the screen has room for is in several. */
+function inPieces(word: string, width: number): string[] {
+  return Array.from({ length: Math.ceil(word.length / width) }, (_, i) => word.slice(i * width, (i + 1) * width))
+}
+
+test('behind a head a sentence goes on behind its margin, and colours take no room', () => {
+  const red = picocolors.createColors(true).red('OK')
+  expect(hanging(`${red}  `, 'one two three', 12, 4)).toEqual([`${red}  one two`, '    three'])
+  expect(hanging('a long head  ', 'one two three', 20, 4)).toEqual(['a long head  one two', '    three'])
+  expect(hanging('in a pipe  ', 'is one line', Infinity, 4)).toEqual(['in a pipe  is one line'])
 })
 
 test('sentences are laid out for the width, behind a margin; a word that is longer stands alone', () => {

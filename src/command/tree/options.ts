@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { NO_REASON } from '../../core/evidence.ts'
 import type { Problem } from '../../core/document.ts'
-import type { Screen } from '../../console/terminal.ts'
+import { hanging, type Screen } from '../../console/terminal.ts'
 import { tellProblems } from '../../console/problems.ts'
 import type { Where } from '../../settings/settings.ts'
 
@@ -32,9 +32,8 @@ export function stageOn(version: string, screen: Screen, errors: Screen, ended: 
     errors,
     complain: (body) => {
       const { error, hint } = body as { error?: string; hint?: string }
-      errors.print(
-        `${errors.colours.red('error')}  ${error ?? 'the appliance answered with an error'}${hint ? ` (${hint})` : ''}`,
-      )
+      const told = `${error ?? 'the appliance answered with an error'}${hint ? ` (${hint})` : ''}`
+      for (const line of hanging(`${errors.colours.red('error')}  `, told, errors.width, 7)) errors.print(line)
       return 1
     },
     problems: (all) => tellProblems(all, errors),
