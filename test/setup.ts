@@ -29,6 +29,7 @@ const PROGRAMS = {
   'fail2ban-regex': 'fail2ban',
   pflogsumm: 'pflogsumm',
   prometheus: 'prometheus',
+  faketime: 'faketime',
 } as const
 
 export type Program = keyof typeof PROGRAMS
