@@ -24,6 +24,7 @@ import { type Health, healthPage } from './pages/health.ts'
 import { loginPage, rulesPage } from './pages/lists.ts'
 import { type Guest, livePage, type Tiles } from './pages/live.ts'
 import type { Sessions } from './sessions.ts'
+import { span } from './terminal.ts'
 import { Visits } from './visits.ts'
 
 export type ConsoleOptions = {
@@ -200,7 +201,6 @@ function enterWith(c: Context, cookie: string): Response {
 async function tiles({ status, wastedMs }: ConsoleOptions): Promise<Tiles> {
   const { held, mode, reputation } = status()
   const { rules, operator, overruled } = reputation.rulings
-  const hours = (await wastedMs()) / 3_600_000
   return [
     {
       name: 'Held now',
@@ -209,7 +209,7 @@ async function tiles({ status, wastedMs }: ConsoleOptions): Promise<Tiles> {
     },
     {
       name: 'Their time wasted',
-      value: hours < 1 ? `${Math.round(hours * 60)} min` : `${hours.toFixed(1)} h`,
+      value: span(await wastedMs()),
       note: 'since the start',
     },
     {

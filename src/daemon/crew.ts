@@ -372,5 +372,11 @@ class SharedDoor implements Door {
 function sum(crew: readonly Worker[], role: 'primary' | 'backup'): DecoyCounts {
   const all = crew.flatMap(({ counts }) => counts?.[role] ?? [])
   const of = (name: keyof DecoyCounts) => all.reduce((total, counts) => total + counts[name], 0)
-  return { connections: of('connections'), waiting: of('waiting'), held: of('held'), dialogues: of('dialogues') }
+  return {
+    connections: of('connections'),
+    waiting: of('waiting'),
+    held: of('held'),
+    dialogues: of('dialogues'),
+    hereMs: of('hereMs'),
+  }
 }

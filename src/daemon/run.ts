@@ -305,6 +305,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     },
     now,
   }
+  const hereMs = () => (decoys ? decoys.counts().primary.hereMs + decoys.counts().backup.hereMs : 0)
   const http = await openHttp(where.state, {
     settings: settings.http,
     access: read.access,
@@ -314,7 +315,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       decide,
       rules,
       status,
-      wastedMs: () => metrics.heldMs(),
+      wastedMs: async () => (await metrics.heldMs()) + hereMs(),
       guests: () => decoys?.guests() ?? [],
     },
     door: tell.door,

@@ -91,6 +91,8 @@ export class Crowd {
   #largest = 0
   #size = 0
   #held = 0
+  /** When those who are here came, added up. */
+  #opened = 0
   readonly #note: ((key: Who, here: number, isNetwork: boolean) => void) | undefined
 
   /** `note` hears of every count that has changed: of a client, or of a network by its name. */
@@ -104,6 +106,11 @@ export class Crowd {
   }
   get held(): number {
     return this.#held
+  }
+
+  /** `hereMs`: how long all who are here have been, added up. */
+  counts(now: number): { readonly held: number; readonly dialogues: number; readonly hereMs: number } {
+    return { held: this.#held, dialogues: this.#size - this.#held, hereMs: this.#size * now - this.#opened }
   }
 
   ofClient(who: Who): number {
@@ -122,6 +129,7 @@ export class Crowd {
     }
     network.here++
     this.#size++
+    this.#opened += now
     const ofClient = this.ofClient(who) + 1
     this.#clients.set(who, ofClient)
     this.#note?.(who, ofClient, false)
@@ -153,6 +161,7 @@ export class Crowd {
     this.release(visit)
     const { network, who } = visit
     this.#size--
+    this.#opened -= visit.openedAt
     if (--network.here === 0) this.#networks.delete(network.name)
     const others = this.ofClient(who) - 1
     if (others > 0) this.#clients.set(who, others)

@@ -108,6 +108,8 @@ export type DecoyCounts = {
   readonly waiting: number
   readonly dialogues: number
   readonly held: number
+  /** How long those who are here have been, added up. */
+  readonly hereMs: number
 }
 
 /** Who was told 421 and does not close its side within this time is reset. */
@@ -187,8 +189,7 @@ export class Decoy {
 
   counts(): DecoyCounts {
     const waiting = this.#waiting.size
-    const { size, held } = this.#crowd
-    return { connections: size + waiting, waiting, held, dialogues: size - held }
+    return { connections: this.#crowd.size + waiting, waiting, ...this.#crowd.counts(monotonic()) }
   }
 
   /** Some of those who are here, the longest first: so many in a dialogue, and so many held. */

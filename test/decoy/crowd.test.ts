@@ -79,6 +79,14 @@ describe('who goes first', () => {
     expect(new Crowd().longest(5)).toEqual([])
   })
 
+  test('knows how long all who are here have been', () => {
+    const crowd = new Crowd()
+    const [first] = [100, 250].map((at) => crowd.enter(new Socket(), 1, 'a', at))
+    expect(crowd.counts(300).hereMs).toBe(250)
+    crowd.leave(first!)
+    expect(crowd.counts(400)).toEqual({ held: 0, dialogues: 1, hereMs: 150 })
+  })
+
   test('agrees with a list that is searched anew each time', () => {
     /** Somebody of this network comes, or the so-manieth of all leaves. */
     const step = fc.tuple(fc.constantFrom('a', 'b', 'c', 'd'), fc.integer({ min: -10, max: 30 }))

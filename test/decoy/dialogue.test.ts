@@ -426,7 +426,7 @@ describe('noise', () => {
     )
     expect(house.told('closed').filter(({ outcome }) => outcome === 'cut')).toEqual([])
     expect(house.told('fault')).toEqual([])
-    expect(house.decoy.counts()).toEqual({ connections: 0, waiting: 0, held: 0, dialogues: 0 })
+    expect(house.decoy.counts()).toEqual({ connections: 0, waiting: 0, held: 0, dialogues: 0, hereMs: 0 })
   })
 })
 

@@ -291,7 +291,7 @@ async function fuzz(
     }),
     { ...SEED, numRuns: Math.max(2, Math.round(runs / AT_ONCE)), endOnFailure: true, reporter },
   )
-  expect(house.decoy.counts()).toEqual({ connections: 0, waiting: 0, held: 0, dialogues: 0 })
+  expect(house.decoy.counts()).toEqual({ connections: 0, waiting: 0, held: 0, dialogues: 0, hereMs: 0 })
   await noSockets()
   // Caches and code warm up in the first batches; what a session leaves behind would show as thousands of times itself.
   const [first, last] = [Math.max(...heaps.slice(0, Math.ceil(heaps.length / 3))), heaps.at(-1) as number]
