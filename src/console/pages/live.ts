@@ -13,6 +13,8 @@ export type Tiles = readonly { readonly name: string; readonly value: string; re
 
 const ROWS_MAX = 100
 const GUESTS_MAX = 30
+/** It is told since when somebody is here by another clock than when it did something. */
+const SLACK_MS = 1000
 /** Of what a guest did, the latest. */
 const DEEDS_SHOWN = 4
 
@@ -94,8 +96,10 @@ export function livePage(
   ]
 }
 
-function deedsOf({ client, role }: Guest, visits: readonly Visit[]): Visit['deeds'] {
-  return visits.find((each) => each.client === client && each.role === role)?.deeds ?? []
+/** What it did since it came, and not what it did before. */
+function deedsOf({ client, role, since }: Guest, visits: readonly Visit[]): Visit['deeds'] {
+  const visit = visits.find((each) => each.client === client && each.role === role)
+  return (visit?.deeds ?? []).filter(({ at }) => at >= since - SLACK_MS)
 }
 
 /** Who is here, the longest first, and what it did so far. */
