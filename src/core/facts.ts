@@ -114,17 +114,26 @@ export function hourOf(at: Instant): number {
 
 /** The counts with one more sighting, or with `times` more of that moment. The stores do the same in their own way; one test suite holds them together. */
 export function withSighting(counts: Counts, fact: FactName, at: Instant, times = 1): Counts {
-  return addSighting(new Map(counts), fact, at, times)
+  const own = new Map(counts)
+  own.set(fact, [...(counts.get(fact) ?? [])])
+  return addSighting(own, fact, at, times)
 }
 
-/** The same, added to counts that nobody else holds: a long recording has no time for a copy at every line. */
+/**
+ * The same, added to counts and lists that nobody else holds: a long recording has no time for a copy at every line. A bucket is
+ * replaced and never changed, so whoever has seen the newest knows whether a list has grown.
+ */
 export function addSighting(counts: Map<FactName, readonly Bucket[]>, fact: FactName, at: Instant, times = 1): Counts {
   const hour = hourOf(at)
-  const buckets = counts.get(fact) ?? []
+  const buckets = (counts.get(fact) ?? []) as Bucket[]
   const newest = buckets.at(-1)
-  if (!newest || newest.hour < hour) counts.set(fact, [...buckets, { hour, count: times, first: at, last: at }])
-  else {
-    const place = newest.hour === hour ? buckets.length - 1 : buckets.findIndex((bucket) => bucket.hour >= hour)
+  if (!newest) counts.set(fact, [{ hour, count: times, first: at, last: at }])
+  else if (newest.hour < hour) buckets.push({ hour, count: times, first: at, last: at })
+  else if (newest.hour === hour) {
+    const [first, last] = [Math.min(newest.first, at), Math.max(newest.last, at)]
+    buckets[buckets.length - 1] = { hour, count: newest.count + times, first, last }
+  } else {
+    const place = buckets.findIndex((bucket) => bucket.hour >= hour)
     const old = buckets[place] as Bucket
     const grown =
       old.hour === hour

@@ -126,8 +126,8 @@ const MINUTE_MS = 60_000
 type Trial = {
   readonly rule: Rule
   readonly factor: number
-  /** Buckets that count, and how many sightings (or hours) each stands for. */
-  readonly marks: readonly { readonly n: number; readonly last: Instant }[]
+  /** Buckets that count: each for its sightings, or for an hour. */
+  readonly marks: readonly Bucket[]
   readonly waived: number
   readonly excuse: Excuse | undefined
   readonly last: Instant
@@ -146,37 +146,43 @@ function triedBy(facts: Facts, rules: Rules, belief: Belief, factor: number, now
 }
 
 function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: Instant): Trial | undefined {
-  const marks: { n: number; last: Instant }[] = []
+  const marks: Bucket[] = []
   let [waived, last] = [0, 0]
   let excuse: Excuse | undefined
   for (const fact of rule.counts)
     for (const bucket of facts.own.get(fact) ?? []) {
       if (now - bucket.last >= rule.windowMs) continue
-      const n = rule.each === 'hour' ? 1 : bucket.count
       last = Math.max(last, bucket.last)
       const found = excuseFor(bucket, rule, facts, belief)
       if (found) {
-        waived += n
+        waived += timesOf(bucket, rule)
         excuse ??= found
-      } else marks.push({ n, last: bucket.last })
+      } else marks.push(bucket)
     }
   if (marks.length + waived === 0) return undefined
   const endsAt = rule.when ? holdsUntil(rule.when, facts, rule.windowMs, now, last) : Infinity
   return endsAt <= now ? undefined : { rule, factor, marks, waived, excuse, last, endsAt }
 }
 
+/** How much a bucket counts: an hour, or each of its sightings. */
+function timesOf({ count }: Bucket, { each }: Rule): number {
+  return each === 'hour' ? 1 : count
+}
+
 function reasonOf(trial: Trial, now: Instant): Reason {
   const { rule, factor, marks, waived, excuse, last } = trial
   const { name, because, mode, line } = rule
-  const count = marks.reduce((total, { n }) => total + n, 0)
+  const count = marks.reduce((total, bucket) => total + timesOf(bucket, rule), 0)
   return { rule: name, because, mode, line, weight: weightOf(trial, now), count, waived, excuse, factor, last }
 }
 
 function weightOf({ rule, factor, marks, endsAt }: Trial, at: Instant): number {
   if (at >= endsAt) return 0
+  const { windowMs, halfLifeMs } = rule
   let weight = 0
-  for (const { n, last } of marks) {
-    if (at - last < rule.windowMs) weight += n * rule.weight * 0.5 ** (Math.max(0, at - last) / rule.halfLifeMs)
+  for (const bucket of marks) {
+    const age = at - bucket.last
+    if (age < windowMs) weight += timesOf(bucket, rule) * rule.weight * 0.5 ** (Math.max(0, age) / halfLifeMs)
     // More of the same adds nothing.
     if (weight >= rule.cap) break
   }
