@@ -18,6 +18,7 @@ import type { Effect, Reputation } from '../reputation/reputation.ts'
 import { type Entered, refusal } from './entry.ts'
 import { CONTENT_TYPES, type Export, type Format, FORMATS } from './exports.ts'
 import { Following, type Follow } from './following.ts'
+import { checkProposal, type Editing, replayProposal, saveProposal, tellFile } from './editing.ts'
 import { openApiDocument } from './openapi.ts'
 import { clientView, entryView, iso, rulingView, spokenView, waitingView } from './retelling.ts'
 import { type Route, ROUTES } from './routes.ts'
@@ -37,6 +38,7 @@ export type ApiOptions = WordsOptions & {
   readonly reload: (
     force: boolean,
   ) => Promise<{ readonly problems: readonly Problem[]; readonly effect?: Effect | undefined }>
+  readonly editing: Editing
   /** Has the kernel refuse strangers at the primary, or no more. Undefined: there are no decoys here. */
   readonly turnKernel: (on: boolean) => Promise<object> | undefined
   /** Plays the canary, and tells what came of it. */
@@ -59,12 +61,9 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
   const app = new Hono<Entered>()
   // Whether a name is ever to be reached by TLS alone is its owner's to say, at the proxy.
   app.use(secureHeaders({ referrerPolicy: 'same-origin', strictTransportSecurity: false }))
-  app.use(
-    bodyLimit({
-      maxSize: BODY_BYTES_MAX,
-      onError: (c) => c.json({ error: `the body is larger than ${BODY_BYTES_MAX} bytes` }, 413),
-    }),
-  )
+  const small = limit(BODY_BYTES_MAX)
+  // Where more may come, it is read only from those who may send it.
+  app.use((c, next) => (LARGE.has(c.req.path) && c.req.method !== 'GET' ? next() : small(c, next)))
   app.use(enter)
   app.onError((error, c) => c.json({ error: error.message }, 500))
   app.notFound((c) => (front && wantsPage(c) ? front.lost(c) : nowhere(c)))
@@ -156,7 +155,17 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
     const { problems, effect = null } = await options.reload(force)
     return c.json({ ok: problems.length === 0, problems, effect }, problems.length === 0 ? 200 : 400)
   })
+  on(app, ROUTES.rules, (c) => tellFile(c, options.editing))
+  on(app, ROUTES.check, (c, _, proposed) => checkProposal(c, proposed, options.editing))
+  on(app, ROUTES.replay, (c, _, proposed) => replayProposal(c, proposed, c.get('visitor'), options.editing))
+  on(app, ROUTES.save, (c, _, saved) => saveProposal(c, saved, c.get('visitor'), options.editing))
   return app
+}
+
+const LARGE = new Set(Object.values<Route>(ROUTES).flatMap(({ bodyBytesMax, path }) => (bodyBytesMax ? [path] : [])))
+
+function limit(maxSize: number): MiddlewareHandler<Entered> {
+  return bodyLimit({ maxSize, onError: (c) => c.json({ error: `the body is larger than ${maxSize} bytes` }, 413) })
 }
 
 type Query<R> = R extends { query: infer Q extends z.ZodType } ? z.output<Q> : undefined
@@ -165,9 +174,9 @@ type Handler<R> = (c: Context<Entered>, query: Query<R>, body: Body<R>) => Respo
 
 /** Opens a route: its visitor's rights, then what it takes, and then the handler. */
 function on<R extends Route>(app: Hono<Entered>, route: R, handle: Handler<R>): void {
+  app[route.method](route.path, async (c, next) => refusal(c, route.rights) ?? next())
+  if (route.bodyBytesMax) app[route.method](route.path, limit(route.bodyBytesMax))
   app[route.method](route.path, async (c) => {
-    const refused = refusal(c, route.rights)
-    if (refused) return refused
     const query = route.query?.safeParse(c.req.query())
     if (query && !query.success) return c.json(mistake(query.error, 'query'), 400)
     const text = route.body ? await c.req.text() : ''

@@ -73,7 +73,14 @@ function operationOf(id: string, route: Route): object {
     const { description, ...rest } = inputOf(schema)
     return { name, in: 'query', required: false, description, schema: rest }
   })
-  const parameters = [...params, ...query]
+  const headers = Object.entries(route.headers ?? {}).map(([name, description]) => ({
+    name,
+    in: 'header',
+    required: true,
+    description,
+    schema: TEXT,
+  }))
+  const parameters = [...params, ...query, ...headers]
   const refusals = Object.entries(REFUSALS).filter(([status]) => route.body || (status !== '413' && status !== '415'))
   const answers = Object.entries(route.answers).map(([status, { what, schema, type }]) => {
     const known = schema ?? (Number(status) >= 400 ? mistakeSchema : undefined)

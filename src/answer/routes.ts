@@ -6,6 +6,14 @@ import { z } from 'zod'
 import { ROLES } from '../core/evidence.ts'
 import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import { RIGHTS, type Rights } from '../core/rights.ts'
+import {
+  PROPOSAL_BYTES_MAX,
+  proposalSchema,
+  proposedSchema,
+  replacedSchema,
+  rulesFileSchema,
+  savedSchema,
+} from './editing.ts'
 import { FORMATS } from './exports.ts'
 import {
   clientSchema,
@@ -22,7 +30,7 @@ import {
 import { saidSchema } from './words.ts'
 
 export type Route = {
-  readonly method: 'get' | 'post'
+  readonly method: 'get' | 'post' | 'put'
   /** As hono has it, with `:name` for what varies. */
   readonly path: string
   /** `scraper`: also for whoever the settings let see how we are, and nothing else. */
@@ -32,6 +40,10 @@ export type Route = {
   readonly params?: Readonly<Record<string, string>>
   readonly query?: z.ZodObject
   readonly body?: z.ZodType
+  /** Where a body may be larger than others. */
+  readonly bodyBytesMax?: number
+  /** What the request must name in its head. */
+  readonly headers?: Readonly<Record<string, string>>
   readonly answers: Readonly<Record<number, Answer>>
 }
 
@@ -194,6 +206,59 @@ export const ROUTES = {
     summary: 'A code that logs in to the console once, within ten minutes: /login?code=CODE',
     body: z.strictObject({ rights: z.enum(RIGHTS).default('operator') }).prefault({}),
     answers: { 200: { what: 'The code', schema: z.object({ code: z.string() }) } },
+  },
+  rules: {
+    method: 'get',
+    path: '/api/v1/rules',
+    rights: 'viewer',
+    summary: 'The rules file, with its digest as the ETag',
+    answers: { 200: { what: 'Its text, and why it cannot be saved here', schema: rulesFileSchema } },
+  },
+  check: {
+    method: 'post',
+    path: '/api/v1/rules/check',
+    rights: 'operator',
+    summary: 'What would come of these rules: every mistake, and what they would change now; nothing is changed',
+    body: proposedSchema,
+    bodyBytesMax: PROPOSAL_BYTES_MAX,
+    answers: {
+      200: { what: 'Problems as `decoymx check` has them; the effect where there are none', schema: proposalSchema },
+      503: { what: 'Others are checking already' },
+    },
+  },
+  replay: {
+    method: 'post',
+    path: '/api/v1/rules/replay',
+    rights: 'operator',
+    summary: "This box's recording under the rules in use and under these: server-sent events; ends with whoever asked",
+    body: proposedSchema,
+    bodyBytesMax: PROPOSAL_BYTES_MAX,
+    answers: {
+      200: {
+        what: '`progress` with share and leftSeconds; then `done` with the figures of `decoymx replay --json` (500 clients at most) and an SVG; or `failed`',
+        type: 'text/event-stream',
+      },
+      400: { what: 'Every mistake' },
+      409: { what: 'Somebody replays already' },
+    },
+  },
+  save: {
+    method: 'put',
+    path: '/api/v1/rules',
+    rights: 'operator',
+    summary: 'Replaces the rules file, and loads it; where http.edit-rules of the settings allows it',
+    headers: { 'If-Match': 'The ETag of the text that this was made of' },
+    body: savedSchema,
+    bodyBytesMax: PROPOSAL_BYTES_MAX,
+    answers: {
+      200: { what: 'Saved, and in force', schema: replacedSchema },
+      400: { what: 'Every mistake; nothing is saved' },
+      403: { what: 'Not allowed to this visitor, or to nobody by the settings' },
+      409: { what: 'The file cannot be written, and what to do; or it changes more than the bound and is not forced' },
+      412: { what: 'Somebody else has changed the file since' },
+      428: { what: 'If-Match is missing' },
+      503: { what: 'Others are checking already' },
+    },
   },
   reload: {
     method: 'post',

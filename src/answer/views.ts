@@ -169,29 +169,30 @@ export const statusSchema = z.looseObject({
 
 export const readySchema = z.object({ ok: z.boolean(), because: z.array(z.string()) })
 
+export const problemSchema = z.looseObject({
+  file: z.string(),
+  line: z.int(),
+  column: z.int(),
+  message: z.string(),
+  hint: z.string().optional(),
+})
+
+export const effectSchema = z
+  .object({
+    known: count,
+    looked: count,
+    listed: count,
+    released: count,
+    changed: count,
+    refused: count,
+    spared: count,
+  })
+  .describe('What the new rules change for the clients that are listed, wait to be, or were judged lately')
+
 export const reloadSchema = z.object({
   ok: z.boolean(),
-  problems: z.array(
-    z.looseObject({
-      file: z.string(),
-      line: z.int(),
-      column: z.int(),
-      message: z.string(),
-      hint: z.string().optional(),
-    }),
-  ),
-  effect: z
-    .object({
-      known: count,
-      looked: count,
-      listed: count,
-      released: count,
-      changed: count,
-      refused: count,
-      spared: count,
-    })
-    .nullable()
-    .describe('What the new rules change for the clients that are listed, wait to be, or were judged lately'),
+  problems: z.array(problemSchema),
+  effect: effectSchema.nullable(),
 })
 
 /** Something seen at a decoy or at the real MX; the kinds are told in docs/facts.md. Client text is escaped and cut. */

@@ -4,10 +4,10 @@
  */
 import { tellProblems } from '../console/problems.ts'
 import type { Screen } from '../console/terminal.ts'
-import { reviewRules, type Unseen } from '../core/review.ts'
-import { readAll } from '../settings/checked.ts'
+import { reviewRules } from '../core/review.ts'
+import { readAll, unseenUnder } from '../settings/checked.ts'
 import { failuresOf } from '../settings/cases.ts'
-import { type Settings, type Where } from '../settings/settings.ts'
+import type { Where } from '../settings/settings.ts'
 
 export type CheckOptions = {
   /** Warnings fail, too. */
@@ -39,19 +39,4 @@ export async function check(where: Where, env: NodeJS.ProcessEnv, options: Check
     }
   }
   return ok ? 0 : 1
-}
-
-/** Which facts nothing on this host can tell of, and why. */
-function unseenUnder(settings: Settings): Unseen {
-  const { decoys, policy, readsocket, milter, 'tcp-table': table } = settings
-  const nobodyAsks = [policy, readsocket, milter, table].every(({ listen }) => listen.length === 0)
-  const deaf = (role: 'primary' | 'backup') => decoys[role].listen.length + decoys[role].proxy.length === 0
-  return (fact) => {
-    const role = fact.slice(0, fact.indexOf('.'))
-    if (role === 'real')
-      return nobodyAsks ? 'no real MX asks us: policy, milter, tcp-table and readsocket have no addresses' : undefined
-    if ((role === 'primary' || role === 'backup') && deaf(role)) return `decoys.${role} has no addresses`
-    if (fact.endsWith('.content') && !decoys.backup['keep-messages']) return 'decoys.backup.keep-messages is not set'
-    return undefined
-  }
 }

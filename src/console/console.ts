@@ -21,8 +21,9 @@ import { clientPage } from './pages/client.ts'
 import { type Filter, type Html, page } from './pages/layout.ts'
 import { decisionsPage } from './pages/decisions.ts'
 import { type Health, healthPage } from './pages/health.ts'
-import { loginPage, rulesPage } from './pages/lists.ts'
 import { type Guest, livePage, type Tiles } from './pages/live.ts'
+import { loginPage } from './pages/login.ts'
+import { type RulesFile, rulesPage } from './pages/rules.ts'
 import type { Sessions } from './sessions.ts'
 import { span } from './terminal.ts'
 import { Visits } from './visits.ts'
@@ -31,6 +32,8 @@ export type ConsoleOptions = {
   readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'waiting'>
   readonly decide: (client: Client) => Decision
   readonly rules: () => Rules
+  /** The rules file as it is now, and whether it may be saved from here. */
+  readonly editing: { readonly file: () => RulesFile }
   readonly status: () => Health
   readonly unready: () => string[]
   /** Milliseconds that clients have spent at the decoys since the start. */
@@ -51,7 +54,12 @@ const TICK_MS = 1000
 const BEAT_TICKS = 10
 /** What pages are sent beside their text; read once, when this file is. */
 const ASSETS = new Map(
-  Object.entries({ 'console.css': 'text/css', 'browser.js': 'text/javascript' }).map(([name, type]) => [
+  Object.entries({
+    'console.css': 'text/css',
+    'browser.js': 'text/javascript',
+    'editor.css': 'text/css',
+    'editor.js': 'text/javascript',
+  }).map(([name, type]) => [
     name,
     { type: `${type}; charset=utf-8`, text: readFileSync(join(import.meta.dirname, 'pages', name)) },
   ]),
@@ -122,7 +130,10 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     const body = decisionsPage({ rulings, ruleOf, waiting, decide, filter, visitor: c.get('visitor'), now: now() })
     return show(c, 'decisions', 'Decisions', body)
   })
-  reader('/rules', (c) => show(c, 'rules', 'Rules', rulesPage(options.rules(), reputation.rulings())))
+  reader('/rules', (c) => {
+    const { rules, editing } = options
+    return show(c, 'rules', 'Rules', rulesPage(rules(), reputation.rulings(), editing.file(), c.get('visitor')))
+  })
   reader('/health', (c) => show(c, 'health', 'Health', healthPage(options.status(), options.unready())))
   reader('/find', (c) => {
     const q = (c.req.query('q') ?? '').trim().slice(0, 64)
@@ -146,10 +157,11 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     watchers++
     return streamSSE(c, async (stream) => {
       try {
-        let seen = visits.heard
+        let [seen, ruled] = [visits.heard, options.rules()]
         for (let quiet = 0; !stream.aborted && !stream.closed; quiet++) {
-          if (visits.heard !== seen || quiet >= BEAT_TICKS) {
+          if (visits.heard !== seen || options.rules() !== ruled || quiet >= BEAT_TICKS) {
             seen = visits.heard
+            ruled = options.rules()
             quiet = 0
             await stream.writeSSE({ event: 'tick', data: String(seen) })
           }

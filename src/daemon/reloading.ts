@@ -4,6 +4,8 @@
  * All or nothing: a mistake, a case that fails, or a change of more clients than the bound leaves the old rules in use, and
  * says so. What a change will do is told before it is done. One load at a time; who asks meanwhile gets a load of its own
  * afterwards, so that the last edit is never missed.
+ *
+ * Rules that are only proposed are weighed by the same code, in the same turns: so what an editor is told is what a load does.
  */
 import { createHash } from 'node:crypto'
 import type { Problem } from '../core/document.ts'
@@ -21,8 +23,22 @@ export type Loaded = {
 
 export type Reload = { readonly problems: readonly Problem[]; readonly effect?: Effect | undefined }
 
+type Why = 'unsound' | 'cases' | 'bound'
+
+/** What a load would come to. Only rules that may be loaded have no problems. */
+export type Weighed =
+  | { readonly ok: true; readonly next: Omit<Loaded, 'at'>; readonly effect: Effect }
+  | {
+      readonly ok: false
+      readonly why: Why
+      readonly problems: readonly Problem[]
+      readonly effect?: Effect | undefined
+    }
+
 export type ReloadHappening =
-  | { readonly what: 'refused'; readonly why: 'unsound' | 'cases' | 'bound'; readonly problems: readonly Problem[] }
+  | { readonly what: 'refused'; readonly why: Why; readonly problems: readonly Problem[] }
+  /** An operator has saved other rules over HTTP. Told before they are loaded. */
+  | { readonly what: 'saved'; readonly by: string; readonly before: string; readonly digest: string }
   /** Told before it is so. */
   | { readonly what: 'effect'; readonly effect: Effect; readonly digest: string }
   | { readonly what: 'loaded'; readonly rules: Rules }
@@ -83,33 +99,70 @@ export class Reloading {
     return done
   }
 
+  /** What would come of these rules without force; nothing is changed, and nothing told. */
+  weigh(found: RulesReading): Promise<Weighed> {
+    return this.#inTurn(() => this.#weigh(found, false))
+  }
+
+  /** Loads these rules if they may be, after `keep` has written them: when it answers why it has not, nothing is changed. */
+  save<Hindrance>(
+    found: RulesReading,
+    force: boolean,
+    by: string,
+    keep: () => Hindrance | undefined,
+  ): Promise<Weighed | { readonly hindrance: Hindrance }> {
+    return this.#inTurn(async () => {
+      const weighed = await this.#weigh(found, force)
+      if (!weighed.ok) return weighed
+      const hindrance = keep()
+      if (hindrance !== undefined) return { hindrance }
+      const { digest } = weighed.next
+      this.#options.tell({ what: 'saved', by, before: this.#loaded.digest, digest })
+      this.#tried = digest
+      await this.#adopt(weighed.next, weighed.effect)
+      return weighed
+    })
+  }
+
   async #load(force: boolean, ifChanged: boolean): Promise<Reload> {
-    const { read, mistakes, failures, here, effectOf, bound, changed, now, tell } = this.#options
-    const refuse = (why: 'unsound' | 'cases' | 'bound', problems: readonly Problem[], effect?: Effect): Reload => {
-      this.#problems = problems
-      tell({ what: 'refused', why, problems })
-      return { problems, effect }
-    }
-    const found = read()
+    const found = this.#options.read()
     const digest = found.text ? digestOf(found.text) : ''
     if (ifChanged && digest === this.#tried) return { problems: this.#problems }
     this.#tried = digest
-    if (!found.ok) return refuse('unsound', found.problems)
-    const wrong = mistakes(found.rules)
-    if (wrong.length > 0) return refuse('unsound', wrong)
-    const failed = await failures(found.rules)
-    if (failed.length > 0) return refuse('cases', failed)
+    const weighed = await this.#weigh(found, force)
+    const { effect } = weighed
+    if (!weighed.ok) {
+      const { why, problems } = weighed
+      this.#problems = problems
+      this.#options.tell({ what: 'refused', why, problems })
+      return { problems, effect }
+    }
+    await this.#adopt(weighed.next, weighed.effect)
+    return { problems: [], effect }
+  }
 
-    const effect = await effectOf(found.rules)
+  async #weigh(found: RulesReading, force: boolean): Promise<Weighed> {
+    const { mistakes, failures, effectOf, bound } = this.#options
+    if (!found.ok) return { ok: false, why: 'unsound', problems: found.problems }
+    const { rules, text } = found
+    const wrong = mistakes(rules)
+    if (wrong.length > 0) return { ok: false, why: 'unsound', problems: wrong }
+    const failed = await failures(rules)
+    if (failed.length > 0) return { ok: false, why: 'cases', problems: failed }
+    const effect = await effectOf(rules)
     if (!force && Math.max(effect.refused, effect.spared) > bound)
-      return refuse('bound', [tooMuch(found.rules.file, effect, bound)], effect)
-    tell({ what: 'effect', effect, digest })
-    const rules = here(found.rules)
-    this.#loaded = { rules, text: found.text, at: now(), digest }
+      return { ok: false, why: 'bound', problems: [tooMuch(rules.file, effect, bound)], effect }
+    return { ok: true, next: { rules, text, digest: digestOf(text) }, effect }
+  }
+
+  async #adopt(next: Omit<Loaded, 'at'>, effect: Effect): Promise<void> {
+    const { here, changed, now, tell } = this.#options
+    tell({ what: 'effect', effect, digest: next.digest })
+    const rules = here(next.rules)
+    this.#loaded = { ...next, rules, at: now() }
     this.#problems = []
     tell({ what: 'loaded', rules })
     await changed()
-    return { problems: [], effect }
   }
 }
 
@@ -127,6 +180,7 @@ function tooMuch(file: string, { refused, spared }: Effect, bound: number): Prob
   return { file, line: 1, column: 1, code: 'R020', message, hint }
 }
 
-function digestOf({ source }: RulesText): string {
+/** The same for the same text. */
+export function digestOf({ source }: Pick<RulesText, 'source'>): string {
   return createHash('sha256').update(source).digest('hex').slice(0, 12)
 }

@@ -29,11 +29,13 @@ import { type Crew, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
 import { untilToldToEnd } from './ending.ts'
+import { editRules } from './editing.ts'
 import { openHttp } from './http.ts'
 import { calledAt, suspectsOf } from './suspects.ts'
 import { watchFile } from './file-watch.ts'
 import { Pooling } from './pooling.ts'
 import { Reloading } from './reloading.ts'
+import { Replays } from './replays.ts'
 import { failuresOf } from '../settings/cases.ts'
 import type { Where } from '../settings/settings.ts'
 import { allShut, type Door } from './sockets.ts'
@@ -284,7 +286,8 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   ]
   metrics.follow(status)
 
-  const closers: (() => Promise<void>)[] = []
+  const replays = new Replays(now)
+  const closers: (() => Promise<void>)[] = [async () => replays.close()]
   const apiOptions: Omit<ApiOptions, 'link'> = {
     version,
     reputation,
@@ -297,6 +300,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     unready,
     metrics: () => metrics.read(),
     reload: (force) => reloading.load(force),
+    editing: editRules({ where, settings, reloading, replays, now }),
     playCanary: () => canary.play(),
     turnKernel: (on) => (on ? kernel?.on() : kernel?.off()),
     follow: (hear) => {

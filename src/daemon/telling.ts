@@ -274,6 +274,8 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           return log.error(
             `rules: ${it.problems.length} ${it.problems.length === 1 ? 'problem' : 'problems'}; the old rules stay`,
           )
+        case 'saved':
+          return log.info({ by: it.by, before: it.before, digest: it.digest }, `rules: saved by ${it.by}`)
         case 'effect':
           return log.info({ ...it.effect, digest: it.digest }, `rules: ${spellEffect(it.effect)}`)
         case 'loaded':

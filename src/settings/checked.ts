@@ -5,9 +5,10 @@
 import { join } from 'node:path'
 import type { PlaceOf, Problem } from '../core/document.ts'
 import { readWellKnown, type WellKnown, type WellKnownReading } from '../core/pools.ts'
+import type { Unseen } from '../core/review.ts'
 import { type Rules, readRules } from '../core/rules.ts'
 import { type Access, readAccess } from './access.ts'
-import { readText } from './reading.ts'
+import { type FileReading, readText, textOf } from './reading.ts'
 import { readSettings, type Settings, type Where } from './settings.ts'
 
 export type Checked =
@@ -48,6 +49,21 @@ export function mistakesTogether(rules: Rules, { decoys }: Settings): Problem[] 
   return []
 }
 
+/** Which facts nothing on this host can tell of, and why. */
+export function unseenUnder(settings: Settings): Unseen {
+  const { decoys, policy, readsocket, milter, 'tcp-table': table } = settings
+  const nobodyAsks = [policy, readsocket, milter, table].every(({ listen }) => listen.length === 0)
+  const deaf = (role: 'primary' | 'backup') => decoys[role].listen.length + decoys[role].proxy.length === 0
+  return (fact) => {
+    const role = fact.slice(0, fact.indexOf('.'))
+    if (role === 'real')
+      return nobodyAsks ? 'no real MX asks us: policy, milter, tcp-table and readsocket have no addresses' : undefined
+    if ((role === 'primary' || role === 'backup') && deaf(role)) return `decoys.${role} has no addresses`
+    if (fact.endsWith('.content') && !decoys.backup['keep-messages']) return 'decoys.backup.keep-messages is not set'
+    return undefined
+  }
+}
+
 /** Reads both files as the daemon does. */
 export function readAll(where: Where, env: NodeJS.ProcessEnv): Checked {
   const settings = readSettings(where.settings, env)
@@ -79,7 +95,15 @@ export function readWellKnownFile(
 }
 
 export function readRulesFile(path: string): RulesReading {
-  const found = readText(path)
+  return rulesIn(readText(path))
+}
+
+/** Rules that are not in their file yet. */
+export function readProposal(file: string, source: string): RulesReading {
+  return rulesIn(textOf(file, Buffer.from(source)))
+}
+
+function rulesIn(found: FileReading): RulesReading {
   if (!found.ok) return found
   const { file, source } = found
   return { ...readRules(file, source), text: { file, source } }

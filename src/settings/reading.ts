@@ -22,6 +22,11 @@ export function readText(path: string): FileReading {
     const message = `cannot be read: ${(error as Error).message}`
     return { ok: false, problems: [{ file, line: 1, column: 1, code: 'D001', message }] }
   }
+  return textOf(file, bytes)
+}
+
+/** What a file of this name would be, if it held these bytes. */
+export function textOf(file: string, bytes: Uint8Array): FileReading {
   const read = readBytes(bytes)
   if (read.ok) return { ok: true, file, source: read.text }
   const { at, ...rest } = read.stop

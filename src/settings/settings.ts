@@ -255,6 +255,12 @@ export const settingsSchema = z
           .min(1)
           .optional()
           .describe('Tokens and accounts, by their digests: docs/http.md. Read again on SIGHUP'),
+        'edit-rules': z
+          .boolean()
+          .default(false)
+          .describe(
+            'Operators may save the rules file over HTTP, and so from the console. Without it they check and replay there, and save elsewhere: docs/operating.md',
+          ),
       })
       .prefault({}),
     firewall: z

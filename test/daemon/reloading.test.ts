@@ -102,6 +102,49 @@ describe('rules take the place of others', () => {
   })
 })
 
+describe('rules that are only proposed', () => {
+  test('are weighed as a load would weigh them, and nothing is changed or told', async () => {
+    const { made, told } = reloading({ effectOf: async () => ({ ...NOTHING, refused: 101 }) })
+    const before = made.loaded
+    expect(await made.weigh(readingOf('broken'))).toMatchObject({ ok: false, why: 'unsound' })
+    expect(await made.weigh(readingOf(HARSHER))).toMatchObject({ ok: false, why: 'bound', effect: { refused: 101 } })
+    expect([told, made.loaded, made.problems]).toEqual([[], before, []])
+  })
+
+  test('are written first, and then in use; the watcher of the file finds nothing new', async () => {
+    const { made, told, file } = reloading()
+    const keep = () => {
+      told.push('written')
+      file.source = HARSHER
+      return undefined
+    }
+    expect(await made.save(readingOf(HARSHER), false, 'otto', keep)).toMatchObject({ ok: true, effect: NOTHING })
+    await made.look()
+    expect(told).toEqual(['written', 'saved', 'effect', 'loaded', 'changed'])
+    expect(made.loaded.rules.thresholds.defer).toBe(60)
+  })
+
+  test.each<[string, string, Partial<ReloadingOptions>, boolean]>([
+    ['unsound', 'broken', {}, true],
+    ['cases', HARSHER, { failures: async () => [PROBLEM] }, true],
+    ['bound', HARSHER, { effectOf: async () => ({ ...NOTHING, spared: 101 }) }, false],
+  ])('are not written: %s', async (why, source, more, force) => {
+    const { made, told } = reloading(more)
+    const never = () => {
+      throw new Error('written')
+    }
+    expect(await made.save(readingOf(source), force, 'otto', never)).toMatchObject({ ok: false, why })
+    expect([told, made.problems]).toEqual([[], []])
+  })
+
+  test('what cannot be written is not loaded', async () => {
+    const { made, told } = reloading()
+    const before = made.loaded
+    expect(await made.save(readingOf(HARSHER), false, 'otto', () => 'read-only')).toEqual({ hindrance: 'read-only' })
+    expect([told, made.loaded]).toEqual([[], before])
+  })
+})
+
 test('an effect in words', () => {
   expect(
     spellEffect({ ...NOTHING, known: 1200, looked: 1200, listed: 118, released: 31, refused: 118, spared: 31 }),

@@ -1,5 +1,6 @@
 /** The HTTP API as the world meets it: who may come in, what is refused and how, and that every answer is as the document says. */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { connect } from 'node:net'
@@ -18,6 +19,7 @@ const TOKENS = { reader: 'viewer', robot: 'operator', gone: 'operator' } as cons
 const OPERATOR = { authorization: 'Bearer robot' }
 const VIEWER = { authorization: 'Bearer reader' }
 const STRANGER = '127.0.0.2'
+const SOUND = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
 let appliance: Appliance
 let folder: string
 let accessFile: string
@@ -89,7 +91,7 @@ describe('who may come in', () => {
 
   test('a stranger is told who may, on every route', async () => {
     for (const { method, path } of Object.values<Route>(ROUTES)) {
-      const asking = method === 'post' ? { method: 'POST', body: {} } : {}
+      const asking = method === 'get' ? {} : { method: method.toUpperCase(), body: {} }
       const answer = await ask(path, { ...asking, from: STRANGER })
       expect([path, answer.status, mistakeIn(answer)]).toEqual([path, 401, 'who are you?'])
     }
@@ -255,6 +257,17 @@ describe('the document', () => {
     ],
     link: [['/api/v1/console-links'], ['/api/v1/console-links', { rights: 'king' }]],
     canary: [['/api/v1/canary']],
+    rules: [['/api/v1/rules']],
+    check: [
+      ['/api/v1/rules/check', { source: SOUND }],
+      ['/api/v1/rules/check', { source: 'mode: [' }],
+      ['/api/v1/rules/check', {}],
+    ],
+    replay: [
+      ['/api/v1/rules/replay', { source: SOUND }],
+      ['/api/v1/rules/replay', { source: 'mode: [' }],
+    ],
+    save: [['/api/v1/rules', { source: SOUND }], ['/api/v1/rules']],
     reload: [['/api/v1/reload'], ['/api/v1/reload', { force: 1 }]],
   }
 

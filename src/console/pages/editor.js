@@ -1,0 +1,385 @@
+/**
+ * The browser's half of the rules editor: a plain textarea with line numbers; what the API says of the text, by lines; a replay as it
+ * goes; and saving, with what somebody else has saved meanwhile shown and never undone unseen.
+ *
+ * Nothing is decided here. What the API says is set as text, never as markup; the picture is an image, in which no script runs.
+ */
+// A module, with names of its own beside those of browser.js.
+export {}
+
+const editor = document.getElementById('editor')
+const area = document.getElementById('source')
+const gutter = editor.querySelector('.gutter')
+const saying = document.getElementById('saying')
+const list = document.getElementById('problems')
+const replayed = document.getElementById('replayed')
+const proof = document.querySelector('meta[name=proof]').content
+const may = editor.dataset.may
+const force = editor.querySelector('[name=force]')
+const button = (name) => editor.querySelector(`[data-do=${name}]`)
+const LONG = 12
+const FIGURES = ['Blocked', 'Deferred', 'Answers: refused', 'Answers: later']
+
+/** The text that this one was made of, and its digest. */
+let base = { text: area.value, digest: editor.dataset.digest }
+let marks = new Map()
+let replaying
+
+const isChanged = () => area.value !== base.text
+
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name)
+  for (const [key, value] of Object.entries(attributes)) if (value !== undefined) element.setAttribute(key, value)
+  element.append(...children)
+  return element
+}
+
+function say(kind, ...parts) {
+  saying.className = kind
+  saying.replaceChildren(...parts)
+}
+
+function act(text, does) {
+  const made = make('button', { type: 'button' }, text)
+  made.addEventListener('click', does)
+  return made
+}
+
+/** Line numbers beside the text, marked where there is something to say. */
+function number() {
+  const lines = area.value.split('\n').length
+  gutter.replaceChildren(
+    ...Array.from({ length: lines }, (_, i) => {
+      const kind = marks.get(i + 1)
+      return kind ? make('b', { class: kind }, `${i + 1}\n`) : `${i + 1}\n`
+    }),
+  )
+  gutter.scrollTop = area.scrollTop
+}
+
+function look() {
+  if (may === 'read') return
+  button('save').disabled = may !== 'save' || !isChanged()
+  button('revert').disabled = !isChanged()
+}
+
+function goTo(line, column = 1) {
+  const lines = area.value.split('\n')
+  const start = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0)
+  const text = lines[line - 1] ?? ''
+  const height = Number.parseFloat(getComputedStyle(area).lineHeight)
+  area.focus()
+  area.setSelectionRange(start + Math.min(column - 1, text.length), start + text.length)
+  area.scrollTop = Math.max(0, (line - 4) * height)
+  gutter.scrollTop = area.scrollTop
+}
+
+function show(problems) {
+  marks = new Map()
+  list.replaceChildren(
+    ...problems.map((problem) => {
+      const { file, line, column, message, hint, code, warning, excerpt } = problem
+      if (!warning || !marks.has(line)) marks.set(line, warning ? 'warning' : 'error')
+      const head = make('button', { type: 'button', class: 'quiet' }, `${file}:${line}:${column}`)
+      head.addEventListener('click', () => goTo(line, column))
+      const drawn = excerpt
+        ? make(
+            'pre',
+            {},
+            `${excerpt.text}\n${' '.repeat(excerpt.column - 1)}`,
+            make('b', {}, '^'.repeat(excerpt.width)),
+          )
+        : ''
+      return make(
+        'li',
+        { class: warning ? 'warning' : 'error' },
+        head,
+        ` ${warning ? 'warning: ' : ''}${message}`,
+        code ? make('small', {}, ` ${code}`) : '',
+        drawn,
+        hint ? make('p', {}, hint) : '',
+      )
+    }),
+  )
+  number()
+}
+
+/** The text as the file has its lines. */
+function source() {
+  return editor.dataset.ends === 'crlf' ? area.value.replaceAll('\n', '\r\n') : area.value
+}
+
+async function ask(method, path, body, headers = {}) {
+  const answer = await fetch(path, {
+    method,
+    headers: { 'x-decoymx-proof': proof, ...(body ? { 'content-type': 'application/json' } : {}), ...headers },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  })
+  return { status: answer.status, told: await answer.json() }
+}
+
+/** One thing at a time; whatever goes wrong on the way is said. */
+async function busy(name, work) {
+  const pressed = button(name)
+  pressed.disabled = true
+  editor.setAttribute('aria-busy', 'true')
+  try {
+    await work()
+  } catch (error) {
+    if (error.name !== 'AbortError') say('bad', `The appliance did not answer: ${error.message}`)
+  } finally {
+    pressed.disabled = false
+    editor.removeAttribute('aria-busy')
+    look()
+  }
+}
+
+function refused({ error, hint }) {
+  say('bad', hint ? `${error}: ${hint}.` : `${error}.`)
+}
+
+function counted(n, what) {
+  return `${n} ${what}${n === 1 ? '' : 's'}`
+}
+
+const check = () =>
+  busy('check', async () => {
+    say('', 'Checking …')
+    const { status, told } = await ask('POST', 'api/v1/rules/check', { source: source() })
+    if (status !== 200) return refused(told)
+    show([...told.problems, ...told.warnings])
+    if (!told.ok) return say('bad', `${counted(told.problems.length, 'problem')}.`)
+    const warned = told.warnings.length > 0 ? `, with ${counted(told.warnings.length, 'warning')}` : ''
+    say('good', make('b', {}, `Sound${warned}.`), ' In effect now they would mean ', make('code', {}, told.told), '.')
+  })
+
+const save = () =>
+  busy('save', async () => {
+    const text = area.value
+    const body = { source: source(), force: force.checked }
+    const { status, told } = await ask('PUT', 'api/v1/rules', body, { 'if-match': `"${base.digest}"` })
+    if (told.problems) show([...told.problems, ...told.warnings])
+    if (status === 412) return theirs(told.digest)
+    if (status === 409 && told.effect) {
+      force.closest('label').hidden = false
+      return say('bad', `Not saved: ${told.error}.`)
+    }
+    if (status !== 200) {
+      refused(told)
+      if (status === 409 || (status === 403 && may === 'save')) saying.append(' ', act('Copy the text', copy))
+      return
+    }
+    base = { text, digest: told.digest }
+    force.checked = false
+    force.closest('label').hidden = true
+    say(
+      'good',
+      make('b', {}, 'Saved, and in use: '),
+      make('code', {}, told.told),
+      '. The old file is beside it, as .bak.',
+    )
+  })
+
+async function copy() {
+  try {
+    await navigator.clipboard.writeText(area.value)
+    say('good', 'Copied.')
+  } catch {
+    area.focus()
+    area.select()
+    say('', 'Selected: copy it with Ctrl+C.')
+  }
+}
+
+/** Somebody else has saved: what they changed, and the choice. */
+async function theirs(digest) {
+  const { status, told } = await ask('GET', 'api/v1/rules')
+  if (status !== 200) return refused(told)
+  const text = told.source.replaceAll('\r\n', '\n')
+  const take = () => {
+    base = { text, digest: told.digest }
+    area.value = text
+    show([])
+    look()
+    say('', 'This is the file as it is now.')
+  }
+  if (!isChanged()) return take()
+  const keep = () => {
+    base = { text, digest: told.digest }
+    look()
+    say('', 'Your text stays; saving it replaces theirs.')
+  }
+  say(
+    'bad',
+    make('b', {}, 'Somebody else has changed the rules file. '),
+    digest ? 'Nothing was saved; your text is still here. ' : 'Your text is still here. ',
+    'They changed:',
+    difference(base.text.split('\n'), text.split('\n')),
+    act('Take theirs', take),
+    ' ',
+    act('Keep mine', keep),
+  )
+}
+
+/** The lines that only one of the two has. */
+function difference(before, after) {
+  const without = (lines, others, sign) => {
+    const known = new Set(others)
+    return lines.flatMap((line, i) => (known.has(line) ? [] : [`${String(i + 1).padStart(4)} ${sign} ${line}`]))
+  }
+  const lines = [...without(before, after, '-'), ...without(after, before, '+')]
+  const more = lines.length > LONG ? [`… ${lines.length - LONG} lines more`] : []
+  return make('pre', {}, [...lines.slice(0, LONG), ...more].join('\n') || 'the order of lines, or blank ones')
+}
+
+const replay = () =>
+  busy('replay', async () => {
+    replaying = new AbortController()
+    button('stop').hidden = false
+    const bar = make('progress', { max: '1', value: '0', 'aria-label': 'Replay' })
+    const left = make('span', {}, ' the recording is read')
+    say('', bar, left)
+    try {
+      const answer = await fetch('api/v1/rules/replay', {
+        method: 'POST',
+        headers: { 'x-decoymx-proof': proof, 'content-type': 'application/json' },
+        body: JSON.stringify({ source: source() }),
+        signal: replaying.signal,
+      })
+      if (!answer.ok) {
+        const told = await answer.json()
+        if (told.problems) show(told.problems)
+        return refused(told)
+      }
+      for await (const { event, data } of eventsOf(answer.body)) {
+        if (event === 'failed') return refused(data)
+        if (event === 'done') return tellReplay(data)
+        bar.value = data.share
+        left.textContent = ` ${Math.round(data.share * 100)} %, ${Math.ceil(data.leftSeconds)} s left`
+      }
+      say('bad', 'The replay ended before it was done.')
+    } finally {
+      button('stop').hidden = true
+      if (replaying.signal.aborted) say('', 'Stopped.')
+    }
+  })
+
+async function* eventsOf(body) {
+  let rest = ''
+  for await (const text of body.pipeThrough(new TextDecoderStream())) {
+    const blocks = (rest + text).split('\n\n')
+    rest = blocks.pop()
+    for (const block of blocks) {
+      const event = /^event: (.*)$/m.exec(block)?.[1]
+      const data = /^data: (.*)$/m.exec(block)?.[1]
+      if (event && data) yield { event, data: JSON.parse(data) }
+    }
+  }
+}
+
+function tellReplay({ figures, picture }) {
+  const { events, from, to, before, after, questions, changes, clients } = figures
+  const n = (value) => value.toLocaleString('en')
+  const day = (iso) => iso.slice(0, 16).replace('T', ' ')
+  say(
+    changes.doubtful > 0 ? 'bad' : 'good',
+    make('b', {}, `${n(changes.new)} newly listed, ${n(changes.released)} no longer; `),
+    `${n(changes.heavier)} more heavily, ${n(changes.lighter)} less, ${n(changes.alike)} as before. `,
+    changes.doubtful > 0
+      ? `Look first at ${n(changes.doubtful)} worse off who followed through, were allowed or were released.`
+      : 'Of those worse off nobody ever followed through, was allowed, or was released.',
+  )
+  const row = (name, side) =>
+    make(
+      'tr',
+      {},
+      make('th', { scope: 'row' }, name),
+      ...[side.blocked, side.deferred, side.answers.refused, side.answers.deferred].map((each) =>
+        make('td', { class: 'n' }, n(each)),
+      ),
+    )
+  const headed = (names, rows) =>
+    make(
+      'div',
+      { class: 'scroll' },
+      make(
+        'table',
+        {},
+        make(
+          'thead',
+          {},
+          make('tr', {}, ...names.map((name) => make('th', FIGURES.includes(name) ? { class: 'n' } : {}, name))),
+        ),
+        make('tbody', {}, ...rows),
+      ),
+    )
+  const word = (told) => (told ? `${told.word} ${Math.round(told.score)}` : '-')
+  const rows = clients.slice(0, 50).map((each) => {
+    const speaks = [each.walked && 'walked', each.allowed && 'allowed', each.freed && 'released']
+    const cells = [word(each.before), word(each.after), speaks.filter(Boolean).join(', ')]
+    return make(
+      'tr',
+      {},
+      make('td', {}, each.change === 'released' ? 'no longer' : each.change),
+      make('td', {}, make('a', { class: 'ip', href: `clients/${each.client}` }, each.client)),
+      ...cells.map((cell) => make('td', {}, cell)),
+      make('td', { class: 'wide' }, (each.after ?? each.before)?.because ?? ''),
+    )
+  })
+  const image = make('img', { alt: 'Clients listed over time under the rules in use and under these' })
+  image.src = `data:image/svg+xml,${encodeURIComponent(picture)}`
+  replayed.hidden = false
+  replayed.replaceChildren(
+    make(
+      'h3',
+      {},
+      `${n(events)} events, ${day(from)} to ${day(to)} UTC, both as if enforced; ${counted(questions, 'question')} of the real MX`,
+    ),
+    image,
+    headed(['', ...FIGURES], [row('in use', before), row('these', after)]),
+    rows.length > 0 ? headed(['Change', 'Client', 'In use', 'These', 'For it', 'Because'], rows) : '',
+  )
+}
+
+area.addEventListener('scroll', () => (gutter.scrollTop = area.scrollTop))
+document.addEventListener('click', (event) => {
+  const link = event.target.closest?.('[data-line]')
+  if (!link) return
+  event.preventDefault()
+  goTo(Number(link.dataset.line))
+  area.scrollIntoView({ block: 'center' })
+})
+
+if (may !== 'read') {
+  area.readOnly = false
+  editor.querySelector('.tools').hidden = false
+  area.addEventListener('input', () => {
+    number()
+    look()
+  })
+  button('check').addEventListener('click', check)
+  button('replay').addEventListener('click', replay)
+  button('stop').addEventListener('click', () => replaying?.abort())
+  button('save').addEventListener('click', save)
+  button('revert').addEventListener('click', () => {
+    area.value = base.text
+    show([])
+    look()
+    say('', 'As it was.')
+  })
+  editor.addEventListener('keydown', (event) => {
+    if (!event.ctrlKey && !event.metaKey) return
+    const does = { Enter: 'check', s: 'save' }[event.key]
+    if (!does) return
+    event.preventDefault()
+    button(does).click()
+  })
+  addEventListener('beforeunload', (event) => isChanged() && event.preventDefault())
+}
+// The live part of the page says which file is there now: another one, and not by us, has been saved by somebody else.
+new MutationObserver(() => {
+  const now = document.querySelector('#rules-now [data-digest]')?.dataset.digest
+  if (now && now !== base.digest && !editor.hasAttribute('aria-busy')) void theirs()
+}).observe(document.getElementById('rules-now'), { childList: true })
+look()
+number()

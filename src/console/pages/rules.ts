@@ -1,0 +1,121 @@
+/**
+ * The rules: each with what stands because of it, and the file itself, which an operator may check, replay and save (editor.js).
+ *
+ * Without scripts the file is there to be read. Its text is a control's value, so that nothing in it is ever markup.
+ */
+import { html } from 'hono/html'
+import type { Visitor } from '../../core/rights.ts'
+import type { Rules } from '../../core/rules.ts'
+import type { Ruling } from '../../reputation/reputation.ts'
+import { chip, type Html } from './layout.ts'
+
+/** The rules file as it is now. */
+export type RulesFile = {
+  readonly file: string
+  readonly source: string
+  readonly digest: string
+  readonly inUse: string
+  readonly hindrance: { readonly error: string; readonly hint: string } | null
+}
+
+export function rulesPage(
+  rules: Rules,
+  rulings: readonly Ruling[],
+  file: RulesFile,
+  visitor: Visitor | undefined,
+): Html[] {
+  return [
+    html`<h1>
+      Rules <small><a href="rules#editor">${rules.file}</a>, mode ${rules.mode}</small>
+    </h1>`,
+    table(rules, rulings),
+    editor(file, visitor?.rights === 'operator'),
+  ]
+}
+
+function table(rules: Rules, rulings: readonly Ruling[]): Html {
+  const standing = new Map<string, number>()
+  for (const { by, because } of rulings) if (by === 'rules') standing.set(because, (standing.get(because) ?? 0) + 1)
+  const most = Math.max(1, ...standing.values())
+  const rows = rules.list.map(({ name, weight, counts, because, mode, line }) => {
+    const n = standing.get(because) ?? 0
+    return html`<tr>
+      <td>
+        <b>${name}</b> <a href="rules#source" data-line="${line}">line ${line}</a>
+        ${mode === 'observe' ? chip('observe') : ''}
+      </td>
+      <td class="n">${weight}</td>
+      <td class="wide">${counts.join(', ')}</td>
+      <td class="wide">${because}</td>
+      <td><progress max="${most}" value="${n}" aria-label="Decides now"></progress> ${n}</td>
+    </tr>`
+  })
+  return html`<div class="scroll" data-live id="rules">
+    <table>
+      <thead>
+        <tr>
+          <th>Rule</th>
+          <th class="n">Weight</th>
+          <th>Counts</th>
+          <th>Because</th>
+          <th>Decides now</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${rows}
+      </tbody>
+    </table>
+  </div>`
+}
+
+function editor({ file, source, digest, inUse, hindrance }: RulesFile, operator: boolean): Html {
+  const lines = source.split('\n')
+  const mayNot =
+    operator && hindrance ? html`<p class="note"><b>Save:</b> ${hindrance.error}; ${hindrance.hint}.</p>` : ''
+  // A browser takes a line feed at the beginning of a textarea for its own.
+  return html`<link rel="stylesheet" href="assets/editor.css" />
+    <section
+      id="editor"
+      data-digest="${digest}"
+      data-ends="${source.includes('\r\n') ? 'crlf' : 'lf'}"
+      data-may="${operator ? (hindrance ? 'check' : 'save') : 'read'}"
+    >
+      <h2>${file}</h2>
+      <p data-live id="rules-now" data-of="${digest}">
+        <span data-digest="${digest}"></span
+        >${digest === inUse ? html`<small>These rules are in use.</small>` : html`<span class="alarm">The file is not what is in use: the old rules stay until it can be loaded.</span>`}
+      </p>
+      <div class="code">
+        <pre class="gutter" aria-hidden="true">${lines.map((_, i) => `${i + 1}\n`).join('')}</pre>
+        <textarea
+          id="source"
+          rows="${Math.min(28, Math.max(8, lines.length + 1))}"
+          wrap="off"
+          spellcheck="false"
+          autocapitalize="off"
+          autocomplete="off"
+          aria-label="Text of the rules file"
+          readonly
+        >
+${source}</textarea>
+      </div>
+      ${mayNot} ${operator ? TOOLS : ''}
+      <div id="saying" role="status" aria-live="polite"></div>
+      <ol id="problems"></ol>
+      <section id="replayed" aria-label="Replay" hidden></section>
+    </section>
+    <script type="module" src="assets/editor.js"></script>`
+}
+
+const TOOLS = html`<p class="tools" hidden>
+    <button type="button" data-do="check" title="Ctrl+Enter">Check</button>
+    <button type="button" data-do="replay">Replay</button>
+    <button type="button" data-do="stop" hidden>Stop</button>
+    <button type="button" data-do="save" class="main" title="Ctrl+S" disabled>Save</button>
+    <button type="button" data-do="revert" class="quiet" disabled>Discard changes</button>
+    <label class="force" hidden><input type="checkbox" name="force" /> it is meant, save beyond the bound</label>
+    <small
+      >Check: mistakes, and what would change now. Replay: the recording under these rules. Ctrl+Enter checks.</small
+    >
+  </p>
+  <noscript><p class="dim">Editing here needs scripts. The file can be edited on the host.</p></noscript>`
