@@ -37,6 +37,8 @@ const SPARE_FILES = 700
 /** After the last connection: what was queued is written, what was young garbage is collected. */
 const SETTLE_MS = 2000
 const HELD_WITHIN_MS = 20_000
+/** Workers collect what their start left behind within two seconds: later it would be taken for what a connection saves. */
+const BEGUN_MS = 4000
 /** A server opens and closes some files of its own meanwhile. */
 const FEW_FILES = 15
 /** Both drip every 10 s, decoymx with a jitter of three in ten: in two periods both send twice, whenever these begin. */
@@ -177,7 +179,7 @@ async function startTheirs(path: string, processes: number, delayMs = 10_000): P
 
 async function costs(side: Side, size: number, loaders: readonly Loader[], proxied: boolean): Promise<Cost> {
   const { pids, ports, end } = side
-  await pause(SETTLE_MS)
+  await pause(BEGUN_MS)
   const [files, pss, slab, cpu] = [filesOf(pids), pssOf(pids), slabBytes(), cpuOf(pids)]
   await fill(side, size, loaders, proxied)
   await untilHeld(pids, files + size)

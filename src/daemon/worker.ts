@@ -42,7 +42,8 @@ async function work(begin: Begin): Promise<void> {
   let take: Parameters<Parameters<typeof openCopy>[1]>[0] = () => {}
   let end = async () => {}
   let hear = (_news: Shares | typeof SAME) => false
-  let [pressed, opened, openedBefore] = [0, 0, 0]
+  // The start, too, leaves behind what is worth it: a dozen megabytes of sources read and settings checked.
+  let [pressed, opened, openedBefore] = [0, TIDY_AFTER, 0]
   let reporting: NodeJS.Timeout | undefined
   const reportSoon = () => void (reporting ??= setTimeout(report, REPORT_MS))
   let { outage, look } = begin
