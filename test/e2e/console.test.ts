@@ -14,6 +14,8 @@ import { Visitor } from '../decoy/visitors.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 
 const PASSWORD = 'a long walk to the sea'
+/** New listings of one network in an hour: more than the other tests have of any. */
+const PER_NETWORK = 12
 /** Where the screenshots go, for whoever wants to look: SCREENS=folder. */
 const SCREENS = process.env['SCREENS']
 
@@ -36,7 +38,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     ]
     await writeFile(join(folder, 'access.yaml'), stringify({ accounts }))
     const http = { listen: ['127.0.0.1:0'], 'access-file': join(folder, 'access.yaml') }
-    appliance = await startAppliance({ settings: { http } })
+    appliance = await startAppliance({ settings: { http, governor: { 'per-network': PER_NETWORK } } })
     const port = appliance.door('HTTP').port
     // As nginx does it: `location /mail/decoys/ { proxy_pass http://127.0.0.1:8025/; }`
     proxy = createServer((asked, answer) => {
@@ -299,6 +301,29 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
       expect(await said.locator('*').count()).toBe(0)
       expect(await page.locator('main :is(script, img, [onload], [onerror], [onfocus])').count()).toBe(0)
     }
+    expect(troubles).toEqual([])
+  })
+
+  test('what waits for a person is enlisted, or discarded, by one', async () => {
+    const bots = Array.from({ length: PER_NETWORK + 2 }, (_, i) => `192.0.2.${i + 1}`)
+    await Promise.all(bots.map((ip) => misbehave(ip, 'MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>')))
+    await logIn('otto')
+    await page.goto(at('decisions'))
+    const waiting = page.locator('#waiting tbody tr')
+    await waiting.nth(1).waitFor()
+    expect(await waiting.count()).toBe(2)
+    expect(await waiting.first().textContent()).toContain('too many of its network')
+    for (const word of ['enlist', 'discard']) {
+      const ip = (await waiting.first().locator('a.ip').textContent()) ?? ''
+      await waiting.first().locator(`[data-say=${word}]`).click()
+      expect(await page.locator('dialog [name=for]').isVisible()).toBe(false)
+      await page.fill('dialog [name=because]', 'looked at it')
+      await page.keyboard.press('Enter')
+      await waiting.filter({ hasText: ip }).waitFor({ state: 'detached' })
+      await page.goto(at(`decisions?q=${ip}/32`))
+      expect(await page.locator('#decisions a.ip').allTextContents()).toEqual(word === 'enlist' ? [ip] : [])
+    }
+    expect(await waiting.count()).toBe(0)
     expect(troubles).toEqual([])
   })
 

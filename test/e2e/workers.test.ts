@@ -64,6 +64,8 @@ describe('two workers', { timeout: 60_000 }, () => {
     await Promise.all(visitors.map((visitor) => visitor.hears(8)))
     for (const { heard } of visitors) expect(heard).toMatch(/^220-/)
     await until(async () => (await statusOf()).held.backup === 20)
+    // The console tells who is here, whoever holds them.
+    expect((await fetchOf(appliance, '/')).match(/held, a drop at a time/g)).toHaveLength(20)
     expect(await metricsOf(appliance)).toMatch(
       /decoymx_connections_total\{role="backup",via="proxy",regard="offender"\} 20/,
     )

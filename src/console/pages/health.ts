@@ -97,9 +97,8 @@ function drawing(status: Health): Html[] {
 type Box = { readonly kind: string; readonly lines: readonly string[] }
 
 function decoyBox({ doors, held }: Health, role: 'primary' | 'backup', records: string, does: string): Box {
-  const own = doors.filter(
-    ({ name }) => name.includes(`${role} decoy`) || (name.startsWith('primary and') && role === 'backup'),
-  )
+  const shared = 'primary and backup decoy'
+  const own = doors.filter(({ name }) => name.startsWith(`${role} decoy`) || name.startsWith(shared))
   const direct = own.filter(({ name }) => !name.includes('PROXY'))
   const [address, ...more] = (direct.length > 0 ? direct : own).map((door) => door.address)
   const where = more.length > 0 ? `${address} and ${more.length} more` : (address ?? '')

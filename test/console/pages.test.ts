@@ -1,0 +1,112 @@
+/** What the console's pages say, as text: whatever a browser makes of it is in test/e2e/console.test.ts. */
+import { expect, test } from 'vitest'
+import { type Health, healthPage } from '../../src/console/pages/health.ts'
+import { type Guest, livePage } from '../../src/console/pages/live.ts'
+import type { Visit } from '../../src/console/visits.ts'
+
+const NOON = Date.parse('2026-11-24T12:00:00Z')
+const ANYBODY = { q: '', choice: '', verdict: '' }
+
+const door = (name: string, address: string) => ({ name, address, open: true, error: null })
+const HEALTH: Health = {
+  version: '0',
+  mode: 'enforce',
+  witness: '',
+  doors: [door('primary decoy', '192.0.2.10:25'), door('backup decoy', '192.0.2.90:25')],
+  held: { primary: 1, backup: 7 },
+  reputation: {
+    store: 'embedded',
+    ledger: 'fresh',
+    waiting: 0,
+    rulings: { rules: { allow: 0, defer: 0, block: 0 }, operator: { allow: 0, defer: 0, block: 0 }, overruled: 0 },
+  },
+  kernel: null,
+  realMx: { mxs: [{ name: 'mx1.example.test', outcome: 'up', because: '' }] },
+  layouts: [],
+}
+
+/** The boxes of the drawing that stands upright: their kind, and what is in them. */
+function boxesOf(health: Partial<Health>): string[] {
+  const page = String(healthPage({ ...HEALTH, ...health }, []))
+  const upright = page.slice(page.indexOf('mx down'), page.indexOf('</svg', page.indexOf('mx down')))
+  return upright
+    .split('<g class="')
+    .slice(1)
+    .map((box) => {
+      const texts = [...box.matchAll(/<text[^>]*>([^<]*)</g)].map(([, text]) => text)
+      return [box.slice(0, box.indexOf('"')), ...texts].join('; ').trimEnd()
+    })
+}
+
+test('the drawing names records, state and addresses', () => {
+  const mx = [
+    { preference: 5, name: 'mx0.example.test', decoy: true },
+    { preference: 10, name: 'mx1.example.test', decoy: false },
+    { preference: 90, name: 'mx9.example.test', decoy: true },
+  ]
+  expect(boxesOf({ layouts: [{ domain: 'example.test', mx }] })).toEqual([
+    'decoy; MX 5; primary decoy; 1 here now; resets strangers; 192.0.2.10:25',
+    'real; MX 10; real MX; up; mx1.example.test;',
+    'decoy; MX 90; backup decoy; 7 here now; listens, says later; 192.0.2.90:25',
+  ])
+})
+
+test.each([
+  ['nobody looks at it', { realMx: null }, 1, 'unseen; MX; real MX; not watched; real-mx in the settings;'],
+  [
+    'one of two is away',
+    { realMx: { mxs: ['up', 'down'].map((outcome) => ({ name: outcome, outcome, because: '' })) } },
+    1,
+    'bad; MX; real MX; up, down; 2 exchanges;',
+  ],
+  [
+    'both decoys share their doors',
+    { doors: [door('primary and backup decoy', '[::]:25')] },
+    0,
+    'decoy; MX, lowest; primary decoy; 1 here now; resets strangers; [::]:25',
+  ],
+  [
+    'there are no decoys here',
+    { doors: [] },
+    2,
+    'unseen; MX, highest; backup decoy; not on this host; listens, says later;',
+  ],
+  [
+    'a door cannot be opened',
+    { doors: [{ ...door('backup decoy', '192.0.2.90:25'), open: false }] },
+    2,
+    'bad; MX, highest; backup decoy; 7 here now; listens, says later; 192.0.2.90:25',
+  ],
+] as const)('nothing is drawn as sound that is not: %s', (_, health, box, told) => {
+  expect(boxesOf(health)[box]).toBe(told)
+})
+
+function textOf(visits: readonly Visit[], guests: readonly Guest[] = []): string {
+  const page = livePage({ visits, guests, tiles: [], now: NOON }, ANYBODY, () => 'clean', undefined)
+  return page
+    .map(String)
+    .join('')
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+}
+
+function visit(client: string, deedAt: number): Visit {
+  const deeds = [{ kind: 'early-talk' as const, detail: undefined, at: deedAt }]
+  return { id: client, client, role: 'backup', where: undefined, first: deedAt, last: deedAt, times: 1, deeds }
+}
+
+test('whom we play to ourselves, and who can never be listed, is told apart', () => {
+  expect(textOf([visit('240.0.0.7', NOON)])).toContain('240.0.0.7 our own canary')
+  expect(textOf([visit('10.0.0.7', NOON)])).toMatch(/10\.0\.0\.7 \w+/)
+  expect(textOf([visit('203.0.113.7', NOON)])).toContain('203.0.113.7 clean')
+})
+
+test('of who is here it tells how long, and what it did since it came', () => {
+  const guest = (sinceMs: number): Guest => {
+    return { role: 'backup', client: '203.0.113.7', since: NOON - sinceMs, outcome: 'tarpit' }
+  }
+  const deed = visit('203.0.113.7', NOON - 60_000)
+  expect(textOf([deed], [guest(65_000)])).toContain('1:05 203.0.113.7 backup held, a drop at a time early-talk')
+  expect(textOf([deed], [guest(9000)])).toContain('0:09 203.0.113.7 backup held, a drop at a time only connected')
+  expect(textOf([], [guest(3_723_000)])).toContain('1:02:03 203.0.113.7')
+})
