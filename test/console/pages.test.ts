@@ -26,8 +26,8 @@ const HEALTH: Health = {
 }
 
 /** The boxes of the drawing that stands upright: their kind, and what is in them. */
-function boxesOf(health: Partial<Health>): string[] {
-  const page = String(healthPage({ ...HEALTH, ...health }, []))
+async function boxesOf(health: Partial<Health>): Promise<string[]> {
+  const page = (await healthPage({ ...HEALTH, ...health }, [])).toString()
   const upright = page.slice(page.indexOf('mx down'), page.indexOf('</svg', page.indexOf('mx down')))
   return upright
     .split('<g class="')
@@ -38,13 +38,13 @@ function boxesOf(health: Partial<Health>): string[] {
     })
 }
 
-test('the drawing names records, state and addresses', () => {
+test('the drawing names records, state and addresses', async () => {
   const mx = [
     { preference: 5, name: 'mx0.example.test', decoy: true },
     { preference: 10, name: 'mx1.example.test', decoy: false },
     { preference: 90, name: 'mx9.example.test', decoy: true },
   ]
-  expect(boxesOf({ layouts: [{ domain: 'example.test', mx }] })).toEqual([
+  expect(await boxesOf({ layouts: [{ domain: 'example.test', mx }] })).toEqual([
     'decoy; MX 5; primary decoy; 1 here now; resets strangers; 192.0.2.10:25',
     'real; MX 10; real MX; up; mx1.example.test;',
     'decoy; MX 90; backup decoy; 7 here now; listens, says later; 192.0.2.90:25',
@@ -77,8 +77,8 @@ test.each([
     2,
     'bad; MX, highest; backup decoy; 7 here now; listens, says later; 192.0.2.90:25',
   ],
-] as const)('nothing is drawn as sound that is not: %s', (_, health, box, told) => {
-  expect(boxesOf(health)[box]).toBe(told)
+] as const)('nothing is drawn as sound that is not: %s', async (_, health, box, told) => {
+  expect((await boxesOf(health))[box]).toBe(told)
 })
 
 function textOf(visits: readonly Visit[], guests: readonly Guest[] = []): string {

@@ -174,8 +174,9 @@ export function acts(
   visitor: Visitor | undefined,
   words: readonly ('allow' | 'block' | 'release' | 'enlist' | 'discard')[],
 ): Html | string {
-  if (visitor?.rights !== 'operator') return ''
+  // A word about our own canary would only break the proof that it is.
+  if (visitor?.rights !== 'operator' || isCanary(target)) return ''
   return html`<span class="acts"
-    >${words.map((word) => html`<button type="button" data-say="${word}" data-of="${target}">${word}</button>`)}</span
+    >${words.map((word) => html`<button type="button" data-say="${word}" data-of="${target}">${word}${target === 'all' ? ' all' : ''}</button>`)}</span
   >`
 }
