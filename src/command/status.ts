@@ -85,6 +85,11 @@ function judged(view: StatusView): [Level, string[]] {
     light.push(`${view.reputation.waiting} events wait in the journal for the store`)
   if (view.canary.state === 'failing')
     light.push(`the canary fails: ${view.canary.because}. decoymx doctor plays it again and shows each step`)
+  const others = view.reputation.neighbours.filter(({ rules }) => rules !== view.rules.digest)
+  if (others.length > 0)
+    light.push(
+      `other rules are in force on ${others.map(({ box, rules }) => `box ${box} (${rules})`).join(', ')} than here (${view.rules.digest}): the same clients are listed by one and freed by the other. Bring the same rules.yaml to all; decoymx reload`,
+    )
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]

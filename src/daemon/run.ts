@@ -160,6 +160,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       goodShare: settings.governor['good-share'],
     },
     rules,
+    digest: () => reloading?.loaded.digest,
     memberOf: (client) => pooling.memberOf(client),
     identify: (client) => pooling.identify(client),
     now,

@@ -27,6 +27,7 @@ import { type Kept, type OpenFile, codeOf, openFile } from './database.ts'
 import {
   byRecord,
   type Change,
+  type Neighbour,
   idOf,
   isFactName,
   parsed,
@@ -153,6 +154,10 @@ class Embedded implements Store {
   async generation(): Promise<number> {
     this.#working()
     return this.#generation
+  }
+
+  async meet(): Promise<readonly Neighbour[]> {
+    return []
   }
 
   async put(ruling: Ruling): Promise<void> {

@@ -39,7 +39,7 @@ export type RedisAccess = {
 type Script = (...args: (string | number)[]) => Promise<unknown>
 
 /** What we ask of either client. */
-export type Commands = Pick<Redis, 'get' | 'hscan' | 'hlen' | 'info' | 'connect'> & {
+export type Commands = Pick<Redis, 'get' | 'hscan' | 'hlen' | 'hset' | 'hdel' | 'hgetall' | 'info' | 'connect'> & {
   readonly [Name in keyof typeof SCRIPTS]: Script
 }
 

@@ -2,7 +2,9 @@
  * What Redis answers, read, and what it is asked, spelled: others may write there, too, so nothing is taken for ours before it was looked at.
  */
 import { type Bucket, type Counts, type FactName, hourOf, laneOf, type Tally } from '../core/facts.ts'
-import { byRecord, type Change, isFactName, parsed, readBucket, readRuling } from './store.ts'
+import type { Instant } from '../core/evidence.ts'
+import type { Commands } from './redis-connection.ts'
+import { byRecord, type Change, isFactName, type Neighbour, parsed, readBucket, readRuling } from './store.ts'
 
 /** Tallies of one record in one call, for the same reason. */
 const TALLIES_MAX = 1000
@@ -83,4 +85,27 @@ export function* pairs(flat: unknown): Generator<readonly [string, string]> {
 /** A whole number as our scripts write them; undefined for anything else. */
 export function whole(text: string | null): number | undefined {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
+
+const BOXES = 'decoymx:1:boxes'
+/** Boxes that are told of; and how long one that is gone stands there. */
+const BOXES_MAX = 1000
+const BOX_MS = 24 * 3_600_000
+
+/** Each box writes its own field, and takes away those of boxes long gone. */
+export async function meetBoxes(
+  redis: Pick<Commands, 'hset' | 'hdel' | 'hgetall'>,
+  box: string,
+  rules: string,
+  now: Instant,
+): Promise<readonly Neighbour[]> {
+  await redis.hset(BOXES, box, `${now} ${rules}`)
+  const all = Object.entries(await redis.hgetall(BOXES)).slice(0, BOXES_MAX)
+  const read = all.map(([name, text]) => {
+    const [at = '', digest = ''] = text.split(' ')
+    return { box: name, at: whole(at) ?? 0, rules: digest }
+  })
+  const gone = read.filter(({ at }) => now - at > BOX_MS).map((each) => each.box)
+  if (gone.length > 0) await redis.hdel(BOXES, ...gone)
+  return read.filter((each) => /^[\w-]{1,64}$/.test(each.box) && /^[0-9a-f]{1,64}$/.test(each.rules))
 }

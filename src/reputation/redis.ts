@@ -16,11 +16,12 @@ import type { Instant } from '../core/evidence.ts'
 import { BUCKETS_MAX, type Counts, RETENTION_MS, type Tally } from '../core/facts.ts'
 import { Breaker } from './breaker.ts'
 import { type Connection, plainly, prepareConnection, type RedisAccess } from './redis-connection.ts'
-import { type Addition, additionsOf, pairs, portions, readChange, readCounts, whole } from './redis-wire.ts'
+import { type Addition, additionsOf, meetBoxes, pairs, portions, readChange, readCounts, whole } from './redis-wire.ts'
 import { CHANNEL, SWEEP_MAX } from './redis-scripts.ts'
 import {
   type Change,
   idOf,
+  type Neighbour,
   readRuling,
   Rewound,
   type Ruling,
@@ -176,6 +177,10 @@ class RedisStore implements Store {
 
   generation(): Promise<number> {
     return this.#through('rulings', () => this.#readGeneration())
+  }
+
+  meet(box: string, rules: string): Promise<readonly Neighbour[]> {
+    return this.#through('rulings', () => meetBoxes(this.#redis, box, rules, this.#now()))
   }
 
   async put(ruling: Ruling): Promise<void> {

@@ -19,11 +19,12 @@ import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } 
 import { Intake, type IntakeHappening } from './intake.ts'
 import { entriesIn, Journal, type JournalHappening, type JournalTrouble } from './journal.ts'
 import { Ledger, type LedgerHappening, type RulingCounts, type Ticketed } from './ledger.ts'
+import { Neighbours } from './neighbours.ts'
 import { openRedis } from './redis.ts'
 import type { RedisAccess } from './redis-connection.ts'
 import type { Effect } from './effect.ts'
 import { judgeKnown, type Rejudged, released } from './rulings.ts'
-import type { Ruling, Store, StoreHappening, StoreHealth } from './store.ts'
+import type { Neighbour, Ruling, Store, StoreHappening, StoreHealth } from './store.ts'
 
 export type { Waiting, Why } from './governor.ts'
 export type { Effect } from './effect.ts'
@@ -52,6 +53,8 @@ export type ReputationOptions = {
   /** How many may be listed anew, before a person is asked. */
   readonly governor: Bounds
   readonly rules: () => Rules
+  /** A short print of those in force, for the other boxes at a shared store; undefined until some are. */
+  readonly digest?: (() => string | undefined) | undefined
   /** The pool of senders that a client belongs to, from memory. */
   readonly memberOf: (client: Client) => Member
   /** Nobody knows yet whose this client is, and it would be listed: to be asked, and told by `identified`. */
@@ -93,6 +96,8 @@ export type ReputationState = {
   readonly rulings: RulingCounts
   /** How many listings wait, by the bound they met. */
   readonly governor: Readonly<Record<Why, number>>
+  /** The other boxes at a shared store, and which rules each has in force. */
+  readonly neighbours: readonly Neighbour[]
 }
 
 export type Reputation = {
@@ -191,6 +196,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
   await ledger.start()
   await intake.start(CATCH_UP_MS)
   const decide = decider(ledger, rules, now)
+  const neighbours = new Neighbours(store, journal.box, options.digest ?? (() => undefined), now)
 
   return {
     box: journal.box,
@@ -259,6 +265,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       blocked: intake.blocked ?? null,
       freeze: told(intake.freeze),
       rulings: ledger.counts(allowedNow(rules(), now())),
+      neighbours: neighbours.all,
       governor: countWaiting(stillWaiting(governor, now())),
     }),
     async close() {
@@ -266,6 +273,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       await intake.settled(journal.lastSeq, ledger.state === 'fresh' ? FAREWELL_MS : 0)
       await intake.close()
       ledger.close()
+      neighbours.close()
       await store.close()
     },
   }

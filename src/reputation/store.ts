@@ -65,6 +65,9 @@ export type StoreHealth = {
   readonly error: string | undefined
 }
 
+/** A box at a shared store: which rules it had in force when it last said so. */
+export type Neighbour = { readonly box: string; readonly rules: string; readonly at: Instant }
+
 export type Store = {
   readonly kind: 'embedded' | 'redis'
 
@@ -97,6 +100,9 @@ export type Store = {
 
   /** The generation now: a cheap question that also proves that the store answers. */
   generation(): Promise<number>
+
+  /** Says which rules (a digest) this box has in force, and answers with what all have said lately. None where there is one box. */
+  meet(box: string, rules: string): Promise<readonly Neighbour[]>
 
   put(ruling: Ruling): Promise<void>
   drop(id: string): Promise<void>

@@ -6,6 +6,8 @@
 import { once } from 'node:events'
 import { Resolver } from 'node:dns/promises'
 import { connect } from 'node:net'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { parseClient } from '../../src/core/client.ts'
@@ -43,6 +45,19 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
     expect(performance.now() - began).toBeLessThan(5 * COMMAND_TIMEOUT_MS)
     redis.signal('SIGCONT')
     await house.recovers()
+  })
+
+  test('two boxes with different rules are told of by both', async () => {
+    const redis = await server()
+    const rules = join(folder(), 'rules.yaml')
+    writeFileSync(rules, readFileSync('rules.yaml', 'utf8').replace('block: 100', 'block: 90'))
+    const boxes = [await startAppliance({ redisUrl: redis.url }), await startAppliance({ redisUrl: redis.url, rules })]
+    for (const box of boxes) onTestFinished(() => box.clear())
+    for (const box of boxes) {
+      const warned = async () => (await box.decoymx('status')).stdout.includes('other rules are in force on box')
+      await comesTrue(warned)
+      expect((await box.decoymx('status')).code).toBe(1)
+    }
   })
 
   test('hung, then killed, seen from the doors of a whole appliance', async () => {

@@ -385,6 +385,23 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
     expect(await admin.exists('decoymx:1:{rulings}', 'decoymx:1:{rulings}:until')).toBe(0)
   })
 
+  test('boxes tell each other which rules they have; those long gone, and what is none, are not told of', async () => {
+    let now = NOON
+    const store = await opened(REDIS, { now: () => now })
+    expect(await store.meet('one', 'aa11')).toEqual([{ box: 'one', rules: 'aa11', at: NOON }])
+    await admin.hset('decoymx:1:boxes', 'strange', 'text', 'bad name!', `${NOON} aa11`)
+    now += 20 * HOUR_MS
+    const both = [
+      { box: 'one', rules: 'aa11', at: NOON },
+      { box: 'two', rules: 'bb22', at: now },
+    ]
+    expect((await store.meet('two', 'bb22')).toSorted((a, b) => a.at - b.at)).toEqual(both)
+    now += 5 * HOUR_MS
+    await store.meet('two', 'bb22')
+    expect(await store.meet('two', 'bb22')).toEqual([{ box: 'two', rules: 'bb22', at: now }])
+    expect(await admin.hkeys('decoymx:1:boxes')).toEqual(['two'])
+  })
+
   test('reads thousands of rulings in steps', async () => {
     const store = await opened(REDIS)
     const rulings = Array.from({ length: 5000 }, (_, i) => rulingOf(`10.1.${i >> 8}.${i & 255}`))
