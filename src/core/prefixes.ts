@@ -108,7 +108,7 @@ export class Prefixes<Value> {
 
   /** The value of exactly this prefix. */
   get(prefix: Prefix): Value | undefined {
-    return this.#tables[prefix.family].find((each) => each.length === prefix.length)?.values.get(prefix.bits)
+    return this.#tables[prefix.family].find((each) => each.length === prefix.length)?.values.get(keyOf(prefix))
   }
 
   delete(prefix: Prefix): void {

@@ -32,6 +32,7 @@ describe('longest prefix', () => {
             naive.delete(prefix.cidr)
           }
           expect(table.size).toBe(naive.size)
+          for (const [prefix] of entries) expect(table.get(prefix)).toBe(naive.get(prefix.cidr)?.value)
           for (const client of [
             ...clients,
             ...entries.map(([prefix]) => parseClient(prefix.cidr.split('/')[0] as string) as Client),
