@@ -10,7 +10,8 @@ import type { Instant } from '../core/evidence.ts'
 import type { Rules } from '../core/rules.ts'
 import { type Decide, decider } from './decision.ts'
 import { Ledger, type LedgerHappening, type RulingSource } from './ledger.ts'
-import { type Change, idOf, type Ruling } from './store.ts'
+import { ById } from './by-id.ts'
+import { type Change, idOf, type Ruling, type Snapshot } from './store.ts'
 
 export type News =
   /** All rulings follow, in portions, each with nothing left out; `last` ends them. */
@@ -63,14 +64,17 @@ export class Announcer {
 
   #all(): void {
     this.#steps = []
-    const rulings = this.#ledger.all().map(lean)
-    for (let i = 0; i === 0 || i < rulings.length; i += PORTION)
-      this.#send({
-        what: 'all',
-        first: i === 0,
-        last: i + PORTION >= rulings.length,
-        rulings: rulings.slice(i, i + PORTION),
-      })
+    let [first, rulings] = [true, [] as Ruling[]]
+    const send = (last: boolean) => {
+      this.#send({ what: 'all', first, last, rulings })
+      first = false
+      rulings = []
+    }
+    for (const ruling of this.#ledger.all()) {
+      if (rulings.length === PORTION) send(false)
+      rulings.push(lean(ruling))
+    }
+    send(true)
     this.beat()
   }
 }
@@ -111,7 +115,7 @@ export async function openCopy(
 class Mirror implements RulingSource {
   readonly whole: Promise<void>
   readonly #uptime: () => number
-  readonly #rulings = new Map<string, Ruling>()
+  #rulings = new ById()
   #generation = 0
   #partial = true
   #heardAt = -Infinity
@@ -129,9 +133,9 @@ class Mirror implements RulingSource {
     if (news.what === 'beat') this.#fresh = news.fresh
     else if (news.what === 'changes') for (const step of news.steps) this.#step(step)
     else {
-      if (news.first) this.#rulings.clear()
+      if (news.first) this.#rulings = new ById()
       this.#partial = !news.last
-      for (const ruling of news.rulings) this.#rulings.set(idOf(ruling), ruling)
+      for (const ruling of news.rulings) this.#rulings.set(ruling)
       // A gap in the generations: the ledger takes all of them anew.
       this.#generation += 2
       if (news.last) this.#settle()
@@ -143,9 +147,9 @@ class Mirror implements RulingSource {
     return this.#generation
   }
 
-  async rulings(): Promise<{ generation: number; rulings: readonly Ruling[] }> {
+  async rulings(): Promise<Snapshot> {
     this.#trusted()
-    return { generation: this.#generation, rulings: [...this.#rulings.values()] }
+    return { generation: this.#generation, rulings: this.#rulings.values() }
   }
 
   async watch(onChange: (change: Change) => void): Promise<void> {
@@ -154,7 +158,7 @@ class Mirror implements RulingSource {
 
   #step(step: Step): void {
     this.#generation++
-    if ('put' in step) this.#rulings.set(idOf(step.put), step.put)
+    if ('put' in step) this.#rulings.set(step.put)
     else this.#rulings.delete(step.drop)
     this.#onChange?.({ generation: this.#generation, ...step })
   }

@@ -7,6 +7,7 @@
 import { existsSync, renameSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { Instant } from '../core/evidence.ts'
+import { ById } from './by-id.ts'
 import { readRuling, type Ruling, type StoreHappening } from './store.ts'
 
 /** A record as it is kept, in memory as in the file. */
@@ -15,7 +16,7 @@ export type Kept = { readonly touched: Instant; readonly text: string }
 /** The file, open and ours alone, with what was found in it. */
 export type OpenFile = {
   readonly records: Map<string, Kept>
-  readonly rulings: Map<string, Ruling>
+  readonly rulings: ById
   /** The ids of rulings that cannot be read. */
   readonly unreadable: readonly string[]
   readonly marks: Map<string, number>
@@ -65,11 +66,7 @@ function readFile(file: string): OpenFile {
         isText(row['text']) && isWhole(row['value']) ? { touched: row['value'], text: row['text'] } : undefined,
       ),
       // Read one by one: the texts of a million rulings would take more than the rulings do.
-      rulings: readTable(db, 'SELECT id AS name, text FROM rulings ORDER BY rowid', ({ name, text }) => {
-        const ruling = isText(name) && isText(text) ? readRuling(name, text) : undefined
-        if (!ruling) unreadable.push(String(name))
-        return ruling
-      }),
+      rulings: readRulings(db, unreadable),
       unreadable,
       marks: readTable(db, 'SELECT name, value FROM marks', (row) =>
         isWhole(row['value']) ? row['value'] : undefined,
@@ -91,6 +88,18 @@ function prepareTables(db: DatabaseSync): void {
     CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL);
     PRAGMA user_version = ${LAYOUT};
     COMMIT`)
+}
+
+function readRulings(db: DatabaseSync, unreadable: string[]): ById {
+  const rulings = new ById()
+  const rows = db.prepare('SELECT id, text FROM rulings ORDER BY rowid')
+  rows.setReturnArrays(true)
+  for (const [id, text] of rows.iterate() as Iterable<unknown> as Iterable<readonly unknown[]>) {
+    const ruling = isText(id) && isText(text) ? readRuling(id, text) : undefined
+    if (ruling) rulings.set(ruling)
+    else unreadable.push(String(id))
+  }
+  return rulings
 }
 
 type Row = { [column: string]: unknown }

@@ -23,6 +23,7 @@ import {
   type Tally,
   withSighting,
 } from '../core/facts.ts'
+import { ById } from './by-id.ts'
 import { type Kept, type OpenFile, codeOf, openFile } from './database.ts'
 import {
   byRecord,
@@ -77,11 +78,10 @@ class Embedded implements Store {
   readonly #records: Map<string, Kept | Fresh>
   /** The same as their texts, unpacked; in order of last change. */
   readonly #atWork = new Map<string, Record>()
-  /** In order of last put. */
-  readonly #rulings: Map<string, Ruling>
+  readonly #rulings: ById
   readonly #marks: Map<string, number>
   readonly #dirty: Dirty = { records: new Set(), rulings: new Set(), marks: new Set() }
-  #round: Iterator<[string, Ruling]>
+  #round: Iterator<Ruling>
   #onChange: ((change: Change) => void) | undefined
   #health: StoreHealth
   #closed = false
@@ -99,7 +99,7 @@ class Embedded implements Store {
     this.#marks = file.marks
     this.#rulings = file.rulings
     this.#ignored(file.unreadable.map((id) => `ruling ${id}`))
-    this.#round = this.#rulings.entries()
+    this.#round = this.#rulings.values()
     this.#bound()
     this.#timer = setInterval(() => this.#tick(), flushMs)
     this.#health = { state: 'up', since: now(), error: undefined }
@@ -144,11 +144,7 @@ class Embedded implements Store {
 
   async rulings(): Promise<Snapshot> {
     this.#working()
-    const now = this.#now()
-    return {
-      generation: this.#generation,
-      rulings: [...this.#rulings.values()].filter((ruling) => !ended(ruling, now)),
-    }
+    return { generation: this.#generation, rulings: unended(this.#rulings.values(), this.#now()) }
   }
 
   async generation(): Promise<number> {
@@ -164,8 +160,7 @@ class Embedded implements Store {
     this.#working()
     this.#makeRoom()
     const id = idOf(ruling)
-    this.#rulings.delete(id)
-    this.#rulings.set(id, ruling)
+    this.#rulings.set(ruling)
     this.#dirty.rulings.add(id)
     this.#change({ put: ruling })
     this.#bound()
@@ -254,9 +249,10 @@ class Embedded implements Store {
       if (this.#records.size <= this.#clientsMax) break
       this.#forgo(key)
     }
-    for (const [id, ruling] of this.#rulings) {
-      if (this.#rulings.size <= this.#rulingsMax) break
-      if (ruling.by === 'rules') this.#drop(id)
+    while (this.#rulings.size > this.#rulingsMax) {
+      const id = this.#rulings.oldestOfRules()
+      if (id === undefined) break
+      this.#drop(id)
     }
   }
 
@@ -276,10 +272,10 @@ class Embedded implements Store {
     for (looked = 0; looked < SWEEP_MAX; looked++) {
       const next = this.#round.next()
       if (next.done) {
-        this.#round = this.#rulings.entries()
+        this.#round = this.#rulings.values()
         break
       }
-      if (ended(next.value[1], now)) this.#drop(next.value[0])
+      if (ended(next.value, now)) this.#drop(idOf(next.value))
     }
     this.#flush()
   }
@@ -314,6 +310,10 @@ class Embedded implements Store {
   #ignored(what: readonly string[]): void {
     if (what[0] !== undefined) this.#tell({ what: 'ignored', where: what[0], count: what.length })
   }
+}
+
+function* unended(rulings: Iterable<Ruling>, now: Instant): Generator<Ruling> {
+  for (const ruling of rulings) if (!ended(ruling, now)) yield ruling
 }
 
 function ended(ruling: Ruling, now: Instant): boolean {

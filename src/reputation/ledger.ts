@@ -6,7 +6,7 @@
  * `maxAgeMs`, the copy is stale, and answers made from it fall back to "not listed".
  */
 import { setImmediate } from 'node:timers/promises'
-import { type Client, clientOfKey, numberOfDotted } from '../core/client.ts'
+import { type Client, clientOfKey } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import { standOf } from '../core/listing.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
@@ -50,7 +50,6 @@ export class Ledger {
   readonly #store: RulingSource
   readonly #options: LedgerOptions
   readonly #byId = new ById()
-  readonly #byTicket = new Map<string, Ruling>()
   /** Rulings that have ended, by ticket, for senders who ask late; at most ENDED_MAX, the oldest go first. */
   readonly #ended = new Map<string, Ticketed>()
   readonly #allows = new Prefixes<Ruling>()
@@ -167,21 +166,26 @@ export class Ledger {
 
   /** The ruling with this ticket, and since when it has ended, if it has. */
   ofTicket(ticket: string): Ticketed | undefined {
-    const ruling = this.#byTicket.get(ticket.toUpperCase())
+    const ruling = this.#byId.ofTicket(ticket.toUpperCase())
     if (!ruling) return this.#ended.get(ticket.toUpperCase())
     const now = standing(ruling, this.#options.now())
     return { ruling: now ?? ruling, endedAt: now ? undefined : ruling.until }
   }
 
-  all(): Ruling[] {
+  /** Each is made when its turn comes; whoever lets others change them meanwhile meets each that stays once. */
+  *all(): Generator<Ruling> {
     const now = this.#options.now()
     const eased = [...this.#eased.values()].filter((each) => each.word === 'allow' && !this.#byId.get(idOf(each)))
-    return [...this.#byId.values(), ...eased].flatMap((ruling) => standing(ruling, now) ?? [])
+    for (const rulings of [this.#byId.values(), eased])
+      for (const each of rulings) {
+        const ruling = standing(each, now)
+        if (ruling) yield ruling
+      }
   }
 
   /**
    * How many stand of each word. What the rules said of a client that an operator, or one of these networks, allows counts as
-   * `overruled`: nobody is told of it. In one pass over what may be a million, without an object for each.
+   * `overruled`: nobody is told of it. In one pass over what may be a million, nearly all without an object for each.
    */
   counts(allow: Iterable<Prefix>): RulingCounts {
     const now = this.#options.now()
@@ -193,7 +197,11 @@ export class Ledger {
         const prefix = word === 'allow' && until > now ? parsePrefix(target) : ''
         if (typeof prefix !== 'string') allowed.set(prefix, true)
       }
-    for (const ruling of this.#byId.values()) {
+    const overrules = allowed.size > 0 ? (whole: number) => allowed.findFourth(whole) === true : undefined
+    const { except, ...words } = this.#byId.tally(now, overrules)
+    Object.assign(counts.rules, words)
+    counts.overruled = except
+    for (const ruling of this.#byId.others()) {
       const { by, word } = standing(ruling, now) ?? {}
       if (by === undefined || word === undefined) continue
       if (by === 'rules' && allowed.size > 0 && holds(allowed, ruling.target)) counts.overruled++
@@ -249,20 +257,19 @@ export class Ledger {
     try {
       const { generation, rulings } = await this.#store.rulings()
       // What is heard meanwhile waits for the end, so that nothing of it is undone by what is older.
-      const first = this.#byId.size === 0
-      const kept = new Set<string>()
-      for (const [i, ruling] of rulings.entries()) {
-        if (i % STEP === STEP - 1) await setImmediate()
-        if (!first) kept.add(idOf(ruling))
+      const older = this.#byId.puts
+      let taken = 0
+      for (const ruling of rulings) {
+        if (taken++ % STEP === STEP - 1) await setImmediate()
         this.#set(ruling)
       }
       let looked = 0
-      for (const id of first ? [] : this.#byId.ids()) {
+      for (const id of older === 0 ? [] : this.#byId.ids(older)) {
         if (looked++ % STEP === STEP - 1) await setImmediate()
-        if (!kept.has(id)) this.#remove(id)
+        this.#remove(id)
       }
       this.#generation = losses === this.#losses ? generation : LOST
-      this.#options.tell({ what: 'loaded', rulings: rulings.length })
+      this.#options.tell({ what: 'loaded', rulings: taken })
       for (const change of this.#heard) if (change.generation > generation) this.#apply(change)
     } finally {
       this.#heard = undefined
@@ -289,9 +296,10 @@ export class Ledger {
   }
 
   #set(ruling: Ruling): void {
-    this.#remove(idOf(ruling))
+    // A million at the start are new, each by a number: no id is made for them.
+    const isNew = ruling.by === 'rules' && !this.#byId.ofRules(ruling.target)
+    if (!isNew) this.#remove(idOf(ruling))
     this.#byId.set(ruling)
-    this.#byTicket.set(ruling.ticket, ruling)
     this.#ended.delete(ruling.ticket)
     if (ruling.by === 'rules') return
     const prefix = parsePrefix(ruling.target)
@@ -312,7 +320,6 @@ export class Ledger {
     const old = this.#byId.get(id)
     if (!old) return
     this.#byId.delete(id)
-    if (this.#byTicket.get(old.ticket) === old) this.#byTicket.delete(old.ticket)
     this.#ended.set(old.ticket, { ruling: old, endedAt: Math.min(this.#options.now(), old.until ?? Infinity) })
     if (this.#ended.size > ENDED_MAX) this.#ended.delete(this.#ended.keys().next().value as string)
     if (old.by === 'rules') return
@@ -326,7 +333,6 @@ export class Ledger {
 
 /** Is the client with this key in one of these networks? */
 function holds(networks: Prefixes<true>, key: string): boolean {
-  if (!key.includes(':')) return networks.findFourth(numberOfDotted(key)) === true
   return networks.find(clientOfKey(key) as Client) === true
 }
 

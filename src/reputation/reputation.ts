@@ -230,7 +230,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
         freeze: intake.freeze,
       }
     },
-    rulings: () => ledger.all(),
+    rulings: () => [...ledger.all()],
     announce(send) {
       const announcer = new Announcer(ledger, send)
       const timer = setInterval(() => announcer.beat(), ANNOUNCE_MS).unref()

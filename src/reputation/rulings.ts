@@ -126,8 +126,9 @@ export class Rulings {
   async rejudge(): Promise<Rejudged> {
     const { ledger, governor, now } = this.#options
     const outcome = { kept: 0, changed: 0, released: 0 }
-    for (const [i, ruling] of ledger.all().entries()) {
-      if (i % SLICE === 0) await setImmediate()
+    let looked = 0
+    for (const ruling of ledger.all()) {
+      if (looked++ % SLICE === 0) await setImmediate()
       const client = ruling.by === 'rules' ? clientOfKey(ruling.target) : undefined
       if (!client) continue
       const { verdict, made, good } = await this.#again(client)
@@ -145,7 +146,7 @@ export class Rulings {
   /** The difference that these rules would make now, if they took the place of those that are in use. */
   effectOf(next: Rules): Promise<Effect> {
     const { ledger, rules, now } = this.#options
-    const listed = ledger.all().flatMap(({ by, target }) => (by === 'rules' ? (clientOfKey(target) ?? []) : []))
+    const listed = [...ledger.all()].flatMap(({ by, target }) => (by === 'rules' ? (clientOfKey(target) ?? []) : []))
     return countEffect([...listed, ...this.#unlisted()], async (client) => {
       const ruling = ledger.ofRules(client.key)
       const { verdict, made } = await this.#again(client, next)

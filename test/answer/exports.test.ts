@@ -70,7 +70,7 @@ async function basisOf({ rulings, mode = 'enforce', allow = [], never: ours = []
   await ledger.start()
   ledger.close()
   return {
-    rulings: ledger.all(),
+    rulings: [...ledger.all()],
     decide: decider(
       ledger,
       () => rules,

@@ -64,7 +64,7 @@ async function wholeLife(access: RedisAccess, withinMs = 20_000): Promise<void> 
     await store.put({ ...ruling, by: 'operator', target: '198.51.100.0/24' })
     // One too many: the first goes.
     await store.put({ ...ruling, target: '203.0.113.10', until: NOON + 2000 })
-    expect((await store.rulings()).rulings).toHaveLength(2)
+    expect([...(await store.rulings()).rulings]).toHaveLength(2)
     await store.drop('operator 198.51.100.0/24')
     now += 2000
     await comesTrue(() => changes.length === 6, withinMs)

@@ -147,7 +147,7 @@ describe('decision', () => {
       { verdict: 'defer', effect: 'defer', mode: 'enforce', until: NOON + 2000, ticket },
       { verdict: 'defer', effect: 'pass' },
     ])
-    expect(ledger.all().map(({ word, until }) => ({ word, until }))).toEqual([
+    expect([...ledger.all()].map(({ word, until }) => ({ word, until }))).toEqual([
       { word: 'defer', until: NOON + 2000 },
       { word: 'defer', until: NOON + 2000 },
     ])

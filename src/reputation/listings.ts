@@ -1,0 +1,367 @@
+/**
+ * The rules' word about IPv4 clients, in columns of numbers instead of an object each.
+ *
+ * A store and every copy of it may keep a million of these. As objects they take ten times the memory, and the collector
+ * looks at each again and again while somebody waits for an answer; numbers in arrays it never looks at. What is read out
+ * is equal to what was put in, and is made anew each time. A ruling that does not fit the columns is not taken.
+ *
+ * Rows do not move: whoever goes through them while they change meets each that stays exactly once.
+ */
+import { dottedOf, numberOfDotted } from '../core/client.ts'
+import type { Instant } from '../core/evidence.ts'
+import type { Stand } from '../core/listing.ts'
+import { type Standing, STANDINGS } from '../core/rules.ts'
+import type { Ruling } from './store.ts'
+
+export class Listings {
+  /** A slot is a key and its row + 1, or two zeros; half of the slots are empty at least. */
+  #slots = new Int32Array(2 * SLOTS_MIN)
+  readonly #chunks: Chunk[] = []
+  /** Rows ever used, those that are free again among them. */
+  #rows = 0
+  #free = NONE
+  #size = 0
+  /** In order of last put. */
+  #oldest = NONE
+  #newest = NONE
+  readonly #sentences = new Sentences()
+
+  get size(): number {
+    return this.#size
+  }
+
+  get(whole: number): Ruling | undefined {
+    const row = this.#rowOf(whole)
+    return row === NONE ? undefined : this.#read(row)
+  }
+
+  /** `put` rises from one call to the next. False: it does not fit, and what stood under its number stands. */
+  set(whole: number, ruling: Ruling, put: number): boolean {
+    const { stands = NOTHING, enforced, ticket, because, score = Number.NaN, since } = ruling
+    const code = codeOf(ticket)
+    if (enforced === undefined || code === undefined || !fits(ruling, stands, enforced)) return false
+    const sentence = this.#sentences.keep(because)
+    if (sentence === NONE) return false
+    let row = this.#rowOf(whole)
+    if (row === NONE) row = this.#take(whole)
+    else {
+      this.#unlink(row)
+      this.#sentences.drop(this.#links(row)[at(row, LINKS) + SENTENCE] as number)
+    }
+    const [numbers, first] = [this.#numbers(row), at(row, NUMBERS)]
+    numbers[first + SINCE] = since
+    numbers[first + TICKET] = code
+    numbers[first + SCORE] = score
+    numbers[first + PUT] = put
+    writeStands(numbers, first + STOOD, stands)
+    writeStands(numbers, first + ENFORCED, enforced)
+    const [links, link] = [this.#links(row), at(row, LINKS)]
+    links[link + KEY] = whole | 0
+    links[link + SENTENCE] = sentence
+    this.#append(row)
+    return true
+  }
+
+  delete(whole: number): boolean {
+    const row = this.#rowOf(whole)
+    if (row === NONE) return false
+    this.#unlink(row)
+    this.#unslot(whole)
+    const [links, link] = [this.#links(row), at(row, LINKS)]
+    this.#sentences.drop(links[link + SENTENCE] as number)
+    links[link + SENTENCE] = NONE
+    links[link + NEXT] = this.#free
+    this.#free = row
+    this.#size--
+    return true
+  }
+
+  /** The one that was put longest ago, and when; undefined when there is none. */
+  oldest(): { readonly whole: number; readonly put: number } | undefined {
+    const row = this.#oldest
+    if (row === NONE) return undefined
+    return {
+      whole: this.#links(row)[at(row, LINKS) + KEY] as number,
+      put: this.#numbers(row)[at(row, NUMBERS) + PUT] as number,
+    }
+  }
+
+  /** Looks at all, some milliseconds for a million: only a person asks by ticket. */
+  ofTicket(ticket: string): Ruling | undefined {
+    const code = codeOf(ticket)
+    if (code === undefined) return undefined
+    for (let row = 0; row < this.#rows; row++)
+      if (this.#numbers(row)[at(row, NUMBERS) + TICKET] === code && this.#isUsed(row)) return this.#read(row)
+    return undefined
+  }
+
+  /** Those last put no later than `put`. */
+  *wholes(put = Infinity): Generator<number> {
+    for (const row of this.#used())
+      if ((this.#numbers(row)[at(row, NUMBERS) + PUT] as number) <= put)
+        yield this.#links(row)[at(row, LINKS) + KEY] as number
+  }
+
+  *values(): Generator<Ruling> {
+    for (const row of this.#used()) yield this.#read(row)
+  }
+
+  /** How many stand of each word; those for whose number `except` is true count as that. No object is made. */
+  tally(now: Instant, except: ((whole: number) => boolean) | undefined): Record<Standing | 'except', number> {
+    const counts = { block: 0, defer: 0, observe: 0, except: 0 }
+    for (let row = 0; row < this.#rows; row++) {
+      if (!this.#isUsed(row)) continue
+      const [numbers, first] = [this.#numbers(row), at(row, NUMBERS) + STOOD]
+      const word = STANDINGS.find((_, i) => (numbers[first + i] as number) > now)
+      if (!word) continue
+      if (except?.((this.#links(row)[at(row, LINKS) + KEY] as number) >>> 0)) counts.except++
+      else counts[word]++
+    }
+    return counts
+  }
+
+  *#used(): Generator<number> {
+    for (let row = 0; row < this.#rows; row++) if (this.#isUsed(row)) yield row
+  }
+
+  #read(row: number): Ruling {
+    const [numbers, first] = [this.#numbers(row), at(row, NUMBERS)]
+    const [links, link] = [this.#links(row), at(row, LINKS)]
+    const stands = readStands(numbers, first + STOOD)
+    const score = numbers[first + SCORE] as number
+    const ruling = {
+      by: 'rules',
+      target: dottedOf(links[link + KEY] as number),
+      word: (stands[0] as Stand).word,
+      since: numbers[first + SINCE] as number,
+      until: lastEnd(stands),
+      stands,
+      enforced: alike(numbers, first) ? stands : readStands(numbers, first + ENFORCED),
+      ticket: ticketOfCode(numbers[first + TICKET] as number),
+      because: this.#sentences.text(links[link + SENTENCE] as number),
+    } as const
+    return Number.isNaN(score) ? ruling : { ...ruling, score }
+  }
+
+  #isUsed(row: number): boolean {
+    return this.#links(row)[at(row, LINKS) + SENTENCE] !== NONE
+  }
+
+  #numbers(row: number): Float64Array {
+    return (this.#chunks[row >> CHUNK_BITS] as Chunk).numbers
+  }
+
+  #links(row: number): Int32Array {
+    return (this.#chunks[row >> CHUNK_BITS] as Chunk).links
+  }
+
+  #take(whole: number): number {
+    let row = this.#free
+    if (row !== NONE) this.#free = this.#links(row)[at(row, LINKS) + NEXT] as number
+    else {
+      row = this.#rows
+      if (row >> CHUNK_BITS === this.#chunks.length)
+        this.#chunks.push({
+          numbers: new Float64Array(NUMBERS * CHUNK_ROWS),
+          links: new Int32Array(LINKS * CHUNK_ROWS).fill(NONE),
+        })
+      this.#rows++
+    }
+    if (4 * ++this.#size > this.#slots.length) this.#widen()
+    this.#slot(whole, row)
+    return row
+  }
+
+  #append(row: number): void {
+    const [links, link] = [this.#links(row), at(row, LINKS)]
+    links[link + PREVIOUS] = this.#newest
+    links[link + NEXT] = NONE
+    if (this.#newest === NONE) this.#oldest = row
+    else this.#links(this.#newest)[at(this.#newest, LINKS) + NEXT] = row
+    this.#newest = row
+  }
+
+  #unlink(row: number): void {
+    const [links, link] = [this.#links(row), at(row, LINKS)]
+    const [previous, next] = [links[link + PREVIOUS] as number, links[link + NEXT] as number]
+    if (previous === NONE) this.#oldest = next
+    else this.#links(previous)[at(previous, LINKS) + NEXT] = next
+    if (next === NONE) this.#newest = previous
+    else this.#links(next)[at(next, LINKS) + PREVIOUS] = previous
+  }
+
+  #rowOf(whole: number): number {
+    const slots = this.#slots
+    for (let slot = homeOf(whole, slots); ; slot = after(slot, slots)) {
+      const row = (slots[slot + 1] as number) - 1
+      if (row === NONE || slots[slot] === (whole | 0)) return row
+    }
+  }
+
+  #slot(whole: number, row: number): void {
+    const slots = this.#slots
+    let slot = homeOf(whole, slots)
+    while (slots[slot + 1] !== 0) slot = after(slot, slots)
+    slots[slot] = whole
+    slots[slot + 1] = row + 1
+  }
+
+  /** Those behind it move up, so that no search ends too early: Knuth, The Art of Computer Programming 3, 6.4, algorithm R. */
+  #unslot(whole: number): void {
+    const slots = this.#slots
+    let hole = homeOf(whole, slots)
+    while (slots[hole] !== (whole | 0) || slots[hole + 1] === 0) hole = after(hole, slots)
+    for (let slot = after(hole, slots); slots[slot + 1] !== 0; slot = after(slot, slots)) {
+      const away = (slot - homeOf(slots[slot] as number, slots)) & (slots.length - 1)
+      if (away < ((slot - hole) & (slots.length - 1))) continue
+      slots[hole] = slots[slot] as number
+      slots[hole + 1] = slots[slot + 1] as number
+      hole = slot
+    }
+    slots[hole] = slots[hole + 1] = 0
+  }
+
+  #widen(): void {
+    const old = this.#slots
+    this.#slots = new Int32Array(2 * old.length)
+    for (let slot = 0; slot < old.length; slot += 2)
+      if (old[slot + 1] !== 0) this.#slot(old[slot] as number, (old[slot + 1] as number) - 1)
+  }
+}
+
+type Chunk = { readonly numbers: Float64Array; readonly links: Int32Array }
+
+const NONE = -1
+const NOTHING: readonly Stand[] = []
+const SLOTS_MIN = 1024
+const CHUNK_BITS = 12
+const CHUNK_ROWS = 1 << CHUNK_BITS
+
+/** The numbers of a row: instants, or NaN for a word that does not stand; heaviest word first. */
+const [SINCE, TICKET, SCORE, PUT, STOOD, ENFORCED, NUMBERS] = [0, 1, 2, 3, 4, 7, 10]
+/** And its whole ones; a free row has no sentence, and the next free row for its next. */
+const [KEY, SENTENCE, PREVIOUS, NEXT, LINKS] = [0, 1, 2, 3, 4]
+
+function at(row: number, width: number): number {
+  return (row & (CHUNK_ROWS - 1)) * width
+}
+
+/** Neighbours lie far apart: Knuth's multiplicative hash, 6.4. */
+function homeOf(whole: number, slots: Int32Array): number {
+  return ((Math.imul(whole, 0x9e3779b1) >>> 7) * 2) & (slots.length - 1)
+}
+
+function after(slot: number, slots: Int32Array): number {
+  return (slot + 2) & (slots.length - 1)
+}
+
+/** Nothing of it would be lost. */
+function fits(ruling: Ruling, stands: readonly Stand[], enforced: readonly Stand[]): boolean {
+  const { by, word, target, since, until, grace, author, score } = ruling
+  return (
+    by === 'rules' &&
+    target === dottedOf(numberOfDotted(target) | 0) &&
+    word === stands[0]?.word &&
+    until === lastEnd(stands) &&
+    grace === undefined &&
+    author === undefined &&
+    !Number.isNaN(since) &&
+    !Number.isNaN(score) &&
+    areInOrder(stands) &&
+    areInOrder(enforced)
+  )
+}
+
+function areInOrder(stands: readonly Stand[]): boolean {
+  let before = -1
+  for (const { word, until } of stands) {
+    const place = STANDINGS.indexOf(word)
+    if (place <= before || Number.isNaN(until)) return false
+    before = place
+  }
+  return true
+}
+
+function lastEnd(stands: readonly Stand[]): Instant {
+  let last = -Infinity
+  for (const { until } of stands) if (until > last) last = until
+  return last
+}
+
+function writeStands(numbers: Float64Array, from: number, stands: readonly Stand[]): void {
+  numbers.fill(Number.NaN, from, from + STANDINGS.length)
+  for (const { word, until } of stands) numbers[from + STANDINGS.indexOf(word)] = until
+}
+
+function readStands(numbers: Float64Array, from: number): Stand[] {
+  const stands: Stand[] = []
+  for (let i = 0; i < STANDINGS.length; i++) {
+    const until = numbers[from + i] as number
+    if (!Number.isNaN(until)) stands.push({ word: STANDINGS[i] as Standing, until })
+  }
+  return stands
+}
+
+function alike(numbers: Float64Array, first: number): boolean {
+  for (let i = 0; i < STANDINGS.length; i++)
+    if (!Object.is(numbers[first + STOOD + i], numbers[first + ENFORCED + i])) return false
+  return true
+}
+
+/** A ticket as a number, four letters or digits twice; undefined when it is none of these. */
+function codeOf(ticket: string): number | undefined {
+  if (ticket.length !== 9 || ticket.charCodeAt(4) !== DASH) return undefined
+  let code = 0
+  for (let i = 0; i < 9; i++) {
+    if (i === 4) continue
+    const byte = ticket.charCodeAt(i)
+    const digit = byte >= 48 && byte <= 57 ? byte - 48 : byte >= 65 && byte <= 90 ? byte - 55 : -1
+    if (digit < 0) return undefined
+    code = code * 36 + digit
+  }
+  return code
+}
+
+const DASH = 45
+
+function ticketOfCode(code: number): string {
+  const letters = code.toString(36).toUpperCase().padStart(8, '0')
+  return `${letters.slice(0, 4)}-${letters.slice(4)}`
+}
+
+/** Why a client is listed is said in the rules' words, which are few: each is kept once, as long as somebody needs it. */
+class Sentences {
+  readonly #numbers = new Map<string, number>()
+  readonly #texts: string[] = []
+  readonly #uses: number[] = []
+  readonly #unused: number[] = []
+
+  /** The sentence's number; NONE when there are too many. */
+  keep(text: string): number {
+    let number = this.#numbers.get(text)
+    if (number === undefined) {
+      if (this.#numbers.size >= SENTENCES_MAX) return NONE
+      number = this.#unused.pop() ?? this.#texts.length
+      this.#numbers.set(text, number)
+      this.#texts[number] = text
+      this.#uses[number] = 0
+    }
+    this.#uses[number] = (this.#uses[number] as number) + 1
+    return number
+  }
+
+  drop(number: number): void {
+    const left = (this.#uses[number] as number) - 1
+    this.#uses[number] = left
+    if (left > 0) return
+    this.#numbers.delete(this.#texts[number] as string)
+    this.#texts[number] = ''
+    this.#unused.push(number)
+  }
+
+  text(number: number): string {
+    return this.#texts[number] as string
+  }
+}
+
+const SENTENCES_MAX = 10_000
