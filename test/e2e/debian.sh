@@ -63,6 +63,8 @@ dpkg -i "$packages"/decoymx_1.1_*.deb
 dpkg-query -W -f '${Status} ${Version}\n' decoymx
 start
 as_user list --state /var/lib/decoymx
+# While it runs, as docs/operating.md has it.
+tar -C / -czf /backup.tgz etc/decoymx var/lib/decoymx/journal
 end
 echo '== remove'
 dpkg -r decoymx
@@ -72,3 +74,13 @@ echo '== purge'
 dpkg -P decoymx
 for path in /etc/decoymx /var/lib/decoymx /usr/share/doc/decoymx; do if [ -e "$path" ]; then echo "left: $path"; fi; done
 getent passwd decoymx || echo 'no user is left'
+echo '== restore'
+dpkg -i "$packages"/decoymx_1.1_*.deb
+tar -C / --no-same-owner -xpzf /backup.tgz
+chown -R decoymx: /var/lib/decoymx
+chgrp -R decoymx /etc/decoymx
+as_user check "${files[@]}"
+start
+as_user list --state /var/lib/decoymx
+end
+dpkg -P decoymx

@@ -16,11 +16,22 @@ function run(program: string, words: readonly string[], env: NodeJS.ProcessEnv =
   return said
 }
 
+/** The sources of the commit before take the place of these. */
+function putBefore(lib: string): boolean {
+  const git = (...words: string[]) => spawnSync('git', ['-C', project, ...words], { maxBuffer: 64 * 1024 * 1024 })
+  const lock = git('show', 'HEAD~1:package-lock.json')
+  if (lock.status !== 0 || !lock.stdout.equals(readFileSync(join(project, 'package-lock.json')))) return false
+  const { status, stdout } = git('archive', 'HEAD~1', 'src', 'rules.yaml', 'package.json', 'deploy')
+  if (status !== 0) return false
+  for (const name of ['src', 'deploy']) rmSync(join(lib, name), { recursive: true })
+  return spawnSync('tar', ['-C', lib, '--no-same-owner', '-x'], { input: stdout }).status === 0
+}
+
 describe.skipIf(!root)('the Debian package', () => {
   const packages = mkdtempSync(join(tmpdir(), 'dmx-deb-'))
   afterAll(() => rmSync(packages, { recursive: true, force: true }))
 
-  /** Built once; the next version is the same with another number. */
+  /** Built once; what is upgraded from has the sources of the commit before, where these are known and want the same packages. */
   beforeAll(() => {
     run(join(project, 'deploy/debian/build.sh'), [packages], { VERSION: '1.0', COMPRESSION: 'none' })
     const [first, unpacked] = [run('bash', ['-c', `echo ${packages}/*.deb`]).trim(), join(packages, 'unpacked')]
@@ -28,15 +39,19 @@ describe.skipIf(!root)('the Debian package', () => {
     const control = join(unpacked, 'DEBIAN/control')
     writeFileSync(control, readFileSync(control, 'utf8').replace('Version: 1.0', 'Version: 1.1'))
     run('dpkg-deb', ['-Znone', '--root-owner-group', '-b', unpacked, first.replace('_1.0_', '_1.1_')])
+    writeFileSync(control, readFileSync(control, 'utf8').replace('Version: 1.1', 'Version: 1.0'))
+    if (putBefore(join(unpacked, 'usr/lib/decoymx'))) {
+      run('dpkg-deb', ['-Znone', '--root-owner-group', '-b', unpacked, first])
+    } else console.log('upgraded from the same sources: those before are not known, or want other packages')
   }, 240_000)
 
   test(
-    'is installed and serves, is upgraded and keeps what was decided, is removed, and purged leaves nothing',
+    'is installed and serves, is upgraded and keeps what was decided, is removed, purged leaves nothing, and is restored',
     { timeout: 300_000 },
     () => {
       const said = run(join(import.meta.dirname, 'debian.sh'), [packages])
       console.log(said)
-      const [, install, settings, served, upgrade, removed, purged] = said.split(/^== .*\n/m)
+      const [, install, settings, served, upgrade, removed, purged, restored] = said.split(/^== .*\n/m)
       expect(install).toContain('decoymx init --into /etc/decoymx')
       expect(install).toContain('install ok installed 1.0')
       expect(install).toContain('/usr/share/man/man1/decoymx-why.1.gz')
@@ -47,6 +62,10 @@ describe.skipIf(!root)('the Debian package', () => {
       expect(removed).toMatch(/decoymx\.yaml\nrules\.yaml\n[^]*journal\n[^]*no code is left/)
       expect(purged).toContain('no user is left')
       expect(purged).not.toContain('left:')
+      // From the settings and the recording alone.
+      expect(restored).toMatch(
+        /sound [^]*ready, mode observe\n[^]*203\.0\.113\.9\/32\tblock\toperator decoymx\t.*before the upgrade\nended with 0/,
+      )
     },
   )
 })
