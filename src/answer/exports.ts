@@ -18,6 +18,7 @@ import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { Mode, Rules } from '../core/rules.ts'
 import type { Decide } from '../reputation/decision.ts'
 import type { Ruling } from '../reputation/reputation.ts'
+import { keyOf, secondsLeft, type Timed, wholeOf } from './nft-sets.ts'
 
 export const FORMATS = ['plain', 'cidr', 'nft', 'ipset', 'rbldnsd', 'csv', 'json'] as const
 export type Format = (typeof FORMATS)[number]
@@ -66,9 +67,7 @@ export type Export = { readonly head: Head; readonly text: string }
 export function* exportOf(format: Format, basis: ExportBasis): Paced<Export> {
   const { now, generation, rulesHash: rules } = basis
   const listed = yield* listedOf(basis)
-  const entries: Entry[] = []
-  for (const { value, ...stretch } of yield* merge(listed, ALIKE[format]))
-    for (const network of networksOf(stretch)) if (entries.push({ ...network, ...value }) % BREATH === 0) yield
+  const entries = yield* entriesOf(listed, ALIKE[format])
   const head: Head = {
     format,
     made: new Date(now).toISOString(),
@@ -85,6 +84,24 @@ export function* exportOf(format: Format, basis: ExportBasis): Paced<Export> {
 }
 
 /**
+ * Who is refused, each in one network for as long as possible: pieces of one block that end together are joined, neighbours are
+ * not. So a change of one is a change of little else, for whoever follows the changes.
+ */
+export function* networksRefused(basis: ExportBasis): Paced<readonly Timed[]> {
+  const apart: Alike = (a, b) => a.value.widest === b.value.widest && endsWith(a, b)
+  return yield* entriesOf(yield* listedOf(basis), apart)
+}
+
+/** Walks to the end, while others have their turn. */
+export async function inTurns<Value>(walk: Paced<Value>): Promise<Value> {
+  for (;;) {
+    const { done, value } = walk.next()
+    if (done) return value
+    await setImmediate()
+  }
+}
+
+/**
  * Makes exports one after the other, while others have their turn. Who asks for a format that waits already gets the same one:
  * so however many ask, no more is made than one of each, and each is made of what stands after it was asked for.
  */
@@ -96,12 +113,7 @@ export function exportsInTurn(basis: () => ExportBasis): (format: Format) => Pro
     if (before) return before
     const made = last.then(async () => {
       waiting.delete(format)
-      const making = exportOf(format, basis())
-      for (;;) {
-        const { done, value } = making.next()
-        if (done) return value
-        await setImmediate()
-      }
+      return await inTurns(exportOf(format, basis()))
     })
     waiting.set(format, made)
     last = made.catch(() => undefined)
@@ -144,6 +156,13 @@ function joined(outer: Listed | 'spared', inner: Listed | 'spared'): Listed | 's
   return { ruling: told.ruling, widest: outer.widest, until: Math.max(outer.until, inner.until) }
 }
 
+function* entriesOf(listed: readonly Stretch<Listed>[], alike: Alike): Paced<Entry[]> {
+  const entries: Entry[] = []
+  for (const { value, ...stretch } of yield* merge(listed, alike))
+    for (const network of networksOf(stretch)) if (entries.push({ ...network, ...value }) % BREATH === 0) yield
+  return entries
+}
+
 type Entry = Network & Listed
 type Alike = (a: Stretch<Listed>, b: Stretch<Listed>) => boolean
 
@@ -166,7 +185,7 @@ function* digestOf(format: Format, entries: readonly Entry[]): Paced<string> {
   const hash = createHash('sha256')
   for (const [i, entry] of entries.entries()) {
     if (i % BREATH === 0) yield
-    hash.update(cidrOf(entry))
+    hash.update(keyOf(entry))
     if (ALIKE[format] !== wherever) hash.update(` ${entry.until} `)
     if (ALIKE[format] === sameWord) hash.update(`${entry.ruling.ticket} ${entry.ruling.because}`)
     hash.update('\n')
@@ -186,20 +205,13 @@ const SPELL: Record<Format, Spell> = {
 
   *cidr(head, entries) {
     yield* comments(head)
-    for (const entry of entries) yield `${cidrOf(entry)} ${REFUSAL}`
+    for (const entry of entries) yield `${keyOf(entry)} ${REFUSAL}`
   },
 
   // One transaction: the sets are made where they are missing, emptied and filled, or nothing happens.
   *nft(head, entries, now) {
     yield* comments(head)
-    yield 'add table inet decoymx_list'
-    for (const family of [4, 6] as const) {
-      const set = `inet decoymx_list blocked${family}`
-      yield `add set ${set} { type ipv${family}_addr; flags interval, timeout; }`
-      yield `flush set ${set}`
-      for (const chunk of chunks(entries.filter((entry) => entry.family === family)))
-        yield `add element ${set} { ${chunk.map((entry) => `${cidrOf(entry)}${nftTimeout(entry, now)}`).join(', ')} }`
-    }
+    yield* wholeOf(entries, now)
   },
 
   // Each set is filled beside the one in use, and takes its place in one step.
@@ -214,7 +226,7 @@ const SPELL: Record<Format, Spell> = {
       yield `create ${set}-next ${kind} maxelem ${maxelem} -exist`
       yield `flush ${set}-next`
       for (const entry of own)
-        yield `add ${set}-next ${cidrOf(entry)} timeout ${Math.min(secondsLeft(entry, now), IPSET_SECONDS_MAX)} -exist`
+        yield `add ${set}-next ${keyOf(entry)} timeout ${Math.min(secondsLeft(entry, now), IPSET_SECONDS_MAX)} -exist`
       yield `swap ${set}-next ${set}`
       yield `destroy ${set}-next`
     }
@@ -230,7 +242,7 @@ const SPELL: Record<Format, Spell> = {
       yield `$DATASET ${kind} @`
       yield `:127.0.0.2:${REASON}`
       yield test
-      for (const entry of entries) if (entry.family === family) yield cidrOf(entry)
+      for (const entry of entries) if (entry.family === family) yield keyOf(entry)
     }
   },
 
@@ -239,7 +251,7 @@ const SPELL: Record<Format, Spell> = {
     yield 'network,until,by,ticket,because'
     for (const entry of entries) {
       const { by, ticket, because } = entry.ruling
-      yield [cidrOf(entry), untilOf(entry) ?? '', by, ticket, because].map(field).join(',')
+      yield [keyOf(entry), untilOf(entry) ?? '', by, ticket, because].map(field).join(',')
     }
   },
 
@@ -248,7 +260,7 @@ const SPELL: Record<Format, Spell> = {
     yield '"listed": ['
     for (const [i, entry] of entries.entries()) {
       const { by, ticket, because } = entry.ruling
-      const row = { network: cidrOf(entry), until: untilOf(entry), by, ticket, because }
+      const row = { network: keyOf(entry), until: untilOf(entry), by, ticket, because }
       yield `${JSON.stringify(row)}${i < entries.length - 1 ? ',' : ''}`
     }
     yield ']}'
@@ -259,8 +271,6 @@ const REASON = 'refused by local policy; to ask why, quote your address to the p
 const REFUSAL = `REJECT 5.7.1 ${REASON}`
 /** The longest that ipset knows, in seconds; a longer block is renewed by the next export. */
 const IPSET_SECONDS_MAX = 2_147_483
-/** Elements in one line for nft. */
-const CHUNK = 500
 
 export const CONTENT_TYPES: Record<Format, string> = {
   plain: 'text/plain; charset=utf-8',
@@ -309,13 +319,9 @@ export function headOf(text: string): Head | undefined {
   }
 }
 
-function cidrOf({ address, length }: Network): string {
-  return `${address}/${length}`
-}
-
 /** A single IPv4 address without its length. */
 function shortOf(entry: Entry): string {
-  return entry.family === 4 && entry.length === 32 ? entry.address : cidrOf(entry)
+  return entry.family === 4 && entry.length === 32 ? entry.address : keyOf(entry)
 }
 
 /** ipset's sets hold no network of all addresses. */
@@ -328,24 +334,10 @@ function halved(entry: Entry): Entry[] {
   ]
 }
 
-/** 0: it has no end. What ends within this second is listed for one more. */
-function secondsLeft({ until }: Listed, now: Instant): number {
-  return until === Infinity ? 0 : Math.max(1, Math.floor((until - now) / 1000))
-}
-
-function nftTimeout(entry: Entry, now: Instant): string {
-  const seconds = secondsLeft(entry, now)
-  return seconds === 0 ? '' : ` timeout ${seconds}s`
-}
-
 function untilOf({ until }: Listed): string | null {
   return until === Infinity ? null : new Date(until).toISOString()
 }
 
 function field(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
-}
-
-function* chunks<Item>(items: readonly Item[]): Generator<Item[]> {
-  for (let i = 0; i < items.length; i += CHUNK) yield items.slice(i, i + CHUNK)
 }

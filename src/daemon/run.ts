@@ -6,7 +6,7 @@
  */
 import { join } from 'node:path'
 import type { ApiOptions } from '../answer/api.ts'
-import { exportsInTurn } from '../answer/exports.ts'
+import { exportsInTurn, inTurns, networksRefused } from '../answer/exports.ts'
 import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
 import { openMailLog } from '../console/mail-log.ts'
@@ -379,12 +379,12 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   closers.push(...answers.closers)
   if (parts.has('http')) doors.push(...(await http.open()))
   if (parts.has('policy') && settings.firewall.nftables) {
-    const leased = exportsInTurn(() => ({ ...exportBasis(), lifeMs: FIREWALL_LIFE_MS }))
     const firewall = new Firewall({
-      exported: () => leased('nft'),
+      refused: () => inTurns(networksRefused({ ...exportBasis(), lifeMs: FIREWALL_LIFE_MS })),
       freshness: () => reputation.freshness(),
       basis: () => `${reputation.generation()} ${reloading.loaded.at}`,
       tell: tell.firewall,
+      now,
     })
     closers.push(() => firewall.close())
     firewall.start()

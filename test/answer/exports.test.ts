@@ -90,14 +90,20 @@ const PARSE: Record<Format, (lines: readonly string[]) => string[]> = {
   cidr: (lines) => lines.map((line) => /^(\S+) REJECT 5\.7\.1 \S/.exec(line)?.[1] ?? line),
   nft: (lines) =>
     lines.flatMap((line) => {
-      const elements = /^add element inet decoymx_list blocked[46] \{ (.*) \}$/.exec(line)?.[1]
-      return elements?.split(', ').map((element) => element.split(' timeout ', 1)[0] as string) ?? []
+      const elements = /^add element inet decoymx_list (?:clients|blocked)[46] \{ (.*) \}$/.exec(line)?.[1]
+      return elements?.split(', ').map((element) => spelt(element.split(' timeout ', 1)[0] as string)) ?? []
     }),
   ipset: (lines) => lines.flatMap((line) => /^add decoymx[46]-next (\S+) timeout \d+ -exist$/.exec(line)?.[1] ?? []),
   rbldnsd: (lines) => lines.filter((line) => !/^[:$]|^127\.0\.0\.2\/32$|^::ffff:7f00:2\/128$/.test(line)),
   csv: (lines) => lines.slice(1).map((line) => line.split(',', 1)[0] as string),
   json: (lines) =>
     (JSON.parse(lines.join('\n')) as { listed: { network: string }[] }).listed.map(({ network }) => network),
+}
+
+/** A client in nft's sets for clients. */
+function spelt(element: string): string {
+  if (element.includes('/')) return element
+  return element.includes(':') ? `${element}/64` : `${element}/32`
 }
 
 function networksIn(format: Format, text: string): string[] {
@@ -148,7 +154,8 @@ describe('who is exported', () => {
   test('with a longest life no entry stands longer, and what ends before keeps its end', async () => {
     const rulings = [byOperator('203.0.113.0/24', 'block'), ruling('192.0.2.1', 'block', { until: NOON + 60_000 })]
     const { text } = exportOf('nft', { ...(await basisOf({ rulings })), lifeMs: HOUR })
-    expect(text).toContain('{ 192.0.2.1/32 timeout 60s, 203.0.113.0/24 timeout 3600s }')
+    expect(text).toContain('clients4 { 192.0.2.1 timeout 60s }')
+    expect(text).toContain('blocked4 { 203.0.113.0/24 timeout 3600s }')
   })
 
   test('whom an answer would not refuse for another reason is absent, too', async () => {

@@ -3,6 +3,8 @@
  * the kernel as the decisions go, in network namespaces, with the rules of deploy/nftables.
  */
 import { once } from 'node:events'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { ask } from '../../src/command/appliance.ts'
@@ -24,15 +26,21 @@ describe.skipIf(hindered !== undefined)('the firewall', () => {
   let mx: Place
   let clients: Place
   let appliance: Appliance
-  const start = (folder?: string) =>
+  const overheard = mkdtempSync(join(tmpdir(), 'dmx-nft-'))
+  const start = (state?: string) =>
     startAppliance({
-      launch: ['ip', 'netns', 'exec', mx.name],
+      launch: ['ip', 'netns', 'exec', mx.name, 'env', `PATH=${overheard}:${process.env['PATH']}`],
       settings: { firewall: { nftables: true } },
-      ...(folder === undefined ? {} : { folder }),
+      ...(state === undefined ? {} : { folder: state }),
     })
+  /** All that nft was told to do, by transactions. */
+  const told = () => readFileSync(join(overheard, 'told'), 'utf8').split('--\n').slice(1)
 
   beforeAll(async () => {
     internet = new Internet()
+    writeFileSync(join(overheard, 'told'), '')
+    writeFileSync(join(overheard, 'nft'), OVERHEARING)
+    chmodSync(join(overheard, 'nft'), 0o755)
     mx = await internet.place('mx')
     clients = await internet.place('clients')
     await internet.join(mx, [`${MX}/32`], clients, [`${BOT}/32`, `${HONEST}/32`])
@@ -46,6 +54,7 @@ describe.skipIf(hindered !== undefined)('the firewall', () => {
   afterAll(async () => {
     await appliance?.clear()
     await internet?.[Symbol.asyncDispose]()
+    rmSync(overheard, { recursive: true, force: true })
   })
 
   const say = async (word: string, target: string, because: string, span?: string) => {
@@ -56,7 +65,9 @@ describe.skipIf(hindered !== undefined)('the firewall', () => {
   const sets = async () =>
     (
       await Promise.all(
-        ['blocked4', 'blocked6'].map((set) => mx.run('nft', 'list', 'set', 'inet', 'decoymx_list', set)),
+        ['clients4', 'clients6', 'blocked4', 'blocked6'].map((set) =>
+          mx.run('nft', 'list', 'set', 'inet', 'decoymx_list', set),
+        ),
       )
     )
       .join('\n')
@@ -79,7 +90,28 @@ describe.skipIf(hindered !== undefined)('the firewall', () => {
     await say('block', '203.0.113.0/24', 'bots', '10m')
     await say('allow', '203.0.113.128/25', 'a customer')
     await say('block', '2001:db8:0:1::/64', 'bots', '10m')
-    await expect.poll(sets, FOLLOWS).toMatch(/\{ 203\.0\.113\.0\/25 timeout (10m|9m\d+s).* 2001:db8:0:1::\/64 timeout/)
+    await expect.poll(sets, FOLLOWS).toMatch(/set clients6 .*\{ 2001:db8:0:1:: timeout (10m|9m\d+s)/)
+    expect(await sets()).toMatch(/set blocked4 .*\{ 203\.0\.113\.0\/25 timeout (10m|9m\d+s)/)
+  })
+
+  test('of a long list only what changed is put, and the whole again where it is not what we know', async () => {
+    const many = Array.from({ length: 12 }, (_, i) => `198.51.100.${100 + i}`)
+    for (const ip of many) await say('block', ip, 'a bot')
+    await expect.poll(sets, FOLLOWS).toContain(`${many.at(-1)} timeout`)
+    const before = told().length
+    await say('block', '192.0.2.200', 'one more')
+    await expect.poll(sets, FOLLOWS).toContain('192.0.2.200 timeout')
+    await say('release', '192.0.2.200', 'and no more')
+    await expect.poll(sets, FOLLOWS).not.toContain('192.0.2.200')
+    expect(told().slice(before)).toEqual([
+      expect.stringMatching(/^add element inet decoymx_list clients4 \{ 192\.0\.2\.200 timeout \d+s \}\n$/),
+      'delete element inet decoymx_list clients4 { 192.0.2.200 }\n',
+    ])
+    // Somebody takes all of them out: the next change finds none of whom it knows, and all are there again.
+    await mx.run('nft', 'flush', 'set', 'inet', 'decoymx_list', 'clients4')
+    await say('release', many[0] as string, 'to make it look')
+    await expect.poll(sets, FOLLOWS).toContain(`${many.at(-1)} timeout`)
+    expect(await sets()).not.toContain(many[0])
   })
 
   test('a restart interrupts nothing, and a reload of the ruleset is made good', async () => {
@@ -100,6 +132,18 @@ describe.skipIf(hindered !== undefined)('the firewall', () => {
     expect(await call(HONEST)).toBe('connected')
   })
 })
+
+/** The real one, whose orders are written down. */
+const OVERHEARING = `#!/bin/sh
+here=$(dirname "$0")
+PATH=/usr/sbin:/sbin:/usr/bin:/bin
+[ "$1" = --file ] || exec nft "$@"
+order=$(mktemp)
+trap 'rm -f "$order"' EXIT
+cat > "$order"
+{ echo --; cat "$order"; } >> "$here/told"
+nft --file "$order"
+`
 
 const SERVER = `require('net').createServer((s) => s.end()).listen(25, '${MX}', () => console.log('open'))`
 const CALL = `
