@@ -686,6 +686,28 @@ describe('embedded alone', () => {
     expect(total(await store.counts('10.0.0.0/24'), 'backup.contact')).toBe(256)
   })
 
+  test('a record counts on, be it at work, written a while ago, or read from the file', async () => {
+    const place = await EMBEDDED.place()
+    const ips = Array.from({ length: 2600 }, (_, i) => `10.${i >> 8}.${i & 255}.7`)
+    const visit = async (store: Store, round: number) => {
+      for (const [i, ip] of ips.entries()) {
+        const seq = round * ips.length + i + 1
+        await store.add('box', [tallyOf(seq, ip, 'backup.contact')], seq)
+        // Asking for the cursor has all written that waits: now and then, as time does it.
+        if (i % 700 === 0) await store.cursor('box')
+      }
+    }
+    const first = await EMBEDDED.openAt(place)
+    await visit(first, 0)
+    await visit(first, 1)
+    await first.close()
+    const store = await opened(EMBEDDED, {}, place)
+    await visit(store, 2)
+    const counts = await Promise.all(ips.map(async (ip) => total(await store.counts(ip), 'backup.contact')))
+    expect(counts).toEqual(Array(ips.length).fill(3))
+    expect(total(await store.counts('10.0.0.0/24'), 'backup.contact')).toBe(3)
+  })
+
   test('passes over rows that it cannot read, and says so', async () => {
     const place = await EMBEDDED.place()
     const before = await EMBEDDED.openAt(place)
