@@ -163,6 +163,24 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     expect(troubles).toEqual([])
   })
 
+  test('undo of a release brings back what the rules had said, as a word of the operator that ends when it would have', async () => {
+    await misbehave('203.0.113.31', 'MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>')
+    await logIn('otto')
+    await page.goto(at('clients/203.0.113.31'))
+    await page.locator('.head .chip.block').waitFor()
+    const before = await page.locator('.head time').getAttribute('datetime')
+    await page.click('.head [data-say=release]')
+    await page.fill('dialog [name=because]', 'a slip')
+    await page.keyboard.press('Enter')
+    await page.locator('.head .chip.block').waitFor({ state: 'detached' })
+    await page.click('#toast button')
+    await page.locator('.head .chip.block').waitFor()
+    expect(await page.textContent('.head')).toMatch(/talked before .*\(restored\)\s*by an operator's word, until/)
+    const after = await page.locator('.head time').getAttribute('datetime')
+    expect(Math.abs(Date.parse(after ?? '') - Date.parse(before ?? ''))).toBeLessThan(120_000)
+    expect(troubles).toEqual([])
+  })
+
   test('what is on the page is narrowed by network, deed and verdict; by keys and without a mouse', async () => {
     await misbehave('203.0.113.41', 'MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>')
     await misbehave('198.51.100.42', 'FROB')
