@@ -165,7 +165,16 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
 const LARGE = new Set(Object.values<Route>(ROUTES).flatMap(({ bodyBytesMax, path }) => (bodyBytesMax ? [path] : [])))
 
 function limit(maxSize: number): MiddlewareHandler<Entered> {
-  return bodyLimit({ maxSize, onError: (c) => c.json({ error: `the body is larger than ${maxSize} bytes` }, 413) })
+  return bodyLimit({
+    maxSize,
+    onError: (c) => unread(c.json({ error: `the body is larger than ${maxSize} bytes` }, 413)),
+  })
+}
+
+/** The rest of a body that nobody reads would be in the way of the next request. */
+function unread(answer: Response): Response {
+  answer.headers.set('connection', 'close')
+  return answer
 }
 
 type Query<R> = R extends { query: infer Q extends z.ZodType } ? z.output<Q> : undefined
@@ -174,7 +183,10 @@ type Handler<R> = (c: Context<Entered>, query: Query<R>, body: Body<R>) => Respo
 
 /** Opens a route: its visitor's rights, then what it takes, and then the handler. */
 function on<R extends Route>(app: Hono<Entered>, route: R, handle: Handler<R>): void {
-  app[route.method](route.path, async (c, next) => refusal(c, route.rights) ?? next())
+  app[route.method](route.path, async (c, next) => {
+    const refused = refusal(c, route.rights)
+    return refused ? (route.bodyBytesMax ? unread(refused) : refused) : next()
+  })
   if (route.bodyBytesMax) app[route.method](route.path, limit(route.bodyBytesMax))
   app[route.method](route.path, async (c) => {
     const query = route.query?.safeParse(c.req.query())

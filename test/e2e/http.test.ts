@@ -1,7 +1,7 @@
 /** The HTTP API as the world meets it: who may come in, what is refused and how, and that every answer is as the document says. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type IncomingHttpHeaders, request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,9 +10,12 @@ import fc from 'fast-check'
 import { stringify } from 'yaml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { z } from 'zod'
+import type { proposalSchema, rulesFileSchema } from '../../src/answer/editing.ts'
 import { openApiDocument } from '../../src/answer/openapi.ts'
 import { type Route, ROUTES } from '../../src/answer/routes.ts'
 import { mistakeSchema } from '../../src/answer/views.ts'
+import { ask as askSocket } from '../../src/command/appliance.ts'
+import { readRules } from '../../src/core/rules.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 
 const TOKENS = { reader: 'viewer', robot: 'operator', gone: 'operator' } as const
@@ -218,6 +221,131 @@ describe('bad requests', () => {
     )
   })
 })
+
+describe('rules that are proposed', () => {
+  const put = (source: string, headers: Record<string, string> = {}) =>
+    ask('/api/v1/rules', { method: 'PUT', body: { source }, headers: { ...OPERATOR, ...headers } })
+  const check = (body: unknown, headers: Record<string, string> = OPERATOR) =>
+    ask('/api/v1/rules/check', { method: 'POST', body, headers })
+
+  test('are checked as the command checks them: every mistake, with its place; and sound ones have an effect', async () => {
+    const unsound = SOUND.replace('defer: 70', 'defer: 700').replace('weight: 110', 'wieght: 110')
+    const answer = JSON.parse((await check({ source: unsound })).text) as z.output<typeof proposalSchema>
+    const read = readRules('rules.yaml', unsound)
+    expect(answer).toEqual({
+      ok: false,
+      problems: read.ok ? [] : read.problems,
+      warnings: [],
+      effect: null,
+      told: null,
+    })
+    expect(answer.problems.length).toBeGreaterThan(0)
+    const soft = SOUND.replace('weight: 110', 'weight: 40')
+    expect(JSON.parse((await check({ source: soft })).text)).toMatchObject({
+      ok: true,
+      problems: [],
+      effect: { listed: 0 },
+      told: expect.stringMatching(/^\+0 listed, -0 released, of \d+ known clients$/) as string,
+    })
+  })
+
+  test('a file of the largest size is read, and beyond it each refusal says its bound', async () => {
+    const most = `# ${'x'.repeat(262_000 - SOUND.length)}\n${SOUND}`
+    expect(JSON.parse((await check({ source: most })).text)).toMatchObject({ ok: true })
+    expect(JSON.parse((await check({ source: 'x'.repeat(262_145) })).text)).toMatchObject({
+      problems: [{ code: 'D003' }],
+    })
+    const huge = await check({ source: 'x'.repeat(530_000) })
+    expect([huge.status, mistakeIn(huge)]).toEqual([413, 'the body is larger than 525312 bytes'])
+    expect(huge.headers.connection).toBe('close')
+    const strange = await ask('/api/v1/rules/check', { method: 'POST', body: 'x'.repeat(530_000), from: STRANGER })
+    expect(strange.status).toBe(401)
+  })
+
+  test.each<[number, RegExp, unknown]>([
+    [400, /^source: /, {}],
+    [400, /^source: /, { source: 7 }],
+    [400, /"path"/, { source: SOUND, path: '/etc/passwd' }],
+    [400, /^body: /, '['],
+  ])('%i %s', async (status, error, body) => {
+    for (const answer of [
+      await check(body),
+      await ask('/api/v1/rules/replay', { method: 'POST', body, headers: OPERATOR }),
+    ])
+      expect([answer.status, mistakeIn(answer)]).toEqual([status, expect.stringMatching(error) as unknown])
+  })
+
+  test('are not saved without the text that they were made of, nor where the settings do not say so', async () => {
+    const read = await ask('/api/v1/rules', { headers: VIEWER })
+    const { digest, source, hindrance } = JSON.parse(read.text) as z.output<typeof rulesFileSchema>
+    expect([read.headers.etag, source]).toEqual([`"${digest}"`, SOUND])
+    expect(hindrance?.hint).toContain('http.edit-rules')
+    expect((await put(SOUND)).status).toBe(428)
+    expect((await put(SOUND, { 'if-match': '*' })).status).toBe(428)
+    const refused = await put(SOUND, { 'if-match': `"${digest}"` })
+    expect([refused.status, mistakeIn(refused)]).toEqual([403, 'rules are not saved over HTTP here'])
+    for (const [method, path] of [
+      ['PUT', ''],
+      ['POST', '/check'],
+      ['POST', '/replay'],
+    ] as const)
+      expect((await ask(`/api/v1/rules${path}`, { method, body: { source: SOUND }, headers: VIEWER })).status).toBe(403)
+  })
+
+  test('are replayed one at a time; who leaves ends it', async () => {
+    const asking = { method: 'POST', body: { source: SOUND }, headers: OPERATOR }
+    const begun = await ask('/api/v1/rules/replay', { ...asking, enough: /^: decoymx/ })
+    expect(begun.headers['content-type']).toBe('text/event-stream')
+    // It ends with whoever asked: soon there is room for the next, which is then told what came of it.
+    for (const since = performance.now(); ;) {
+      const answer = await ask('/api/v1/rules/replay', asking)
+      if (answer.status === 200) {
+        expect(answer.text).toMatch(/event: (done|failed)\ndata: \{.*\}\n\n$/)
+        break
+      }
+      expect([answer.status, mistakeIn(answer)]).toEqual([
+        409,
+        expect.stringMatching(/^robot replays already/) as string,
+      ])
+      if (performance.now() - since > 10_000) throw new Error('it has not ended within 10 s')
+    }
+    const first = ask('/api/v1/rules/replay', asking)
+    const [second, third] = await Promise.all([
+      ask('/api/v1/rules/replay', asking),
+      ask('/api/v1/rules/replay', asking),
+    ])
+    expect([(await first).status, second.status, third.status].filter((each) => each === 200)).toHaveLength(1)
+  })
+})
+
+/** As the systemd unit has it: ProtectSystem=strict mounts /etc so. */
+test.runIf(process.getuid?.() === 0)(
+  'a rules file that is read-only here is not saved, and the answer says the way',
+  async () => {
+    const place = await mkdtemp(join(tmpdir(), 'dmx-readonly-'))
+    const rules = join(place, 'rules.yaml')
+    await writeFile(rules, SOUND)
+    const mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    const fixed = await startAppliance({
+      rules,
+      settings: { http: { listen: ['127.0.0.1:0'], 'edit-rules': true } },
+      launch: ['unshare', '--mount', 'sh', '-c', mount, place],
+    })
+    try {
+      const { body } = (await askSocket(join(fixed.folder, 'state'), 'GET', '/api/v1/rules')) as {
+        body: z.output<typeof rulesFileSchema>
+      }
+      expect(body.hindrance).toEqual({
+        error: expect.stringContaining('EROFS') as string,
+        hint: expect.stringContaining('docs/operating.md') as string,
+      })
+      expect(await readFile(rules, 'utf8')).toBe(SOUND)
+    } finally {
+      await fixed.clear()
+      await rm(place, { recursive: true, force: true })
+    }
+  },
+)
 
 describe('the document', () => {
   test('has every route, and the appliance serves it', async () => {

@@ -15,7 +15,10 @@ const [WIDTH, HEIGHT] = [1200, 900]
 const REPLY_MS = 10_000
 
 const appliance = await startAppliance({
-  settings: { decoys: { primary: anywhere(), backup: anywhere(), limits: { tarpit: '10m' } } },
+  settings: {
+    decoys: { primary: anywhere(), backup: anywhere(), limits: { tarpit: '10m' } },
+    http: { listen: ['127.0.0.1:0'], 'edit-rules': true },
+  },
 })
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',
@@ -34,6 +37,13 @@ try {
     .first()
     .waitFor()
   await page.screenshot({ path: join(DOCS, 'console.png') })
+  await page.goto(new URL('rules', url).href)
+  await page.fill('#source', (await page.inputValue('#source')).replace('weight: 110', 'wieght: 60'))
+  await page.click('[data-do=check]')
+  await page.locator('#problems button').click()
+  await page.evaluate('document.querySelector("#source").style.height = "22rem"; scrollTo(0, 0)')
+  const box = await page.locator('#editor').boundingBox()
+  if (box) await page.screenshot({ path: join(DOCS, 'rules-editor.png'), clip: box, fullPage: true })
 } finally {
   for (const socket of staying) socket.destroy()
   await browser.close()
