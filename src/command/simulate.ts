@@ -1,8 +1,8 @@
 /**
  * `simulate`: made-up weeks of senders against an MX layout and the rules, before anybody real meets them.
  *
- * What it must answer first is whether honest mail is touched; then, by kind of bot, how many are listed and how much of their
- * mail gets through. Each listed honest sender is told with what was seen of it and how the rules came to it, so that a
+ * What it must answer is whether honest mail is touched; then, by kind of bot, how many are listed and how much of their
+ * mail gets through. For a person the answer comes last, below tables that fit 80 columns. Each listed honest sender is told with what was seen of it and how the rules came to it, so that a
  * person can mend the rules. With other rules the same weeks are lived under both. Exit 0 if no honest sender was listed (by the
  * other rules, if there are any), else 1.
  */
@@ -74,18 +74,22 @@ export async function simulate(options: SimulateOptions): Promise<number> {
     screen.print(JSON.stringify(two ? { ...one, with: { rules: last.rules.file, ...two } } : one, null, 2))
   } else {
     const speed = (options.weeks * options.days * outcomes.length) / 7 / (tookMs / 1000)
-    const lines = [
-      ...heading(options, outcomes, speed),
-      ...outcomes.flatMap((each) => summary(each, second !== undefined)),
-      '',
-    ]
     const teller = screen.person ? screen : errors
-    for (const line of lines) for (const each of hanging('', line, teller.width, 4)) teller.print(each)
-    const rows = second ? pairedRows(first.weeks, second.weeks) : first.weeks.kinds.map(rowOf)
-    for (const line of table(screen, second ? PAIRED_HEADS : HEADS, rows)) screen.print(line)
+    const say = (lines: readonly string[]) => {
+      for (const line of lines) for (const each of hanging('', line, teller.width, 4)) teller.print(each)
+    }
+    say(heading(options, outcomes, speed))
+    if (screen.person) for (const line of groupedTables(screen, first.weeks, second?.weeks)) screen.print(line)
+    else {
+      const rows = second ? pairedRows(first.weeks, second.weeks) : first.weeks.kinds.map(rowOf)
+      for (const line of table(screen, second ? PAIRED_HEADS : HEADS, rows)) screen.print(line)
+    }
     for (const line of last.told.flatMap((each) => spellMishap(each, last.rules))) errors.print(line)
     const more = last.weeks.mishaps.length - last.told.length
     if (more > 0) errors.print(`... and ${more} more; --weeks 1 --seed N lives one week again`)
+    // The answer comes last: there the eye is when a table of forty rows has gone by.
+    say(outcomes.flatMap((each) => ['', ...summary(each, second !== undefined)]))
+    if (second) say(['', conclusion(first, second)])
   }
   return last.honest.listed === 0 ? 0 : 1
 }
@@ -190,12 +194,82 @@ function summary({ rules, weeks: { kinds }, honest }: Outcome, named: boolean): 
   const rate = (found: typeof caught) =>
     found ? ` = ${percent(found.rate)}, 95 % from ${percent(found.low)} to ${percent(found.high)}` : ''
   return [
-    ...(named ? ['', `under ${rules.file}`] : []),
+    ...(named ? [`under ${rules.file}`] : []),
     `honest senders listed: ${honest.listed} of ${honest.senders}${rate(touched)} (only observed: ${honest.observed})`,
     `honest messages delayed by us: ${honest.delayed} of ${honest.messages} (refused: ${honest.refused}); longest detour to the real MX: ${(honest.detourMs / 1000).toFixed(1)} s`,
     `bots listed: ${bots.listed} of ${bots.senders}${rate(caught)}; the real MX took ${bots.messages > 0 ? percent(bots.delivered / bots.messages) : '-'} of their mail`,
-    ...(named ? [] : ['stranded: honest, but never at the real MX in this layout']),
   ]
+}
+
+/** What a person asked: what do the other rules win, and what does it cost? */
+function conclusion(first: Outcome, second: Outcome): string {
+  const bots = [first, second].map(({ weeks: { kinds } }) => {
+    const { listed, senders } = totalOf(kinds.filter(({ of }) => of === 'bot'))
+    return senders > 0 ? listed / senders : 0
+  }) as [number, number]
+  const gain = (bots[1] - bots[0]) * 100
+  const points = `${gain < 0 ? '' : '+'}${gain.toFixed(1)} points`
+  const [before, after] = [first.honest, second.honest]
+  const cost =
+    after.listed === 0
+      ? 'and list no honest sender'
+      : `and list ${after.listed} of ${after.senders} honest senders, ${before.listed} before: do not enforce them so`
+  const late = after.delayed === before.delayed ? 'as before' : `${before.delayed} before`
+  return `${second.rules.file} would list ${percent(bots[1])} of the bots, ${percent(bots[0])} before (${points}), ${cost}; ${after.delayed} honest messages delayed (${late})`
+}
+
+const GROUPS: Record<KindSum['of'], string> = {
+  honest: 'honest senders',
+  stranded: 'stranded: honest, but never at the real MX in this layout',
+  bot: 'bots',
+}
+
+/** For a person a table for each group, narrow enough for 80 columns; under two sets of rules, what differs stands out. */
+function groupedTables(screen: Screen, first: Weeks, second: Weeks | undefined): string[] {
+  return (['honest', 'stranded', 'bot'] as const).flatMap((of) => {
+    const kinds = first.kinds.filter((kind) => kind.of === of)
+    if (kinds.length === 0) return []
+    const rows = kinds.map((kind) => {
+      const other = second && (second.kinds.find((each) => each.kind === kind.kind) ?? kind)
+      return other ? narrowPair(kind, other) : narrowRow(kind)
+    })
+    const heads = second ? NARROW_PAIR : of === 'bot' ? NARROW.slice(0, -1) : NARROW
+    return ['', screen.colours.bold(GROUPS[of]), ...table(screen, heads, rows)]
+  })
+}
+
+const NARROW = ['kind', 'senders', 'observed', 'listed (95 %)', 'mail', 'taken', 'delayed', 'detour']
+const NARROW_PAIR = ['kind', 'senders', 'listed (95 %)', 'then', 'taken', 'delayed']
+
+function narrowRow(kind: KindSum): string[] {
+  const { senders, observed, messages, delayed, delivered, detourMs } = kind
+  const detour = delivered > 0 ? `${(detourMs / 1000).toFixed(1)} s` : '-'
+  const row = [kind.kind, `${senders}`, `${observed}`, narrowRate(kind), `${messages}`, taken(kind), `${delayed}`]
+  return kind.of === 'bot' ? row : [...row, detour]
+}
+
+function narrowPair(kind: KindSum, other: KindSum): string[] {
+  const [rate, then] = [narrowRate(kind), narrowRate(other)]
+  const both = (before: string, after: string) => (before === after ? before : `${before} -> ${after}`)
+  return [
+    kind.kind,
+    `${kind.senders}`,
+    rate,
+    rate === then ? 'same' : then,
+    both(taken(kind), taken(other)),
+    both(`${kind.delayed}`, `${other.delayed}`),
+  ]
+}
+
+/** `62% (41-79)`. */
+function narrowRate({ weekly }: KindSum): string {
+  const found = rateOf(weekly)
+  const whole = (share: number) => (share * 100).toFixed(0)
+  return found ? `${whole(found.rate)}% (${whole(found.low)}-${whole(found.high)})` : '-'
+}
+
+function taken({ delivered, messages }: KindSum): string {
+  return messages > 0 ? `${((delivered / messages) * 100).toFixed(0)}%` : '-'
 }
 
 const PAIRED_HEADS = ['who', 'kind', 'senders', 'listed', '95 %', 'then', '95 % then', 'taken', 'then taken', 'delayed']

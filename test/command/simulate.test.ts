@@ -10,12 +10,12 @@ import { folder } from '../folders.ts'
 
 const RULES = join(import.meta.dirname, '../../rules.yaml')
 
-async function run(words: Partial<SimulateOptions> = {}, person = false) {
+async function run(words: Partial<SimulateOptions> = {}, person = false, width = 200) {
   const [out, err]: [string[], string[]] = [[], []]
   const screen = (lines: string[]): Screen => ({
     colours: picocolors.createColors(false),
     person,
-    width: 200,
+    width,
     print: (line) => lines.push(line),
   })
   const code = await simulate({
@@ -65,6 +65,24 @@ describe('simulate', { timeout: 60_000 }, () => {
     expect(out.join('\n')).toMatch(/1 made-up week of 1 days \(seed 1\) at primary:5,real:20,backup:90/)
     expect(out.join('\n')).toMatch(/honest senders listed: 0/)
     expect(err).toEqual([])
+  })
+
+  test('for a person fits 80 columns, tells what is the same in a word, and ends with the answer', async () => {
+    const otherFile = join(folder(), 'other.yaml')
+    writeFileSync(otherFile, readFileSync(RULES, 'utf8').replace(/^ {2}block: 100$/m, '  block: 80'))
+    const { out, err } = await run({ weeks: 1, days: 3, otherFile }, true, 80)
+    expect(err).toEqual([])
+    expect(out.filter((line) => line.length > 80)).toEqual([])
+    const heads = out.filter((line) => line.startsWith('KIND'))
+    expect(heads.map((line) => line.split(/ {2,}/))).toEqual(
+      Array.from({ length: 3 }, () => ['KIND', 'SENDERS', 'LISTED (95 %)', 'THEN', 'TAKEN', 'DELAYED']),
+    )
+    expect(out.find((line) => line.startsWith('postfix '))).toMatch(/ 0% \(0-\d+\) +same +100% +0$/)
+    const [asked = '', ...rest] = out.join('\n').split('\n\n').toReversed()
+    expect(asked.replace(/\n +/g, ' ')).toMatch(
+      /^\S+other\.yaml would list [\d.]+% of the bots, [\d.]+% before \([+-][\d.]+ points\), and list no honest sender; 0 honest messages delayed \(as before\)$/,
+    )
+    expect(rest[0]).toMatch(/^under \S+other\.yaml\nhonest senders listed: 0 of \d+/)
   })
 
   test('as JSON has what scripts rely on, and is the same again', async () => {
