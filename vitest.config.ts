@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 const LAB = ['test/e2e/lab.test.ts', 'test/e2e/askers.test.ts']
+const IMAGE = ['test/e2e/image.test.ts']
 
 export default defineConfig({
   test: {
@@ -11,7 +12,7 @@ export default defineConfig({
         test: {
           name: 'house',
           include: ['test/**/*.test.ts'],
-          exclude: [...LAB, '**/node_modules/**'],
+          exclude: [...LAB, ...IMAGE, '**/node_modules/**'],
           globalSetup: 'test/setup.ts',
           testTimeout: 90_000,
           hookTimeout: 90_000,
@@ -20,6 +21,10 @@ export default defineConfig({
       // By itself (`npm run lab`): it fetches mail servers, takes minutes, and measures how soon they deliver.
       {
         test: { name: 'lab', include: LAB, fileParallelism: false, globalSetup: 'test/setup.ts' },
+      },
+      // By itself (`npm run image`), after a change of deploy/Dockerfile: it makes a Debian and builds an image on it.
+      {
+        test: { name: 'image', include: IMAGE, testTimeout: 120_000, globalSetup: 'test/setup.ts' },
       },
     ],
   },
