@@ -32,6 +32,8 @@ export type ToWorker =
   | Begin
   | { readonly what: 'news'; readonly news: News }
   | { readonly what: 'rules'; readonly rules: RulesText }
+  /** The certificate for STARTTLS has changed on disk. */
+  | { readonly what: 'certificate' }
   /** Who can never be listed, all of them. */
   | { readonly what: 'never'; readonly groups: readonly Group[] }
   /** What the other workers have, whether the real MX is away, and how it looks; when that is news. */

@@ -20,6 +20,7 @@ import type { RulesText } from '../settings/checked.ts'
 import type { Counts, FromWorker, Shares, ToWorker } from './crew-channel.ts'
 import { type DecoyDoor, decoyDoors, type Decoys } from './decoys.ts'
 import { type Address, parseAddress, spellAddress } from '../settings/places.ts'
+import { readCertificate } from '../settings/certificate.ts'
 import { type Settings } from '../settings/settings.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 
@@ -95,6 +96,13 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
     },
     neverChanged: () => {
       for (const worker of crew) worker.send({ what: 'never', groups: options.never.groups })
+    },
+    renewCertificate: () => {
+      const { tls } = options.settings.backup
+      const read = tls && readCertificate(tls)
+      if (read && 'message' in read) return read
+      for (const worker of crew) worker.send({ what: 'certificate' })
+      return undefined
     },
     pids: () => crew.flatMap(({ pid }) => pid ?? []),
     async close() {

@@ -14,7 +14,7 @@ import { Berths } from '../decoy/room.ts'
 import type { Look } from '../decoy/script.ts'
 import type { Report } from '../decoy/shares.ts'
 import type { Decide } from '../reputation/decision.ts'
-import { readCertificate } from '../settings/certificate.ts'
+import { Certificate, type Unsound } from '../settings/certificate.ts'
 import { connectionsPossible } from './open-files.ts'
 import { type Address, spellAddress } from '../settings/places.ts'
 import { type Settings } from '../settings/settings.ts'
@@ -58,6 +58,8 @@ export type Decoys = {
   readonly rulesChanged: () => void
   /** Who can never be listed has changed. */
   readonly neverChanged: () => void
+  /** The certificate for STARTTLS is read again; what is wrong with it, while the one before stays in use. */
+  readonly renewCertificate: () => Unsound | undefined
   readonly close: () => Promise<void>
 }
 
@@ -80,9 +82,11 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
     memoryBytes: settings.limits['max-megabytes'] * 1024 * 1024,
     rss: () => process.memoryUsage.rss(),
   })
+  const { tls } = settings.backup
+  const certificate = tls && new Certificate(tls)
   const make = (role: DecoyRole) =>
     new Decoy({
-      ...optionsOf(role, settings),
+      ...optionsOf(role, settings, certificate),
       berths,
       workers: options.workers,
       outage: options.outage,
@@ -122,6 +126,7 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
     reconsider,
     rulesChanged: reconsider,
     neverChanged: reconsider,
+    renewCertificate: () => certificate?.renew(),
     async close() {
       clearInterval(beat)
       for (const door of [...doors, ...trapdoors]) door.giveUp()
@@ -174,7 +179,7 @@ function ownersOf(decoys: readonly Decoy[], settings: Settings['decoys']): Prefi
   return owners.size > 0 ? owners : undefined
 }
 
-function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
+function optionsOf(role: DecoyRole, settings: Settings['decoys'], certificate: Certificate | undefined) {
   const { pace, limits } = settings
   return {
     role,
@@ -185,7 +190,7 @@ function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
       jitter: settings.tarpit.jitter,
       look: { banner: settings.tarpit.banner, ehlo: settings.tarpit.ehlo },
     },
-    offers: role === 'backup' ? offersOf(settings.backup) : NOTHING,
+    offers: role === 'backup' ? offersOf(settings.backup, certificate) : NOTHING,
     limits: {
       connections: limits.connections,
       perNetwork: limits['per-network'],
@@ -202,14 +207,18 @@ function optionsOf(role: DecoyRole, settings: Settings['decoys']) {
 /** The primary never talks. */
 const NOTHING: Offers = { auth: false, tls: undefined, keepBytes: 0 }
 
-function offersOf({ auth, tls, 'keep-messages': keep }: Settings['decoys']['backup']): Offers {
-  return { auth, tls: secureContext(tls), keepBytes: keep?.bytes ?? 0 }
-}
-
-/** The settings are sound, so only a file that changed since can be wrong: then there is no STARTTLS. */
-function secureContext(files: Settings['decoys']['backup']['tls']): Offers['tls'] {
-  const read = files && readCertificate(files)
-  return read && 'message' in read ? undefined : read
+/** The certificate of the moment is asked for at each connection. */
+function offersOf(
+  { auth, 'keep-messages': keep }: Settings['decoys']['backup'],
+  certificate: Certificate | undefined,
+): Offers {
+  return {
+    auth,
+    get tls() {
+      return certificate?.context
+    },
+    keepBytes: keep?.bytes ?? 0,
+  }
 }
 
 /**

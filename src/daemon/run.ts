@@ -35,6 +35,7 @@ import { calledAt, suspectsOf } from './suspects.ts'
 import { watchFile } from './file-watch.ts'
 import { Pooling } from './pooling.ts'
 import { Reloading } from './reloading.ts'
+import { renewSecrets } from './secrets.ts'
 import { Replays } from './replays.ts'
 import { failuresOf } from '../settings/cases.ts'
 import type { Where } from '../settings/settings.ts'
@@ -147,9 +148,10 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
 
   // Evidence that waits may be found in the journal before there is a witness to nudge.
   let realMx: RealMxWatch | undefined
+  const redis = settings.store.redis && { ...settings.store.redis }
   const reputation = await openReputation({
     folder: where.state,
-    redis: settings.store.redis,
+    redis,
     keepMs: settings.journal.keep,
     journalBytesMax: settings.journal['max-megabytes'] * 1024 * 1024,
     maxAgeMs: settings.store['max-age'],
@@ -208,11 +210,16 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   void pooling.start().catch(poolsFailed)
 
   const reloadFailed = (error: Error) => tell.trouble('reload', error)
+  const renew = () => {
+    if (!redis && !settings.decoys.backup.tls) return
+    tell.reread('secrets', 'password and certificate read anew', renewSecrets(where, redis, decoys))
+  }
   const onHangUp = () => {
+    renew()
     void reloading.load(false).catch(reloadFailed)
     if (settings.http['access-file'] === undefined) return
     const { access, problems } = http.reload()
-    tell.access(access, problems)
+    tell.reread('access', `${access.tokens.length} tokens, ${access.accounts.length} accounts`, problems)
   }
   process.on('SIGHUP', onHangUp)
   const look = () => void reloading.look().catch(reloadFailed)
@@ -300,7 +307,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     status,
     unready,
     metrics: () => metrics.read(),
-    reload: (force) => reloading.load(force),
+    reload: (force) => (renew(), reloading.load(force)),
     editing: editRules({ where, settings, reloading, replays, now }),
     playCanary: () => canary.play(),
     turnKernel: (on) => (on ? kernel?.on() : kernel?.off()),

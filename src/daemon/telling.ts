@@ -21,7 +21,6 @@ import type { DecoyHappening } from '../decoy/listener.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
-import type { Access } from '../settings/access.ts'
 import type { CrewHappening } from './crew.ts'
 import type { PoolHappening } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
@@ -284,11 +283,11 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       }
     },
 
-    /** The access file was read anew. */
-    access: ({ tokens, accounts }: Access, problems: readonly Problem[]): void => {
+    /** A file beside settings and rules was read anew. */
+    reread: (what: string, holds: string, problems: readonly Problem[]): void => {
       for (const problem of problems) log.error(spellProblem(problem))
-      if (problems.length > 0) log.error(`access: ${problems.length} problems; what the file said before stays`)
-      else log.info(`access: ${tokens.length} tokens, ${accounts.length} accounts`)
+      if (problems.length > 0) log.error(`${what}: ${problems.length} problems; what the file said before stays`)
+      else log.info(`${what}: ${holds}`)
     },
 
     rejudged: (outcome: Rejudged): void => {

@@ -36,6 +36,7 @@ process.once('message', (message: ToWorker) => {
 async function work(begin: Begin): Promise<void> {
   const never = new Never(() => reconsider())
   let reconsider = () => {}
+  let renewCertificate: () => unknown = () => {}
   let rules = withNever(rulesOf(begin.rules), never)
   const gathering = new Gathering()
   const evidence = evidenceTo((batch, events) => say({ what: 'events', batch, events }))
@@ -53,7 +54,8 @@ async function work(begin: Begin): Promise<void> {
     else if (message.what === 'rules') {
       rules = withNever(rulesOf(message.rules), never)
       reconsider()
-    } else if (message.what === 'never') {
+    } else if (message.what === 'certificate') renewCertificate()
+    else if (message.what === 'never') {
       for (const { what, cidrs } of message.groups) never.put(what, cidrs.map(parsePrefix).filter(isPrefix))
     } else if (message.what === 'beat') {
       outage = message.outage
@@ -91,7 +93,7 @@ async function work(begin: Begin): Promise<void> {
     pressed: (shed) => (pressed += shed),
     now: Date.now,
   })
-  ;({ reconsider, hear } = decoys)
+  ;({ reconsider, hear, renewCertificate } = decoys)
   function report() {
     clearTimeout(reporting)
     reporting = undefined

@@ -10,6 +10,7 @@ import { SCRIPTS } from './redis-scripts.ts'
 
 export type Host = { readonly host: string; readonly port: number }
 
+/** Asked each time that a connection is made: who hands it over may change user, password and TLS in it. */
 export type RedisAccess = {
   readonly at:
     | Host
@@ -69,7 +70,10 @@ export function prepareConnection(access: RedisAccess, commandTimeoutMs: number,
     const cluster = clusterClient(access, access.at.cluster, commandTimeoutMs)
     cluster.on('node error', (error: Error) => on.failed(error))
     cluster.on('-node', () => on.nodesChanged())
-    cluster.on('+node', () => on.nodesChanged())
+    cluster.on('+node', (node: Redis) => {
+      renewing(node, access)
+      on.nodesChanged()
+    })
     follow(cluster, on)
     const subscriber = clusterSubscriber(cluster, access, access.at.cluster, commandTimeoutMs)
     return {
@@ -109,6 +113,15 @@ function keptAlive(clients: readonly (Redis | Cluster)[], commandTimeoutMs: numb
   }
 }
 
+/** A connection that was lost is made anew as it is told now. */
+function renewing(client: Redis, access: RedisAccess): Redis {
+  client.on('close', () => {
+    const { user: username, password, tls } = access
+    Object.assign(client.options, { username, password, ...(tls === undefined ? {} : { tls }) })
+  })
+  return client
+}
+
 /** What every connection to a server has. */
 function manners({ user, password, tls }: RedisAccess, commandTimeoutMs: number) {
   return {
@@ -140,9 +153,9 @@ function client(access: RedisAccess, commandTimeoutMs: number): Redis {
     scripts: SCRIPTS,
   }
   if ('cluster' in at) throw new Error('a Cluster is more than one server')
-  if (!('sentinels' in at)) return new Redis({ ...common, ...at })
+  if (!('sentinels' in at)) return renewing(new Redis({ ...common, ...at }), access)
   const { master, sentinels, user, password } = at
-  return new Redis({
+  const led = new Redis({
     ...common,
     name: master,
     sentinels: sentinels.map((each) => ({ ...each })),
@@ -157,6 +170,7 @@ function client(access: RedisAccess, commandTimeoutMs: number): Redis {
     // A master that became a replica while we were connected.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
+  return renewing(led, access)
 }
 
 function clusterClient(access: RedisAccess, hosts: readonly Host[], commandTimeoutMs: number): Cluster {

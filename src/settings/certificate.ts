@@ -9,10 +9,34 @@ import { createSecureContext, type SecureContext } from 'node:tls'
 
 export type CertificateFiles = { readonly certificate: string; readonly key: string }
 
+export type Unsound = { readonly file: string; readonly message: string }
+
+/** The certificate in use. It can be read again, as often as it is renewed on disk; a bad one leaves in use what was. */
+export class Certificate {
+  readonly #files: CertificateFiles
+  #context: SecureContext | undefined
+
+  constructor(files: CertificateFiles) {
+    this.#files = files
+    this.renew()
+  }
+
+  /** Undefined while no sound one was found. */
+  get context(): SecureContext | undefined {
+    return this.#context
+  }
+
+  /** What is wrong with it now, if anything. */
+  renew(): Unsound | undefined {
+    const read = readCertificate(this.#files)
+    if ('message' in read) return read
+    this.#context = read
+    return undefined
+  }
+}
+
 /** The context, or what is wrong, and with which file. */
-export function readCertificate(
-  files: CertificateFiles,
-): SecureContext | { readonly file: string; readonly message: string } {
+export function readCertificate(files: CertificateFiles): SecureContext | Unsound {
   const read: Record<keyof CertificateFiles, string> = { certificate: '', key: '' }
   for (const part of ['certificate', 'key'] as const) {
     try {

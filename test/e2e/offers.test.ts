@@ -1,17 +1,18 @@
 /** What the settings say about AUTH and STARTTLS, as a client of the running appliance meets it. */
 import { once } from 'node:events'
+import { copyFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { expect, inject, onTestFinished, test } from 'vitest'
-import { certificateFiles } from '../certificate.ts'
+import { type CertificateFiles, certificateFiles } from '../certificate.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 
 const ANY = ['127.0.0.1:0']
 const EHLO = 'EHLO mail.sender.example'
 
-async function start(backup: Record<string, unknown>): Promise<Appliance> {
-  const decoys = { primary: { listen: ANY, proxy: ANY }, backup: { listen: ANY, proxy: ANY, ...backup } }
+async function start(backup: Record<string, unknown>, workers = 0): Promise<Appliance> {
+  const decoys = { workers, primary: { listen: ANY, proxy: ANY }, backup: { listen: ANY, proxy: ANY, ...backup } }
   const appliance = await startAppliance({ settings: { decoys } })
   onTestFinished(() => appliance.clear())
   return appliance
@@ -33,11 +34,51 @@ test('AUTH is a bait, unless the settings say no', async () => {
 })
 
 test.skipIf(inject('missing').includes('openssl'))('STARTTLS shows the certificate of the settings', async () => {
-  const visitor = call(await start({ tls: certificateFiles('mx9.of.the.settings') }))
+  expect(await nameShown(await start({ tls: certificateFiles('mx9.of.the.settings') }))).toBe('mx9.of.the.settings')
+})
+
+test.skipIf(inject('missing').includes('openssl')).each([0, 1])(
+  'a certificate that was renewed is shown from SIGHUP or reload on, and a bad one is not, with %i workers',
+  async (workers) => {
+    const [files, renewed, again] = ['first', 'second', 'third'].map((name) => certificateFiles(`${name}.example`)) as [
+      CertificateFiles,
+      CertificateFiles,
+      CertificateFiles,
+    ]
+    const put = (from: CertificateFiles, parts: readonly (keyof CertificateFiles)[] = ['certificate', 'key']) => {
+      for (const part of parts) copyFileSync(from[part], files[part])
+    }
+    const appliance = await start({ tls: files }, workers)
+    expect(await nameShown(appliance)).toBe('first.example')
+    let mark = appliance.mark()
+    put(renewed)
+    appliance.signal('SIGHUP')
+    await appliance.heard(/secrets: password and certificate read anew/, mark)
+    await expect.poll(() => nameShown(appliance)).toBe('second.example')
+
+    mark = appliance.mark()
+    put(again, ['certificate'])
+    appliance.signal('SIGHUP')
+    await appliance.heard(
+      /belongs to another certificate[^]*secrets: 1 problems; what the file said before stays/,
+      mark,
+    )
+    expect(await nameShown(appliance)).toBe('second.example')
+    put(again)
+    expect((await appliance.decoymx('reload')).code).toBe(0)
+    await expect.poll(() => nameShown(appliance)).toBe('third.example')
+  },
+)
+
+/** Whose certificate a client sees after STARTTLS. */
+async function nameShown(appliance: Appliance): Promise<unknown> {
+  const visitor = call(appliance)
   expect((await visitor.walk(EHLO))[1]).toContain('STARTTLS')
   expect(await visitor.ask('STARTTLS')).toMatch(/^220 /)
   visitor.socket.removeAllListeners('data')
   const tls = connectTls({ socket: visitor.socket, rejectUnauthorized: false })
   await once(tls, 'secureConnect')
-  expect(tls.getPeerCertificate().subject.CN).toBe('mx9.of.the.settings')
-})
+  const { CN } = tls.getPeerCertificate().subject
+  tls.destroy()
+  return CN
+}

@@ -1,6 +1,6 @@
 /** Redis as it is run: ACL users with the rights that docs/redis.md gives them and no others, TLS, Sentinels that are away. */
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
@@ -262,3 +262,34 @@ async function started<Server extends { stop: () => Promise<void> }>(server: Ser
   onTestFinished(() => server.stop())
   return server
 }
+
+describe.skipIf(inject('missing').includes('redis-server'))('a password that changes', () => {
+  test('is read again on SIGHUP, for the next connection; a file that is gone leaves the old one', async () => {
+    const redis = await startRedis(['--requirepass', 'first'])
+    onTestFinished(() => redis.stop())
+    const admin = new Redis(redis.url, { password: 'first' })
+    onTestFinished(() => admin.disconnect())
+    const file = join(folder(), 'password')
+    writeFileSync(file, 'first\n')
+    const appliance = await startAppliance({ settings: { store: { url: redis.url, 'password-file': file } } })
+    onTestFinished(() => appliance.clear())
+    const cutOff = async () => {
+      const mark = appliance.mark()
+      for (const type of ['pubsub', 'normal']) await admin.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+      await appliance.heard(/store: works/, mark)
+    }
+    await admin.config('SET', 'requirepass', 'second')
+    writeFileSync(file, 'second\n')
+    let mark = appliance.mark()
+    appliance.signal('SIGHUP')
+    await appliance.heard(/secrets: password and certificate read anew/, mark)
+    await cutOff()
+    expect((await appliance.decoymx('block', '203.0.113.9', '--because', 'a test')).stdout).toContain('in effect now')
+
+    rmSync(file)
+    mark = appliance.mark()
+    appliance.signal('SIGHUP')
+    await appliance.heard(/password:1:1: cannot be read[^]*secrets: 1 problems; what the file said before stays/, mark)
+    await cutOff()
+  })
+})

@@ -1,0 +1,36 @@
+/**
+ * What a running appliance knows from files of secrets, read again on SIGHUP and by `reload`: the password of the store, with its
+ * certificates, and the certificate for STARTTLS.
+ *
+ * What is bad there changes nothing, and is told. Connections that stand, stand: the password is for the next ones, so that it
+ * can be changed here first, then at Redis, or the other way round. A store at another place wants a restart.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { Problem } from '../core/document.ts'
+import type { RedisSettings } from '../settings/store-settings.ts'
+import { readSettings, type Where } from '../settings/settings.ts'
+import type { Decoys } from './decoys.ts'
+
+/** `redis` is changed in place: whoever connects reads it each time. The answer is what stays as it was, and why. */
+export function renewSecrets(
+  where: Where,
+  redis: { -readonly [Key in keyof RedisSettings]: RedisSettings[Key] } | undefined,
+  decoys: Pick<Decoys, 'renewCertificate'> | undefined,
+): readonly Problem[] {
+  const wrong = decoys?.renewCertificate()
+  const read = readSettings(where.settings, process.env)
+  // The certificate is among them.
+  if (!read.ok) return read.problems
+  if (wrong) return [{ line: 1, column: 1, ...wrong }]
+  const next = read.settings.store.redis
+  if (!redis || !next) return []
+  const elsewhere = !isDeepStrictEqual([next.at, next.database], [redis.at, redis.database])
+  if (elsewhere)
+    return [
+      { file: where.settings ?? 'defaults', line: 1, column: 1, message: 'the store has moved: restart for that' },
+    ]
+  redis.user = next.user
+  redis.password = next.password
+  redis.tls = next.tls
+  return []
+}
