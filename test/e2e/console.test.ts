@@ -422,6 +422,9 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
       await page.click(`nav >> text=${name}`)
       await page.locator('nav [aria-current=page]', { hasText: name }).waitFor()
     }
+    await page.goto(`${below}rules`)
+    await page.click('[data-do=check]')
+    await page.locator('#saying').getByText('Sound').waitFor()
     await page.keyboard.press('/')
     await page.keyboard.type('203.0.113.20')
     await page.keyboard.press('Enter')
