@@ -4,6 +4,7 @@
  *
  *     node life.ts FOLDER NAME [SOCKET OF A REDIS]
  */
+import { flushCompileCache } from 'node:module'
 import { openReputation, type ReputationOptions } from '../../src/reputation/reputation.ts'
 import { shippedRules } from '../rules.ts'
 
@@ -35,6 +36,8 @@ export function redisAt(path = ''): ReputationOptions['redis'] {
 }
 
 if (import.meta.main) {
+  // What was compiled is kept at a process's end, and this one has none: without it each life compiles all anew.
+  flushCompileCache()
   const [folder = '', life = '', redis] = process.argv.slice(2)
   const { witness } = await openLife(folder, Date.now, redisAt(redis))
   for (let n = 0; ;) {

@@ -5,10 +5,9 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { parseClient, type Client } from '../../src/core/client.ts'
 import { fromLine } from '../../src/core/evidence.ts'
 import { total } from '../../src/core/facts.ts'
@@ -20,12 +19,9 @@ const LIVES = 100
 /** At the same time, each on a folder of its own; the last share a Redis, in which each is a box of its own. */
 const LANES = 4
 const REDIS_LANES = inject('missing').includes('redis-server') ? 0 : 2
-const CACHE = join(tmpdir(), `dmx-lives-${process.pid}`)
 /** A life that has begun to speak lives at most so much longer; the others are ended while they open. */
 const MOST_MS = 60
 const SPEAK_MS = 60_000
-
-afterAll(() => rmSync(CACHE, { recursive: true, force: true }))
 
 test(
   `kill -9 at random points, ${LIVES} times: nothing acknowledged is lost, nothing is counted twice`,
@@ -70,8 +66,6 @@ test(
 /** What it acknowledged until it was killed: some time after its first word, or, `early`, at any time from its start on. */
 async function live(place: string, name: string, early: boolean, redis = ''): Promise<string[]> {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'life.ts'), place, name, redis], {
-    // Compiled once, not a hundred times.
-    env: { ...process.env, NODE_COMPILE_CACHE: CACHE },
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: SPEAK_MS,
     killSignal: 'SIGKILL',
