@@ -48,6 +48,7 @@ describe.each(names)('%s', (name) => {
       colours: picocolors.createColors(false),
       person: false,
       width: 100,
+      height: 24,
       print: (line) => void lines.push(line),
     })
     const expected = new URL(name.replace(/\.yaml$/, '.txt'), folder)

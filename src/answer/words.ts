@@ -37,7 +37,8 @@ const WIDEST = { 4: 16, 6: 32 } as const
 /** So many of those that a block does not touch are named. */
 const SPARED_TOLD = 5
 
-const text = (most: number) => z.string().max(1000).transform(oneLine).pipe(z.string().min(1).max(most))
+const text = (most: number) =>
+  z.string().max(1000).transform(oneLine).pipe(z.string().min(1, 'expected a word or two, got nothing').max(most))
 /** A word as it is asked for. */
 export const saidSchema = z.strictObject({
   word: z.enum(WORDS),
@@ -163,7 +164,9 @@ function notesOn(word: Word['word'], prefix: Prefix, { reputation, allowed, neve
   return [
     ...(stood(prefix, rulings, reputation.waiting())
       ? []
-      : [`nothing stood about ${prefix.cidr}; what was seen is forgotten`]),
+      : [
+          `nothing stood about ${prefix.cidr}; what was seen is forgotten, and the order of its visits is excused for a while, as after any release`,
+        ]),
     ...allows.map((by) => `${prefix.cidr} stays allowed, by ${by}`),
     ...(allows.length > 0
       ? []

@@ -27,7 +27,7 @@ export async function list(
 ): Promise<number> {
   const query = options.within === undefined ? '' : `?within=${encodeURIComponent(options.within)}`
   const { status, body } = await ask(folder, 'GET', `/api/v1/decisions${query}`)
-  if (status !== 200) return options.complain(body)
+  if (status !== 200) return options.complain(asTyped(body))
   const all = (body as { decisions: RulingView[] }).decisions.filter(
     (each) => !options.word || each.word === options.word,
   )
@@ -63,7 +63,7 @@ export async function say(
     author: options.author ?? userInfo().username,
     force: options.force,
   })
-  if (status !== 200) return options.complain(body)
+  if (status !== 200) return options.complain(asTyped(body))
   const done = body as WordView
   if (options.json) options.screen.print(JSON.stringify(done, null, 2))
   else {
@@ -74,6 +74,13 @@ export async function say(
     for (const note of done.notes) options.screen.print(`${options.screen.colours.yellow('!')} ${note}`)
   }
   return 0
+}
+
+/** The API names its fields; a person typed options and an argument. */
+function asTyped(body: unknown): unknown {
+  const { error, ...rest } = body as { readonly error?: string }
+  if (error === undefined) return body
+  return { ...rest, error: error.replace(/^(for|because|author): /, '--$1: ').replace(/^within: /, 'network: ') }
 }
 
 /** Said while the store does not answer. */
@@ -90,7 +97,7 @@ export async function audit(
 ): Promise<number> {
   const query = within === undefined ? '' : `?within=${encodeURIComponent(within)}`
   const { status, body } = await ask(folder, 'GET', `/api/v1/words${query}`)
-  if (status !== 200) return complain(body)
+  if (status !== 200) return complain(asTyped(body))
   const { words } = body as { words: SpokenView[] }
   if (json) screen.print(JSON.stringify({ words }, null, 2))
   else if (words.length === 0) screen.print('No operator has said anything.')

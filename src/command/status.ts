@@ -21,22 +21,42 @@ export async function status(folder: string, { json, screen }: { json: boolean; 
   return level
 }
 
-/** The same again and again in the same place, until `ended`; in a pipe one after the other. The last exit code counts. */
+/**
+ * The same again and again in the same place, until `ended`; in a pipe one after the other. The last exit code counts.
+ *
+ * A person sees it on the terminal's other page (xterm's 1049), so that what was there before is there again afterwards.
+ */
 export async function watchStatus(
   folder: string,
   { screen, everyMs, ended }: { screen: Screen; everyMs: number; ended: AbortSignal },
 ): Promise<number> {
-  if (screen.person) screen.print('\x1b[2J')
-  for (;;) {
-    const { level, lines } = await look(folder, false, screen)
-    const clock = new Date().toISOString().slice(11, 19)
-    const time = screen.colours.dim(`${clock} UTC, again every ${span(everyMs)}; Ctrl-C ends`)
-    // ECMA-48: home, then each line to its end, then the rest of the screen: nothing flickers, and nothing scrolls.
-    if (screen.person) screen.print(`\x1b[H${[...lines, '', time].map((line) => `${line}\x1b[K`).join('\n')}\x1b[J`)
-    else for (const line of [...lines, '']) screen.print(line)
-    const again = await setTimeout(everyMs, true, { signal: ended }).catch(() => false)
-    if (!again) return level
+  if (screen.person) screen.print('\x1b[?1049h\x1b[2J')
+  try {
+    for (;;) {
+      const { level, lines } = await look(folder, false, screen)
+      if (screen.person) screen.print(pageOf(lines, everyMs, screen))
+      else for (const line of [...lines, '']) screen.print(line)
+      const again = await setTimeout(everyMs, true, { signal: ended }).catch(() => false)
+      if (!again) return level
+    }
+  } finally {
+    if (screen.person) screen.print('\x1b[?1049l')
   }
+}
+
+/** From the first line on, as many as there is room for: the headline is never scrolled away. */
+function pageOf(lines: readonly string[], everyMs: number, screen: Screen): string {
+  // The last line stays empty: a line feed there would scroll.
+  const room = Math.max(1, screen.height - 2)
+  const clock = `${new Date().toISOString().slice(11, 19)} UTC, again every ${span(everyMs)}; Ctrl-C ends`
+  const shown = lines.length + 1 > room ? lines.slice(0, room) : [...lines, '']
+  const more =
+    lines.length > shown.length
+      ? `… ${lines.length - shown.length} more ${lines.length - shown.length === 1 ? 'line' : 'lines'}; `
+      : ''
+  const foot = screen.colours.dim(`${more}${clock}`.slice(0, screen.width))
+  // ECMA-48: home, then each line to its end, then the rest of the screen: nothing flickers, and nothing scrolls.
+  return `\x1b[H${[...shown, foot].map((line) => `${line}\x1b[K`).join('\n')}\x1b[J`
 }
 
 async function look(folder: string, json: boolean, screen: Screen): Promise<Look> {

@@ -57,8 +57,11 @@ function words(json: string, screen: Screen): string {
   const paint =
     { error: screen.colours.red, warn: screen.colours.yellow, debug: screen.colours.dim }[level] ??
     ((text: string) => text)
-  const fields = Object.entries(rest).map(
-    ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  // A count that the sentence tells, or that there is none of, is not told a second time.
+  const counts: readonly string[] = msg?.match(/\d+/g) ?? []
+  const isTold = (value: unknown) => typeof value === 'number' && (value === 0 || counts.includes(String(value)))
+  const fields = Object.entries(rest).flatMap(([key, value]) =>
+    isTold(value) ? [] : [`${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`],
   )
   return `${screen.colours.dim(time.slice(11, 19))} ${paint(msg ?? '')} ${screen.colours.dim(fields.join(' '))}`.trimEnd()
 }

@@ -11,6 +11,8 @@ export type Screen = {
   readonly person: boolean
   /** In characters. In a pipe there is no end: what is one line stays one. */
   readonly width: number
+  /** In lines. */
+  readonly height: number
   readonly print: (line: string) => void
   /** Writes over the line that it wrote last, for a person who waits; an empty one wipes it. */
   readonly over?: ((line: string) => void) | undefined
@@ -25,7 +27,13 @@ export function screenOf(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Sc
   return {
     colours: picocolors.createColors(coloured),
     person: stream.isTTY === true,
-    width: stream.isTTY === true ? Math.max(stream.columns ?? 100, WIDTH_MIN) : Infinity,
+    // Asked each time, for a window changes.
+    get width() {
+      return stream.isTTY === true ? Math.max(stream.columns ?? 100, WIDTH_MIN) : Infinity
+    },
+    get height() {
+      return stream.isTTY === true ? (stream.rows ?? 24) : Infinity
+    },
     print: (line) => void stream.write(`${line}\n`),
     over: stream.isTTY === true ? (line) => void stream.write(`\r\x1b[K${line}`) : undefined,
   }

@@ -309,7 +309,8 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           metrics.identities.inc({ outcome: it.outcome })
           return log.debug({ client: it.client.ip, outcome: it.outcome }, 'pools: DNS was asked whose a client is')
         case 'changed':
-          return log.info({ networks: it.networks, own: it.own }, 'pools: the networks of big senders are known anew')
+          const { networks, own } = it
+          return log[networks + own > 0 ? 'info' : 'debug']({ networks, own }, 'pools: big senders are known anew')
         case 'trouble':
           metrics.spfFailures.inc()
           return log.warn({ because: it.because }, `pools: the SPF record of ${it.domain}`)

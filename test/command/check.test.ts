@@ -14,6 +14,7 @@ async function run(rules: string, more: Partial<CheckOptions> = {}, settings?: s
     colours: picocolors.createColors(false),
     person: false,
     width: 100,
+    height: 24,
     print: (line: string) => void lines.push(line),
   })
   const where = { state: '.', settings, rules }

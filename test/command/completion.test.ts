@@ -9,7 +9,7 @@ import { stageOn } from '../../src/command/tree/options.ts'
 import { commandTree } from '../../src/command/tree/tree.ts'
 import { folder } from '../folders.ts'
 
-const screen = { colours: picocolors.createColors(false), person: false, width: 100, print: () => {} }
+const screen = { colours: picocolors.createColors(false), person: false, width: 100, height: 24, print: () => {} }
 const program = commandTree(stageOn('1.2.3', screen, screen, () => {}))
 const commands = program.commands.map((command) => command.name())
 

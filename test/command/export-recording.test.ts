@@ -60,7 +60,13 @@ function world(): Event[] {
 }
 
 function screenOf(lines: string[]): Screen {
-  return { colours: picocolors.createColors(false), person: false, width: 160, print: (line) => lines.push(line) }
+  return {
+    colours: picocolors.createColors(false),
+    person: false,
+    width: 160,
+    height: 24,
+    print: (line) => lines.push(line),
+  }
 }
 
 async function replayed(recording: string) {

@@ -22,7 +22,13 @@ async function runInit(words: Words, options: { into?: string; force?: boolean; 
     force: options.force ?? false,
     input,
     output: new PassThrough().resume(),
-    screen: { colours: picocolors.createColors(false), person: true, width: 100, print: (line) => told.push(line) },
+    screen: {
+      colours: picocolors.createColors(false),
+      person: true,
+      width: 100,
+      height: 24,
+      print: (line) => told.push(line),
+    },
     complain: (body) => errors.push((body as { error: string }).error) && 1,
   })
   const read = readAll({ state: into, settings: join(into, 'decoymx.yaml'), rules: join(into, 'rules.yaml') }, {})

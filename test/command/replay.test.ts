@@ -34,7 +34,13 @@ function rulesWith(from: string, to: string): string {
 async function run(journals: readonly string[], rules: string, words: Partial<ReplayOptions> = {}, person = false) {
   const [out, err]: [string[], string[]] = [[], []]
   const screen = (lines: string[]): Screen => {
-    return { colours: picocolors.createColors(false), person, width: 160, print: (line) => lines.push(line) }
+    return {
+      colours: picocolors.createColors(false),
+      person,
+      width: 160,
+      height: 24,
+      print: (line) => lines.push(line),
+    }
   }
   const code = await replay(
     journals,

@@ -16,6 +16,7 @@ async function run(words: Partial<SimulateOptions> = {}, person = false, width =
     colours: picocolors.createColors(false),
     person,
     width,
+    height: 24,
     print: (line) => lines.push(line),
   })
   const code = await simulate({

@@ -7,7 +7,7 @@ import type { Screen } from '../../src/console/terminal.ts'
 import { escaped, type Evidence } from '../../src/core/evidence.ts'
 
 const screen = (person: boolean, width = 100): Screen => {
-  return { colours: picocolors.createColors(false), person, width, print: () => {} }
+  return { colours: picocolors.createColors(false), person, width, height: 24, print: () => {} }
 }
 const said = (detail: string, more: Partial<Evidence> = {}): Evidence => {
   return {

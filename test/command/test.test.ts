@@ -33,7 +33,7 @@ async function run(
 ): Promise<{ code: number; lines: string[] }> {
   const lines: string[] = []
   const print = (line: string) => void lines.push(line)
-  const screen = { colours: picocolors.createColors(colour), person: colour, width: 100, print }
+  const screen = { colours: picocolors.createColors(colour), person: colour, width: 100, height: 24, print }
   const problems = (all: readonly Problem[]) => tellProblems(all, screen)
   const code = await runTests({ rulesFile: rules, cases, json, screen, problems })
   return { code, lines }

@@ -29,6 +29,13 @@ test('lines of one turn go out together, in order; a flood does not wait for its
   expect(writes.length).toBe(2)
 })
 
+test('for a person a count is told once: not beside a sentence that has it, nor where there is none', () => {
+  const { stream, writes } = ear()
+  const log = createLog('info', stream, { ...screenOf(stream, { NO_COLOR: '1' }), person: true })
+  log.info({ listed: 3, changed: 0, looked: 7, digest: 'ab12' }, 'rules: +3 listed')
+  expect(writes.join('').replace(/^\S+ /, '')).toBe('rules: +3 listed looked=7 digest=ab12\n')
+})
+
 test('what was said last is heard, however the process ends', () => {
   const log = JSON.stringify(join(import.meta.dirname, '../../src/console/log.ts'))
   const terminal = JSON.stringify(join(import.meta.dirname, '../../src/console/terminal.ts'))

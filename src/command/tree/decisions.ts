@@ -12,7 +12,7 @@ import { exportList } from '../export.ts'
 import { exportRecording } from '../export-recording.ts'
 import { settleWaiting, showWaiting } from '../governor.ts'
 import { why } from '../why.ts'
-import { author, because, json, type Options, rules, settings, type Stage, state, whereOf } from './options.ts'
+import { author, because, json, type Options, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 const within = () => new Option('--for <span>', 'how long it stands, like 7d; without it until released')
 const grace = () =>
@@ -47,7 +47,7 @@ export function decisionCommands(program: Command, stage: Stage): void {
     .argument('[network]', 'only those inside this CIDR')
     .addOption(state())
     .addOption(new Option('--verdict <word>', 'only these').choices(['allow', 'observe', 'defer', 'block']))
-    .addOption(new Option('--limit <n>', 'rows on a terminal').default(LIST_LIMIT).argParser(Number))
+    .addOption(new Option('--limit <n>', 'rows on a terminal').default(LIST_LIMIT).argParser(whole(1, 1_000_000)))
     .addOption(json())
     .action(
       does((network: string | undefined, options: Options & { readonly limit: number; readonly verdict?: string }) =>

@@ -67,7 +67,10 @@ export const settings = () =>
 export const rules = () => new Option('--rules <file>', 'the rules').env('DECOYMX_RULES').default('rules.yaml')
 export const json = () => new Option('--json', 'print JSON')
 export const because = () =>
-  new Option('--because <reason>', 'why; kept in the journal, shown by why').default(NO_REASON)
+  new Option('--because <reason>', 'why; kept in the journal, shown by why').default(NO_REASON).argParser((text) => {
+    if (text.trim() !== '') return text
+    throw new InvalidArgumentError('Expected a reason, got nothing: say why, or leave it out.')
+  })
 export const author = () => new Option('--author <name>', 'who says so; by default the user of this shell')
 
 /** A whole number between two bounds, or commander's error. */

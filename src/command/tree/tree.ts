@@ -33,5 +33,25 @@ export function commandTree(stage: Stage): Command {
         return 0
       }),
     )
+  for (const command of program.commands) command.showHelpAfterError(usageOf(command))
   return program
+}
+
+/** After a mistake: how this one is typed, what may stand where there is a choice, and where there is more. */
+function usageOf(command: Command): string {
+  const choices = command.registeredArguments.flatMap((argument) =>
+    argument.argChoices ? [`       ${argument.name()}: ${argument.argChoices.join(', ')}`] : [],
+  )
+  const must = command.options.filter(({ mandatory }) => mandatory).map(({ flags }) => `${flags} `)
+  const words = command.registeredArguments.map((argument) => spellArgument(argument))
+  return [
+    `usage: decoymx ${[command.name(), ...words].join(' ')} ${must.join('')}[options]`,
+    ...choices,
+    `(decoymx ${command.name()} --help says more)`,
+  ].join('\n')
+}
+
+function spellArgument(argument: Argument): string {
+  const name = `${argument.name()}${argument.variadic ? '...' : ''}`
+  return argument.required ? `<${name}>` : `[${name}]`
 }
