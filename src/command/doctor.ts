@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import { hanging, type Screen, table } from '../console/terminal.ts'
 import { spellProblem } from '../core/document.ts'
 import { ask } from './appliance.ts'
+import { otherBoxes } from './box-check.ts'
 import { playCanary } from './canary-check.ts'
 import { readAll } from '../settings/checked.ts'
 import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
@@ -30,6 +31,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   disk: room,
   clock,
   store: storeKeeps,
+  boxes: otherBoxes,
   listeners: doors,
   files: openFiles,
   witness,

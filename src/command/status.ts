@@ -7,6 +7,7 @@ import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
+import { boxRemark, sameRules } from './box-check.ts'
 import type { CanaryView } from '../daemon/canary.ts'
 import type { RealMxView } from '../daemon/watching.ts'
 import { BOUNDS } from './governor.ts'
@@ -105,11 +106,8 @@ function judged(view: StatusView): [Level, string[]] {
     light.push(`${view.reputation.waiting} events wait in the journal for the store`)
   if (view.canary.state === 'failing')
     light.push(`the canary fails: ${view.canary.because}. decoymx doctor plays it again and shows each step`)
-  const others = view.reputation.neighbours.filter(({ rules }) => rules !== view.rules.digest)
-  if (others.length > 0)
-    light.push(
-      `other rules are in force on ${others.map(({ box, rules }) => `box ${box} (${rules})`).join(', ')} than here (${view.rules.digest}): the same clients are listed by one and freed by the other. Bring the same rules.yaml to all; decoymx reload`,
-    )
+  const differs = boxRemark(view)
+  if (differs !== undefined) light.push(differs)
   if (view.rules.problems.length > 0)
     light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
@@ -238,7 +236,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     ...field('Copy', copySentence(view.reputation)),
     ...field(
       'Rules',
-      `${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago`,
+      `${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago${sameRules(view)}`,
     ),
     ...field('Witness', view.witness),
     ...field('Canary', canarySentence(view.canary, now)),

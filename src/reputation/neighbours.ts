@@ -4,6 +4,7 @@
  *
  * Said and asked every few seconds; while the store is away, what was last heard stays until it is too old.
  */
+import { hostname } from 'node:os'
 import type { Instant } from '../core/evidence.ts'
 import type { Neighbour, Store } from './store.ts'
 
@@ -18,7 +19,7 @@ export class Neighbours {
     const meet = async () => {
       const digest = rules()
       if (digest === undefined) return
-      const met = await store.meet(box, digest).catch(() => this.#all)
+      const met = await store.meet({ box, host: hostname(), rules: digest }).catch(() => this.#all)
       this.#all = met.filter(({ box: other, at }) => other !== box && Math.abs(now() - at) < GONE_MS)
     }
     this.#timer = setInterval(() => void meet(), MEET_MS).unref()
@@ -34,4 +35,4 @@ export class Neighbours {
 }
 
 /** Who has said nothing for so long is not here. */
-const GONE_MS = 5 * 60_000
+const GONE_MS = 60_000

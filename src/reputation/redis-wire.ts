@@ -2,7 +2,6 @@
  * What Redis answers, read, and what it is asked, spelled: others may write there, too, so nothing is taken for ours before it was looked at.
  */
 import { type Bucket, type Counts, type FactName, hourOf, laneOf, type Tally } from '../core/facts.ts'
-import type { Instant } from '../core/evidence.ts'
 import type { Commands } from './redis-connection.ts'
 import { byRecord, type Change, isFactName, type Neighbour, parsed, readBucket, readRuling } from './store.ts'
 
@@ -88,24 +87,31 @@ export function whole(text: string | null): number | undefined {
 }
 
 const BOXES = 'decoymx:1:boxes'
-/** Boxes that are told of; and how long one that is gone stands there. */
-const BOXES_MAX = 1000
-const BOX_MS = 24 * 3_600_000
+/** Boxes that stand there, those that told last; and how long one that is gone does. */
+export const BOXES_MAX = 100
+const BOX_MS = 3_600_000
+/** A host's name may be as long as Linux lets it be. */
+const HOST_MAX = 64
 
 /** Each box writes its own field, and takes away those of boxes long gone. */
 export async function meetBoxes(
   redis: Pick<Commands, 'hset' | 'hdel' | 'hgetall'>,
-  box: string,
-  rules: string,
-  now: Instant,
+  mine: Neighbour,
 ): Promise<readonly Neighbour[]> {
-  await redis.hset(BOXES, box, `${now} ${rules}`)
-  const all = Object.entries(await redis.hgetall(BOXES)).slice(0, BOXES_MAX)
-  const read = all.map(([name, text]) => {
-    const [at = '', digest = ''] = text.split(' ')
-    return { box: name, at: whole(at) ?? 0, rules: digest }
+  const named = mine.host.replace(/[^\w.-]/g, '-').slice(0, HOST_MAX)
+  await redis.hset(BOXES, mine.box, `${mine.at} ${mine.rules} ${named}`)
+  const all = Object.entries(await redis.hgetall(BOXES)).map(([box, text]) => {
+    const [at = '', rules = '', host = ''] = text.split(' ')
+    return { box, host, rules, at: whole(at) ?? 0 }
   })
-  const gone = read.filter(({ at }) => now - at > BOX_MS).map((each) => each.box)
+  const known = all
+    .filter(({ at }) => mine.at - at <= BOX_MS)
+    .toSorted((a, b) => b.at - a.at)
+    .slice(0, BOXES_MAX)
+  const gone = all.filter((each) => !known.includes(each)).map(({ box }) => box)
   if (gone.length > 0) await redis.hdel(BOXES, ...gone)
-  return read.filter((each) => /^[\w-]{1,64}$/.test(each.box) && /^[0-9a-f]{1,64}$/.test(each.rules))
+  return known.filter(
+    ({ box, host, rules }) =>
+      [box, host].every((name) => /^[\w.-]{1,64}$/.test(name)) && /^[0-9a-f]{1,64}$/.test(rules),
+  )
 }

@@ -179,8 +179,8 @@ class RedisStore implements Store {
     return this.#through('rulings', () => this.#readGeneration())
   }
 
-  meet(box: string, rules: string): Promise<readonly Neighbour[]> {
-    return this.#through('rulings', () => meetBoxes(this.#redis, box, rules, this.#now()))
+  meet(mine: Omit<Neighbour, 'at'>): Promise<readonly Neighbour[]> {
+    return this.#through('rulings', () => meetBoxes(this.#redis, { ...mine, at: this.#now() }))
   }
 
   async put(ruling: Ruling): Promise<void> {

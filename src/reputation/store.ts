@@ -66,7 +66,13 @@ export type StoreHealth = {
 }
 
 /** A box at a shared store: which rules it had in force when it last said so. */
-export type Neighbour = { readonly box: string; readonly rules: string; readonly at: Instant }
+export type Neighbour = {
+  readonly box: string
+  /** As its operating system calls it, for people. */
+  readonly host: string
+  readonly rules: string
+  readonly at: Instant
+}
 
 export type Store = {
   readonly kind: 'embedded' | 'redis'
@@ -102,7 +108,7 @@ export type Store = {
   generation(): Promise<number>
 
   /** Says which rules (a digest) this box has in force, and answers with what all have said lately. None where there is one box. */
-  meet(box: string, rules: string): Promise<readonly Neighbour[]>
+  meet(mine: Omit<Neighbour, 'at'>): Promise<readonly Neighbour[]>
 
   put(ruling: Ruling): Promise<void>
   drop(id: string): Promise<void>

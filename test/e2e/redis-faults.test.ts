@@ -54,7 +54,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
     const boxes = [await startAppliance({ redisUrl: redis.url }), await startAppliance({ redisUrl: redis.url, rules })]
     for (const box of boxes) onTestFinished(() => box.clear())
     for (const box of boxes) {
-      const warned = async () => (await box.decoymx('status')).stdout.includes('other rules are in force on box')
+      const warned = async () => (await box.decoymx('status')).stdout.includes('runs other rules than we do')
       await comesTrue(warned)
       expect((await box.decoymx('status')).code).toBe(1)
     }

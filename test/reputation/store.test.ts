@@ -23,11 +23,13 @@ import {
 } from '../../src/core/facts.ts'
 import { openEmbedded } from '../../src/reputation/embedded.ts'
 import { openRedis } from '../../src/reputation/redis.ts'
+import { BOXES_MAX } from '../../src/reputation/redis-wire.ts'
 import { type Change, idOf, Rewound, type Ruling, type Store, type StoreHappening } from '../../src/reputation/store.ts'
 import { folder } from '../folders.ts'
 import { type RedisServer, startRedis } from '../servers.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
+const BOXES = 'decoymx:1:boxes'
 const ADDRESSES = ['203.0.113.9', '203.0.113.10', '198.51.100.7', '2001:db8:0:1::5', '2001:db8:0:2::5']
 
 /** Said loudly, and a failure in CI: see setup.ts. */
@@ -388,18 +390,29 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
   test('boxes tell each other which rules they have; those long gone, and what is none, are not told of', async () => {
     let now = NOON
     const store = await opened(REDIS, { now: () => now })
-    expect(await store.meet('one', 'aa11')).toEqual([{ box: 'one', rules: 'aa11', at: NOON }])
-    await admin.hset('decoymx:1:boxes', 'strange', 'text', 'bad name!', `${NOON} aa11`)
-    now += 20 * HOUR_MS
-    const both = [
-      { box: 'one', rules: 'aa11', at: NOON },
-      { box: 'two', rules: 'bb22', at: now },
+    const [one, two] = [
+      { box: 'one', host: 'mx1.example', rules: 'aa11' },
+      { box: 'two', host: 'mx2', rules: 'bb22' },
     ]
-    expect((await store.meet('two', 'bb22')).toSorted((a, b) => a.at - b.at)).toEqual(both)
-    now += 5 * HOUR_MS
-    await store.meet('two', 'bb22')
-    expect(await store.meet('two', 'bb22')).toEqual([{ box: 'two', rules: 'bb22', at: now }])
-    expect(await admin.hkeys('decoymx:1:boxes')).toEqual(['two'])
+    expect(await store.meet(one)).toEqual([{ ...one, at: NOON }])
+    await admin.hset(BOXES, 'strange', 'text', 'bad name!', `${NOON} aa11 mx3`, 'evil', `${NOON} aa11 <b>`)
+    now += HOUR_MS / 2
+    expect(await store.meet(two)).toEqual([
+      { ...two, at: now },
+      { ...one, at: NOON },
+    ])
+    now += HOUR_MS / 2 + 1
+    expect(await store.meet({ ...two, host: 'mx 2' })).toEqual([{ ...two, host: 'mx-2', at: now }])
+    expect(await admin.hkeys(BOXES)).toEqual(['two'])
+  })
+
+  test('of more boxes than are compared, those that told first are let go', async () => {
+    const store = await opened(REDIS)
+    for (let n = 0; n < BOXES_MAX + 20; n++) await admin.hset(BOXES, `b${n}`, `${NOON - n} aa11 mx${n}`)
+    const met = await store.meet({ box: 'one', host: 'mx', rules: 'bb22' })
+    expect(met).toHaveLength(BOXES_MAX)
+    expect(met.map(({ box }) => box)).toContain('one')
+    expect(await admin.hlen(BOXES)).toBe(BOXES_MAX)
   })
 
   test('reads thousands of rulings in steps', async () => {
