@@ -28,19 +28,19 @@ export type Comparison = {
   readonly tell: string | undefined
 }
 
-/** Most clients that are looked at. */
+/** Most clients that are looked at; those beyond are only counted. */
 export const EFFECT_MAX = 50_000
-/** So many at once: some 2 ms of judging. */
+/** So many at once: some 2 ms of judging; and so many that are only counted. */
 export const SLICE = 50
+const COUNTED = 5000
 
 export async function countEffect(
-  clients: readonly Client[],
+  clients: Iterable<Client>,
   compare: (client: Client) => Promise<Comparison>,
 ): Promise<Effect> {
-  const looked = clients.slice(0, EFFECT_MAX)
-  const effect = { listed: 0, released: 0, changed: 0, refused: 0, spared: 0 }
-  for (let i = 0; i < looked.length; i += SLICE) {
-    for (const found of await Promise.all(looked.slice(i, i + SLICE).map(compare))) {
+  const effect = { known: 0, looked: 0, listed: 0, released: 0, changed: 0, refused: 0, spared: 0 }
+  const lookAt = async (slice: readonly Client[]) => {
+    for (const found of await Promise.all(slice.map(compare))) {
       const [was, will] = [refusalOf(found.was), refusalOf(found.will)]
       if (!was && will) effect.listed++
       if (was && !will) effect.released++
@@ -49,9 +49,21 @@ export async function countEffect(
       if (!told && tell) effect.refused++
       if (told && !tell) effect.spared++
     }
+    effect.looked += slice.length
     await setImmediate()
   }
-  return { known: clients.length, looked: looked.length, ...effect }
+  let slice: Client[] = []
+  for (const client of clients) {
+    effect.known++
+    if (effect.known <= EFFECT_MAX) slice.push(client)
+    else if (effect.known % COUNTED === 0) await setImmediate()
+    if (slice.length === SLICE) {
+      await lookAt(slice)
+      slice = []
+    }
+  }
+  await lookAt(slice)
+  return effect
 }
 
 function refusalOf(word: string | undefined): 'defer' | 'block' | undefined {

@@ -146,8 +146,15 @@ export class Rulings {
   /** The difference that these rules would make now, if they took the place of those that are in use. */
   effectOf(next: Rules): Promise<Effect> {
     const { ledger, rules, now } = this.#options
-    const listed = [...ledger.all()].flatMap(({ by, target }) => (by === 'rules' ? (clientOfKey(target) ?? []) : []))
-    return countEffect([...listed, ...this.#unlisted()], async (client) => {
+    const unlisted = this.#unlisted()
+    const known = function* (): Generator<Client> {
+      for (const { by, target } of ledger.all()) {
+        const client = by === 'rules' ? clientOfKey(target) : undefined
+        if (client) yield client
+      }
+      yield* unlisted
+    }
+    return countEffect(known(), async (client) => {
       const ruling = ledger.ofRules(client.key)
       const { verdict, made } = await this.#again(client, next)
       const [before, after] = [listingOf(ruling), this.#asOfNow(verdict, made, ruling, next)]

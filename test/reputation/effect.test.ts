@@ -28,6 +28,18 @@ test('whatever else waits has its turn between two slices', async () => {
   expect(turns).toBeGreaterThanOrEqual(10)
 })
 
+test('clients are asked for as they are looked at, and not all at once', async () => {
+  let [asked, looked, most] = [0, 0, 0]
+  const each = function* () {
+    for (const client of clients(1000)) {
+      most = Math.max(most, ++asked - looked)
+      yield client
+    }
+  }
+  expect(await countEffect(each(), async () => (looked++, NOTHING))).toMatchObject({ known: 1000, looked: 1000 })
+  expect(most).toBeLessThanOrEqual(SLICE + 1)
+})
+
 test('no more are looked at than the bound, and it is said', async () => {
   let looked = 0
   const many = Array<Client>(EFFECT_MAX + 7).fill(clients(1)[0] as Client)
