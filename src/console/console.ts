@@ -158,7 +158,8 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     return streamSSE(c, async (stream) => {
       try {
         let [seen, ruled] = [visits.heard, options.rules()]
-        for (let quiet = 0; !stream.aborted && !stream.closed; quiet++) {
+        // At once, for something may have come since the page was made.
+        for (let quiet = BEAT_TICKS; !stream.aborted && !stream.closed; quiet++) {
           if (visits.heard !== seen || options.rules() !== ruled || quiet >= BEAT_TICKS) {
             seen = visits.heard
             ruled = options.rules()

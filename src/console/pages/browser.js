@@ -34,7 +34,7 @@ if (line) {
 setInterval(() => {
   if (paused) return
   for (const cell of document.querySelectorAll('[data-running]')) {
-    const seconds = cell.textContent.split(':').reduce((sum, part) => sum * 60 + Number(part), 1)
+    const seconds = 1 + cell.textContent.split(':').reduce((sum, part) => sum * 60 + Number(part), 0)
     const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
     const shown = parts[0] > 0 ? parts : parts.slice(1)
     cell.textContent = shown.map((part, i) => (i > 0 ? String(part).padStart(2, '0') : part)).join(':')
