@@ -5,8 +5,10 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SMTPServer } from 'smtp-server'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { parse } from 'yaml'
 import { spellAddress } from '../../src/settings/places.ts'
@@ -106,6 +108,7 @@ describe('what ships about metrics', () => {
 describe.skipIf(missing.includes('prometheus'))('a Prometheus', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dmx-prometheus-'))
   let appliance: Appliance
+  let realMx: SMTPServer | undefined
   let base = ''
   let end = async () => {}
 
@@ -114,7 +117,11 @@ describe.skipIf(missing.includes('prometheus'))('a Prometheus', () => {
   const query = async (expr: string) => await asked(`/api/v1/query?query=${encodeURIComponent(expr)}`)
 
   beforeAll(async () => {
-    appliance = await startAppliance({})
+    realMx = new SMTPServer({ disabledCommands: ['AUTH', 'STARTTLS'] })
+    realMx.listen(0, '127.0.0.1')
+    await once(realMx.server, 'listening')
+    const { port } = realMx.server.address() as AddressInfo
+    appliance = await startAppliance({ settings: { 'real-mx': { greet: [`127.0.0.1:${port}`] } } })
     const scrape = parse(readFileSync(join(PROMETHEUS, 'scrape.yaml'), 'utf8')) as {
       scrape_configs: { static_configs: unknown[] }[]
     }
@@ -159,14 +166,13 @@ describe.skipIf(missing.includes('prometheus'))('a Prometheus', () => {
   afterAll(async () => {
     await end()
     await appliance?.clear()
+    realMx?.close()
     rmSync(folder, { recursive: true, force: true })
   })
 
   test('finds every metric that the dashboard and the alerts name', async () => {
     const expressions = [...panels, ...rules].map(({ expr }) => expr)
     const names = new Set(expressions.flatMap((expr) => expr.match(/\b(?:decoymx|process|nodejs)_[a-z_]+/g) ?? []))
-    // Where no real MX is named there is none to tell of.
-    names.delete('decoymx_real_mx_state')
     const counts = await Promise.all(
       [...names].map(
         async (name) => [name, ((await query(name)).data as { result: unknown[] }).result.length] as const,
@@ -175,10 +181,27 @@ describe.skipIf(missing.includes('prometheus'))('a Prometheus', () => {
     expect(counts.filter(([, count]) => count === 0)).toEqual([])
   })
 
+  const filledIn = ({ expr }: { readonly expr: string }) =>
+    expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*')
+
+  test('has something to draw for every query of every panel', async () => {
+    await expect
+      .poll(
+        async () => {
+          const answers = await Promise.all(
+            panels.map(async (panel) => ({ ...panel, ...(await query(filledIn(panel))) })),
+          )
+          return answers
+            .filter(({ data }) => (data as { result: unknown[] } | undefined)?.result.length === 0)
+            .map(({ title, expr }) => `${title}: ${expr}`)
+        },
+        { timeout: 20_000, interval: 500 },
+      )
+      .toEqual([])
+  })
+
   test('can evaluate every panel and every alert', async () => {
-    const expressions = [...panels, ...rules].map(({ expr }) =>
-      expr.replaceAll('$__rate_interval', '1m').replaceAll('$instance', '.*'),
-    )
+    const expressions = [...panels, ...rules].map(filledIn)
     const answers = await Promise.all(expressions.map(async (expr) => ({ expr, ...(await query(expr)) })))
     expect(answers.filter(({ status }) => status !== 'success')).toEqual([])
     await expect
