@@ -12,11 +12,21 @@ import { Listings } from './listings.ts'
 import { idOf, type Ruling } from './store.ts'
 
 export class ById {
-  readonly #fourth = new Listings()
-  readonly #others = new Map<string, Other>()
+  #fourth = new Listings()
+  #others = new Map<string, Other>()
   /** Of those others. */
-  readonly #byTicket = new Map<string, Ruling>()
+  #byTicket = new Map<string, Ruling>()
   #puts = 0
+
+  /** The same once more; what is put into one is not in the other. */
+  copy(): ById {
+    const made = new ById()
+    made.#fourth = this.#fourth.copy()
+    made.#others = new Map(this.#others)
+    made.#byTicket = new Map(this.#byTicket)
+    made.#puts = this.#puts
+    return made
+  }
 
   get size(): number {
     return this.#fourth.size + this.#others.size
@@ -102,6 +112,21 @@ export class ById {
   /** How many of those in columns stand under each word; those for whose address `except` is true count as that. */
   tally(now: Instant, except: ((whole: number) => boolean) | undefined): Record<Standing | 'except', number> {
     return this.#fourth.tally(now, except)
+  }
+}
+
+/** Those of a store that have not ended by `now`: to be gone through, or to be copied at one stroke, those that have with them. */
+export class Unended implements Iterable<Ruling> {
+  readonly all: ById
+  readonly #now: Instant
+
+  constructor(all: ById, now: Instant) {
+    this.all = all
+    this.#now = now
+  }
+
+  *[Symbol.iterator](): Generator<Ruling> {
+    for (const ruling of this.all.values()) if ((ruling.until ?? Infinity) > this.#now) yield ruling
   }
 }
 

@@ -10,7 +10,7 @@ import type { Instant } from '../core/evidence.ts'
 import type { Rules } from '../core/rules.ts'
 import { type Decide, decider } from './decision.ts'
 import { Ledger, type LedgerHappening, type RulingSource } from './ledger.ts'
-import { ById } from './by-id.ts'
+import { ById, Unended } from './by-id.ts'
 import { type Change, idOf, type Ruling, type Snapshot } from './store.ts'
 
 export type News =
@@ -149,7 +149,7 @@ class Mirror implements RulingSource {
 
   async rulings(): Promise<Snapshot> {
     this.#trusted()
-    return { generation: this.#generation, rulings: this.#rulings.values() }
+    return { generation: this.#generation, rulings: new Unended(this.#rulings, -Infinity) }
   }
 
   async watch(onChange: (change: Change) => void): Promise<void> {

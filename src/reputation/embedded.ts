@@ -23,7 +23,7 @@ import {
   type Tally,
   withSighting,
 } from '../core/facts.ts'
-import { ById } from './by-id.ts'
+import { type ById, Unended } from './by-id.ts'
 import { type Kept, type OpenFile, codeOf, openFile } from './database.ts'
 import {
   byRecord,
@@ -144,7 +144,7 @@ class Embedded implements Store {
 
   async rulings(): Promise<Snapshot> {
     this.#working()
-    return { generation: this.#generation, rulings: unended(this.#rulings.values(), this.#now()) }
+    return { generation: this.#generation, rulings: new Unended(this.#rulings, this.#now()) }
   }
 
   async generation(): Promise<number> {
@@ -310,10 +310,6 @@ class Embedded implements Store {
   #ignored(what: readonly string[]): void {
     if (what[0] !== undefined) this.#tell({ what: 'ignored', where: what[0], count: what.length })
   }
-}
-
-function* unended(rulings: Iterable<Ruling>, now: Instant): Generator<Ruling> {
-  for (const ruling of rulings) if (!ended(ruling, now)) yield ruling
 }
 
 function ended(ruling: Ruling, now: Instant): boolean {

@@ -10,7 +10,7 @@ import { type Client, clientOfKey } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import { standOf } from '../core/listing.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
-import { ById } from './by-id.ts'
+import { ById, Unended } from './by-id.ts'
 import { type Change, idOf, type Ruling, type Store } from './store.ts'
 
 export type LedgerHappening =
@@ -49,7 +49,7 @@ export type RulingSource = Pick<Store, 'rulings' | 'generation' | 'watch'>
 export class Ledger {
   readonly #store: RulingSource
   readonly #options: LedgerOptions
-  readonly #byId = new ById()
+  #byId = new ById()
   /** Rulings that have ended, by ticket, for senders who ask late; at most ENDED_MAX, the oldest go first. */
   readonly #ended = new Map<string, Ticketed>()
   readonly #allows = new Prefixes<Ruling>()
@@ -259,10 +259,15 @@ export class Ledger {
       // What is heard meanwhile waits for the end, so that nothing of it is undone by what is older.
       const older = this.#byId.puts
       let taken = 0
-      for (const ruling of rulings) {
-        if (taken++ % STEP === STEP - 1) await setImmediate()
-        this.#set(ruling)
-      }
+      if (older === 0 && rulings instanceof Unended) {
+        this.#byId = rulings.all.copy()
+        taken = this.#byId.size
+        for (const other of this.#byId.others()) this.#mind(other)
+      } else
+        for (const ruling of rulings) {
+          if (taken++ % STEP === STEP - 1) await setImmediate()
+          this.#set(ruling)
+        }
       let looked = 0
       for (const id of older === 0 ? [] : this.#byId.ids(older)) {
         if (looked++ % STEP === STEP - 1) await setImmediate()
@@ -301,6 +306,11 @@ export class Ledger {
     if (!isNew) this.#remove(idOf(ruling))
     this.#byId.set(ruling)
     this.#ended.delete(ruling.ticket)
+    this.#mind(ruling)
+  }
+
+  /** An operator's word is found by the network it is about, and is newer than what was said here before it. */
+  #mind(ruling: Ruling): void {
     if (ruling.by === 'rules') return
     const prefix = parsePrefix(ruling.target)
     if (typeof prefix === 'string') return

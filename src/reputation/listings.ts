@@ -16,7 +16,7 @@ import type { Ruling } from './store.ts'
 export class Listings {
   /** A slot is a key and its row + 1, or two zeros; half of the slots are empty at least. */
   #slots = new Int32Array(2 * SLOTS_MIN)
-  readonly #chunks: Chunk[] = []
+  #chunks: Chunk[] = []
   /** Rows ever used, those that are free again among them. */
   #rows = 0
   #free = NONE
@@ -24,10 +24,24 @@ export class Listings {
   /** In order of last put. */
   #oldest = NONE
   #newest = NONE
-  readonly #sentences = new Sentences()
+  #sentences = new Sentences()
 
   get size(): number {
     return this.#size
+  }
+
+  /** The same once more, in a tenth of a second for a million. */
+  copy(): Listings {
+    const made = new Listings()
+    made.#slots = this.#slots.slice()
+    made.#chunks = this.#chunks.map(({ numbers, links }) => ({ numbers: numbers.slice(), links: links.slice() }))
+    made.#rows = this.#rows
+    made.#free = this.#free
+    made.#size = this.#size
+    made.#oldest = this.#oldest
+    made.#newest = this.#newest
+    made.#sentences = this.#sentences.copy()
+    return made
   }
 
   get(whole: number): Ruling | undefined {
@@ -331,10 +345,19 @@ function ticketOfCode(code: number): string {
 
 /** Why a client is listed is said in the rules' words, which are few: each is kept once, as long as somebody needs it. */
 class Sentences {
-  readonly #numbers = new Map<string, number>()
-  readonly #texts: string[] = []
-  readonly #uses: number[] = []
-  readonly #unused: number[] = []
+  #numbers = new Map<string, number>()
+  #texts: string[] = []
+  #uses: number[] = []
+  #unused: number[] = []
+
+  copy(): Sentences {
+    const made = new Sentences()
+    made.#numbers = new Map(this.#numbers)
+    made.#texts = [...this.#texts]
+    made.#uses = [...this.#uses]
+    made.#unused = [...this.#unused]
+    return made
+  }
 
   /** The sentence's number; NONE when there are too many. */
   keep(text: string): number {

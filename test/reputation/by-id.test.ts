@@ -90,9 +90,14 @@ describe('rulings by their ids', () => {
           plain.set(idOf(each), each)
           kept.set(each)
         }
+        const copied = kept.copy()
+        for (const [i, [each, chance]] of steps.entries())
+          if (i % 2 === 0) copied.delete(idOf(each))
+          else if (chance > 0) copied.set({ ...each, because: 'only in the copy' })
         expect(kept.size).toBe(plain.size)
         expect([...kept.ids()].toSorted()).toEqual([...plain.keys()].toSorted())
         expect(new Map([...kept.values()].map((each) => [idOf(each), each]))).toEqual(plain)
+        expect(new Set(kept.copy().values())).toEqual(new Set(plain.values()))
         expect(kept.oldestOfRules()).toBe([...plain].find(([, { by }]) => by === 'rules')?.[0])
         for (const [each] of steps) {
           const stands = plain.get(idOf(each))
