@@ -14,7 +14,7 @@ export type Tiles = readonly { readonly name: string; readonly value: string; re
 const ROWS_MAX = 100
 const GUESTS_MAX = 30
 /** It is told since when somebody is here by another clock than when it did something. */
-const SLACK_MS = 1000
+const SLACK_MS = 50
 /** Of what a guest did, the latest. */
 const DEEDS_SHOWN = 4
 
