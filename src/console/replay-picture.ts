@@ -71,8 +71,7 @@ export function drawReplay(picture: ReplayPicture): string {
         `<line x1="${round(x(at))}" x2="${round(x(at))}" y1="${upper}" y2="${PANELS.begun[1]}" stroke="${GRID}"/>${label(x(at), PANELS.begun[1] + 20, text, 'middle')}`,
     )
     .join('')
-  const days = lengthMs / 86_400_000
-  const about = `${events.toLocaleString('en')} events, ${clock(first)} to ${clock(last)} UTC (${days >= 2 ? `${days.toFixed(0)} days` : `${(days * 24).toFixed(1)} hours`}), both as if enforced`
+  const about = `${events.toLocaleString('en')} events, ${clock(first)} to ${clock(last)} UTC (${spelledLength(lengthMs)}), both as if enforced`
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" font-family="system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="13" fill="${SOFT}">
 <title>Clients listed over time under ${escape(old)} and ${escape(other)}</title>
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>
@@ -170,9 +169,36 @@ function niceTop(most: number): number {
   for (let size = 1; ; size *= 10) for (const step of [4, 8, 12, 20]) if (step * size >= most) return step * size
 }
 
-const STEPS_MS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7 * 1440, 14 * 1440, 28 * 1440].map(
-  (minutes) => minutes * 60_000,
-)
+function spelledLength(ms: number): string {
+  const [seconds, minutes, hours] = [ms / 1000, ms / 60_000, ms / 3_600_000]
+  if (seconds < 120) return `${seconds.toFixed(0)} seconds`
+  if (minutes < 120) return `${minutes.toFixed(0)} minutes`
+  return hours < 48 ? `${hours.toFixed(1)} hours` : `${(hours / 24).toFixed(0)} days`
+}
+
+const STEPS_MS = [
+  1 / 60,
+  1 / 30,
+  1 / 12,
+  1 / 6,
+  1 / 2,
+  1,
+  2,
+  5,
+  10,
+  15,
+  30,
+  60,
+  120,
+  180,
+  360,
+  720,
+  1440,
+  2880,
+  7 * 1440,
+  14 * 1440,
+  28 * 1440,
+].map((minutes) => Math.round(minutes * 60_000))
 
 /** At round moments of UTC, eleven at most. */
 function timeTicks(first: Instant, last: Instant): { at: Instant; text: string }[] {
@@ -181,7 +207,10 @@ function timeTicks(first: Instant, last: Instant): { at: Instant; text: string }
   for (let at = Math.ceil(first / stepMs) * stepMs; at <= last; at += stepMs) {
     const iso = new Date(at).toISOString()
     const day = `${Number(iso.slice(8, 10))} ${MONTHS[Number(iso.slice(5, 7)) - 1]}`
-    ticks.push({ at, text: iso.slice(11, 16) === '00:00' ? day : iso.slice(11, 16) })
+    ticks.push({
+      at,
+      text: stepMs < 60_000 ? iso.slice(11, 19) : iso.slice(11, 16) === '00:00' ? day : iso.slice(11, 16),
+    })
   }
   return ticks
 }

@@ -1,5 +1,5 @@
 /**
- * How many clients are listed at any time, as a recording is told: deferred and blocked, minute by minute.
+ * How many clients are listed at any time, as a recording is told: deferred and blocked, as finely as there is room for.
  *
  * A listing says until when it stands, so each change of one is a few steps up and down, now and at its ends; what it
  * renews is taken back from now on. Nothing is counted by going through all who are listed.
@@ -9,11 +9,14 @@ import type { Listing } from './listing.ts'
 
 export type Point = { readonly at: Instant; readonly defer: number; readonly block: number }
 
-const MINUTE_MS = 60_000
+/** Moments at which something changes: when there are more, those near each other are taken for one. */
+const STEPS_MAX = 50_000
+const FINEST_MS = 1000
 
 export class Course {
-  /** Steps by minute. A month has 43,200 of them, and nothing stands longer than a month after the last. */
-  readonly #steps = new Map<number, { defer: number; block: number }>()
+  /** Steps by the number of their moment, each `#stepMs` long: a second, and coarser the longer the recording is. */
+  #steps = new Map<number, { defer: number; block: number }>()
+  #stepMs = FINEST_MS
 
   /** A listing has become another one, now. */
   change(before: Listing | undefined, after: Listing | undefined, now: Instant): void {
@@ -27,7 +30,7 @@ export class Course {
     let [next, defer, block] = [0, 0, 0]
     return Array.from({ length: many }, (_, i) => {
       const at = from + ((to - from) * i) / Math.max(1, many - 1)
-      for (let step = steps[next]; step && step[0] * MINUTE_MS <= at; step = steps[++next]) {
+      for (let step = steps[next]; step && step[0] * this.#stepMs <= at; step = steps[++next]) {
         defer += step[1].defer
         block += step[1].block
       }
@@ -47,9 +50,21 @@ export class Course {
   }
 
   #step(at: Instant, word: 'defer' | 'block', by: number): void {
-    const minute = Math.ceil(at / MINUTE_MS)
-    const step = this.#steps.get(minute) ?? { defer: 0, block: 0 }
-    this.#steps.set(minute, step)
+    const number = Math.ceil(at / this.#stepMs)
+    const step = this.#steps.get(number) ?? { defer: 0, block: 0 }
+    this.#steps.set(number, step)
     step[word] += by
+    if (this.#steps.size > STEPS_MAX) this.#coarsen()
+  }
+
+  /** Four times as coarse, until there is room again. */
+  #coarsen(): void {
+    const coarser = new Map<number, { defer: number; block: number }>()
+    for (const [number, { defer, block }] of this.#steps) {
+      const step = coarser.get(Math.ceil(number / 4)) ?? { defer: 0, block: 0 }
+      coarser.set(Math.ceil(number / 4), { defer: step.defer + defer, block: step.block + block })
+    }
+    this.#steps = coarser
+    this.#stepMs *= 4
   }
 }
