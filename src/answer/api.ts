@@ -13,8 +13,8 @@ import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import type { Problem } from '../core/document.ts'
 import { EVERYTHING, type Instant } from '../core/evidence.ts'
 import type { Rights } from '../core/rights.ts'
-import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
-import type { Effect, Reputation } from '../reputation/reputation.ts'
+import { covers, parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
+import type { Effect, Reputation, Ruling } from '../reputation/reputation.ts'
 import { type Entered, refusal } from './entry.ts'
 import { CONTENT_TYPES, type Export, type Format, FORMATS } from './exports.ts'
 import { Following, type Follow } from './following.ts'
@@ -22,7 +22,7 @@ import { checkProposal, type Editing, replayProposal, saveProposal, tellFile } f
 import { openApiDocument } from './openapi.ts'
 import { clientView, entryView, iso, rulingView, spokenView, waitingView } from './retelling.ts'
 import { type Route, ROUTES } from './routes.ts'
-import type { TicketView } from './views.ts'
+import type { RulingView, TicketView } from './views.ts'
 import { heedWord, type WordsOptions } from './words.ts'
 
 export type ApiOptions = WordsOptions & {
@@ -115,8 +115,19 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
     const entries = options
       .allowed()
       .filter((entry) => (entry.until ?? Infinity) > now && reached(entry.prefix.cidr, true))
+    const allows = Prefixes.of([
+      ...rulings.filter(({ word }) => word === 'allow').flatMap(({ target }) => prefixIn(target)),
+      ...options
+        .allowed()
+        .filter((entry) => (entry.until ?? Infinity) > now)
+        .map(({ prefix }) => [prefix, true] as const),
+    ])
+    const view = (ruling: Ruling): RulingView =>
+      ruling.by === 'rules' && allows.size > 0 && allows.find(clientOfKey(ruling.target) as Client)
+        ? { ...rulingView(ruling), overruled: true }
+        : rulingView(ruling)
     return c.json({
-      decisions: [...rulings.map(rulingView), ...entries.map((entry) => entryView(entry, options.rulesFile()))],
+      decisions: [...rulings.map(view), ...entries.map((entry) => entryView(entry, options.rulesFile()))],
     })
   })
   on(app, ROUTES.export, async (c) => {
@@ -233,6 +244,11 @@ function nowhere(c: Context): Response {
     )
   c.header('allow', methods.join(', '))
   return c.json({ error: `${c.req.path.slice(0, 200)} takes ${methods.join(', ')}, not ${c.req.method}` }, 405)
+}
+
+function prefixIn(target: string): (readonly [Prefix, true])[] {
+  const read = parsePrefix(target)
+  return typeof read === 'string' ? [] : [[read, true]]
 }
 
 /** Do these two networks share any address? */

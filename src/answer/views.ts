@@ -113,6 +113,7 @@ export const rulingSchema = z.object({
   because: z.string(),
   author: z.string().optional(),
   score: z.number().optional(),
+  overruled: z.boolean().optional().describe('The rules would have it so, but an allow stands above: nobody is told'),
 })
 export type RulingView = z.output<typeof rulingSchema>
 

@@ -5,6 +5,7 @@
 import { userInfo } from 'node:os'
 import type { RulingView, SpokenView } from '../answer/views.ts'
 import type { WordView } from '../answer/views.ts'
+import { NO_REASON } from '../core/evidence.ts'
 import { type Screen, table, when } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 
@@ -71,6 +72,12 @@ export async function say(
     const effect = done.outcome === 'applied' ? 'in effect now' : WAITS[word]
     const which = done.count === 1 ? done.target : `${done.target} (${done.count} networks)`
     options.screen.print(`${DONE[word]} ${which}${stands}: ${effect}`)
+    const missing = [
+      ...(options.because === NO_REASON ? ['no reason was given: --because "..."'] : []),
+      ...(word !== 'release' && done.until === null ? ['it has no end: --for 7d'] : []),
+    ]
+    if (missing.length > 0 && options.screen.person)
+      options.screen.print(options.screen.colours.dim(`  ${missing.join('; ')}. Saying it again changes it.`))
     for (const note of done.notes) options.screen.print(`${options.screen.colours.yellow('!')} ${note}`)
   }
   return 0
@@ -118,7 +125,7 @@ export async function audit(
 export function printRulings(screen: Screen, rulings: readonly RulingView[], now: number): void {
   const rows = rulings.map((each) => [
     each.target,
-    each.word,
+    each.overruled && screen.person ? `${each.word}, but allowed` : each.overruled ? 'overruled' : each.word,
     each.by === 'operator'
       ? `operator ${each.author ?? ''}`.trim()
       : each.by === 'file'

@@ -5,6 +5,9 @@
 import { hanging, type Screen, span, table, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import type { Problem } from '../core/document.ts'
+import type { Finding } from '../core/dangers.ts'
+import { lint } from '../core/lint.ts'
+import type { Survey } from '../core/survey.ts'
 import { neverListed } from '../core/never.ts'
 import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zoneLine } from '../core/plan.ts'
 import { hostName, surveyDomain, type SurveyWords } from './surveying.ts'
@@ -62,7 +65,17 @@ export async function planDomain(
   }
   if (json) screen.print(JSON.stringify({ domain: survey.layout.domain, ...plan }, null, 2))
   else for (const line of told(survey.layout.domain, plan, screen)) screen.print(line)
+  for (const { code, about, seen } of unmended(survey, plan))
+    errors.print(
+      `${errors.colours.yellow('!')} ${code} ${about}: ${seen}. No MX record mends that: decoymx lint ${domain}`,
+    )
   return 0
+}
+
+/** What lint calls an error of an exchange that the plan leaves as it is. */
+function unmended(survey: Survey, { after }: Plan): Finding[] {
+  const kept = new Set(after.map(({ exchange }) => exchange))
+  return lint(survey).filter(({ level, about, code }) => level === 'error' && kept.has(about) && code.startsWith('AD'))
 }
 
 /** What is asked for on the command line, else what the settings listen on, where that is not this host alone. */

@@ -183,7 +183,7 @@ function watched(realMx: RealMxView | null): string[] {
 /** Why order counts for nothing now, in words. Violations count all the same. */
 export function frozen(freeze: NonNullable<ReputationState['freeze']>, now: number): string {
   const until = freeze.until === null ? '' : ` until ${when(freeze.until, now)}`
-  return `The order of visits counts for nothing now${until}: ${FROZEN[freeze.why]}; violations still count, and so does the rest of a session with one`
+  return `The order of visits counts for nothing now${until}: ${FROZEN[freeze.why]}. What no mail server does counts all the same, and so does all else in a session with it`
 }
 
 const FROZEN: Record<Freeze['why'], string> = {

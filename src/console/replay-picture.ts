@@ -80,9 +80,9 @@ export function drawReplay(picture: ReplayPicture): string {
 ${legend(old, other, outages.length > 0)}
 ${shade}${ticks}${rows}
 <polygon points="${between}" fill="${NEW}" opacity="0.09"/>
-${line(before, ({ block }) => block, OLD, 'stroke-width="1.6" stroke-dasharray="2 4"')}
+${line(before, ({ block }) => block, OLD, 'stroke-width="5" stroke-opacity="0.4" stroke-dasharray="2 4"')}
 ${line(after, ({ block }) => block, NEW, 'stroke-width="1.6" stroke-dasharray="2 4"')}
-${line(before, sum, OLD, 'stroke-width="2.4"')}
+${line(before, sum, OLD, 'stroke-width="6" stroke-opacity="0.4"')}
 ${line(after, sum, NEW, 'stroke-width="2.4"')}
 ${axisName((upper + lower) / 2, 'clients listed')}
 ${begun(picture, x)}

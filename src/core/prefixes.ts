@@ -31,7 +31,11 @@ export function parsePrefix(text: string): Prefix | string {
   const prefix = prefixOf(client, length)
   const whole = numberOf(client)
   const hostBits = BigInt(widest - length)
-  if ((whole >> hostBits) << hostBits !== whole) return `"${text}" has host bits set: did you mean ${prefix.cidr}?`
+  if ((whole >> hostBits) << hostBits !== whole) {
+    // Nobody means a share of the Internet who names one host.
+    if (length < widest / 4) return `"${text}" has host bits set: is /${length} what was meant?`
+    return `"${text}" has host bits set: did you mean ${prefix.cidr}?`
+  }
   return prefix
 }
 

@@ -19,8 +19,10 @@ export function readText(path: string): FileReading {
   try {
     bytes = bytesOf(path)
   } catch (error) {
-    const message = `cannot be read: ${(error as Error).message}`
-    return { ok: false, problems: [{ file, line: 1, column: 1, code: 'D001', message }] }
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    const message = missing ? 'there is no such file' : `cannot be read: ${(error as Error).message}`
+    const hint = missing ? 'is the path right? decoymx init writes the files of a new host' : undefined
+    return { ok: false, problems: [{ file, line: 1, column: 1, code: 'D001', message, hint }] }
   }
   return textOf(file, bytes)
 }

@@ -94,7 +94,7 @@ describe('decoymx test', () => {
   test('a file that is not there', async () => {
     const { code, lines } = await run([join(folder, 'none.yaml')])
     expect(code).toBe(1)
-    expect(lines[0]).toMatch(/none\.yaml:1:1: cannot be read: ENOENT/)
+    expect(lines[0]).toMatch(/none\.yaml:1:1: there is no such file/)
   })
 
   test('no story at all is no success', async () => {
@@ -110,7 +110,7 @@ describe('decoymx test', () => {
     expect(code).toBe(1)
     expect(lines[0]).toBe(`${rules}:1:1: domains: missing; expected a list [D011]`)
     expect(lines).toContain(`${rules}:1:7: mode: expected observe or enforce, got "maybe" [D013]`)
-    expect((await run([], join(folder, 'no-rules.yaml'))).lines[0]).toMatch(/cannot be read/)
+    expect((await run([], join(folder, 'no-rules.yaml'))).lines[0]).toMatch(/there is no such file/)
   })
 
   test('colours where they are wanted', async () => {

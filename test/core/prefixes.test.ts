@@ -84,6 +84,7 @@ describe('reading a prefix', () => {
   test.each([
     ['192.0.2.1/24', '"192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24?'],
     ['2001:db8::1/64', '"2001:db8::1/64" has host bits set: did you mean 2001:db8::/64?'],
+    ['203.0.113.0/4', '"203.0.113.0/4" has host bits set: is /4 what was meant?'],
     ['192.0.2.0/33', 'expected a prefix length from 0 to 32, got "/33"'],
     ['::ffff:0:0/96', 'expected a prefix length from 0 to 32, got "/96"'],
     ['192.0.2.0/', 'expected a prefix length from 0 to 32, got "/"'],

@@ -152,7 +152,10 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
       expect(await askPolicy(appliance, '203.0.113.9')).toBe('action=DUNNO')
       expect((await appliance.decoymx('why', '203.0.113.9')).code).toBe(12)
       expect(await askPolicy(appliance, '203.0.113.31')).toMatch(/^action=REJECT /)
-      expect((await appliance.decoymx('list', '203.0.113.0/24')).stdout.trim().split('\n')).toHaveLength(4)
+      const rows = (await appliance.decoymx('list', '203.0.113.0/24')).stdout.trim().split('\n')
+      expect(rows).toHaveLength(4)
+      // What the rules go on saying of the one that is allowed is told to nobody.
+      expect(rows.find((row) => row.startsWith('203.0.113.9\t'))).toMatch(/^203\.0\.113\.9\toverruled\trules\t/)
       for (const target of ['203.0.113.0/24', '203.0.113.9'])
         expect((await appliance.decoymx('release', target, '--because', 'done')).code).toBe(0)
       expect(await view(appliance, '203.0.113.9')).toMatchObject({ verdict: 'clean', score: 0, facts: {} })

@@ -146,10 +146,12 @@ describe.skipIf(inject('missing').includes('nsd'))('asked of a name server', () 
         {},
         { json: true, screen: out, errors, problems: () => {} },
       )
-      return { exit, ...(JSON.parse(out.text()) as Plan) }
+      return { exit, said: errors.text(), ...(JSON.parse(out.text()) as Plan) }
     }
     const good = { primary: ['mx0.good.test'], backup: ['mx9.good.test'] }
-    expect(await planned('good.test', good)).toMatchObject({ exit: 0, steps: [] })
+    expect(await planned('good.test', good)).toMatchObject({ exit: 0, said: '', steps: [] })
+    const wrong = await planned('names.test', { primary: ['mx0.names.test'], primaryAddress: ['192.0.2.66'] })
+    expect(wrong.said).toMatch(/^! AD0\d .*No MX record mends that: decoymx lint names\.test$/m)
     const { steps } = await planned('implicit.test', { primary: ['mx0.implicit.test'], primaryAddress: ['192.0.2.66'] })
     expect(steps.flatMap(({ add }) => add.map(({ type, data }) => `${type} ${data}`))).toEqual([
       'A 192.0.2.66',

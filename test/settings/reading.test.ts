@@ -16,7 +16,7 @@ describe('a file that cannot be text is told, and nothing waits for it', () => {
     const at = folder()
     mkdirSync(join(at, 'rules.d'))
     execFileSync('mkfifo', [join(at, 'pipe')])
-    expect(problemsOf(join(at, 'none'))).toEqual([expect.stringMatching(/^1:1 D001 cannot be read: ENOENT/)])
+    expect(problemsOf(join(at, 'none'))).toEqual([expect.stringMatching(/^1:1 D001 there is no such file/)])
     expect(problemsOf(join(at, 'rules.d'))).toEqual(['1:1 D001 cannot be read: it is a directory'])
     expect(problemsOf(join(at, 'pipe'))).toEqual(['1:1 D001 cannot be read: it is no plain file'])
     expect(problemsOf('/dev/zero')).toEqual(['1:1 D001 cannot be read: it is no plain file'])

@@ -154,7 +154,7 @@ export function decisionCommands(program: Command, stage: Stage): void {
     .command('export')
     .description('who is refused now, for a program that cannot ask us; exit 1 when nothing was written')
     .addArgument(
-      new Argument('<format>', 'how it is written; recording: what the shared store has counted, for replay').choices([
+      new Argument('<format>', 'how it is written; recording: what a shared Redis has counted, for replay').choices([
         ...FORMATS,
         'recording',
       ]),
