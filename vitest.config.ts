@@ -6,7 +6,8 @@ const IMAGE = ['test/e2e/image.test.ts']
 export default defineConfig({
   test: {
     reporters: ['default', './test/closing-line.ts'],
-    maxWorkers: 2,
+    // Tests wait more than they work: on two cores three keep them busy.
+    maxWorkers: 3,
     projects: [
       {
         test: {

@@ -33,7 +33,12 @@ export class Replays {
     const child = fork(join(import.meta.dirname, 'replayer.ts'), [], { execArgv: FLAGS, stdio: STDIO })
     this.#running = { by, since: this.#now(), child }
     let over = false
+    // Its news is the end of it: whoever has heard that may ask for the next, though the process is not gone yet.
+    const free = () => {
+      if (this.#running?.child === child) this.#running = undefined
+    }
     const end = (news: ReplayNews) => {
+      free()
       if (!over) hear(news)
       over = true
     }
@@ -43,7 +48,6 @@ export class Replays {
     }, REPLAY_MS).unref()
     const gone = (how: string) => {
       clearTimeout(late)
-      if (this.#running?.child === child) this.#running = undefined
       end({ what: 'failed', error: `the replay has ended before it was done (${how})`, hint: 'is memory short?' })
     }
     child.on('message', (news: ReplayNews) => (news.what === 'progress' ? over || hear(news) : end(news)))
