@@ -120,7 +120,12 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     if (!client) return nowhere(c, 'That is no IP address.')
     const own = visits.newest().filter((visit) => visit.client === client.ip)
     const known = await reputation.explain(client)
-    return show(c, '', client.ip, clientPage(client, known, own, options.rules().file, c.get('visitor'), now()))
+    return show(
+      c,
+      `clients/${client.ip}`,
+      client.ip,
+      clientPage(client, known, own, options.rules().file, c.get('visitor'), now()),
+    )
   })
   reader('/decisions', (c) => {
     const [rulings, waiting] = [reputation.rulings(), reputation.waiting()]

@@ -63,7 +63,7 @@ async function say(word) {
 function undoOf({ word, target, stood }) {
   if (!LASTING.includes(word) && word !== 'release') return undefined
   if (!stood || (stood.by === 'rules' && word !== 'release'))
-    return word === 'release' ? undefined : { word, target, for: '1s', because: 'undone' }
+    return word === 'release' ? undefined : { word, target, for: '1s', because: 'undo' }
   if (stood.word !== 'allow' && stood.word !== 'block') return undefined
   const minutes = stood.until === null ? undefined : Math.ceil((Date.parse(stood.until) - Date.now()) / 60_000)
   const because = `${stood.because.replace(/ \(restored\)$/, '').slice(0, 280)} (restored)`
@@ -76,8 +76,11 @@ function tell(text, undo) {
     const button = document.createElement('button')
     button.textContent = 'Undo'
     button.addEventListener('click', async () => {
+      button.disabled = true
       const { error } = await say(undo)
-      setTimeout(refresh, 1500)
+      // A word that is said for a second alone has ended then, and what stood before it stands again.
+      if (!error && undo.for === '1s') await new Promise((over) => setTimeout(over, 1500))
+      await refresh()
       tell(error ?? 'Undone.')
     })
     toast.append(' ', button)
@@ -89,6 +92,7 @@ document.addEventListener('click', (event) => {
   if (!button) return
   const { say: word, of: target } = button.dataset
   dialog.querySelector('[data-word]').textContent = word
+  dialog.querySelector('[data-does]').textContent = word[0].toUpperCase() + word.slice(1)
   dialog.querySelector('[data-target]').textContent = target
   dialog.querySelector('[name=for]').closest('label').hidden = !LASTING.includes(word)
   dialog.querySelector('form').reset()

@@ -32,12 +32,12 @@ export function clientPage(
         ${decision.because ?? verdict?.never ?? 'Nothing stands about it.'}
         ${stands ? html`<small>${decision.by === 'operator' ? "by an operator's word" : 'by the rules'}, ${until(decision.until, now)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
       </p>
-      ${acts(client.ip, visitor, stands ? ['allow', 'block', 'release'] : ['allow', 'block'])}
+      ${acts(client.ip, visitor, wordsAbout(decision.verdict))}
     </section>`,
     html`<section data-live id="sum">
       <h2>
-        The sum
-        ${verdict ? html`<b class="sum">${verdict.score.toFixed(0)}</b> of ${verdict.threshold}` : '(the store did not answer)'}
+        The sum:
+        ${verdict ? html`<b class="sum">${verdict.score.toFixed(0)}</b>, and ${verdict.threshold} block` : 'not known, for the store did not answer'}
       </h2>
       ${
         reasons.length === 0
@@ -96,6 +96,12 @@ export function clientPage(
       )}
     </section>`,
   ]
+}
+
+/** What can be said of it: nothing that stands already. */
+function wordsAbout(verdict: string): ('allow' | 'block' | 'release')[] {
+  if (verdict === 'clean') return ['allow', 'block']
+  return verdict === 'allow' ? ['block', 'release'] : ['allow', 'block', 'release']
 }
 
 /** A lane for each place; a dot for each hour with something seen, the larger the more. */

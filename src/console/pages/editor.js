@@ -61,6 +61,7 @@ function look() {
   if (may === 'read') return
   button('save').disabled = may !== 'save' || !isChanged()
   button('revert').disabled = !isChanged()
+  document.getElementById('unsaved').hidden = !isChanged()
 }
 
 function goTo(line, column = 1) {

@@ -92,7 +92,9 @@ const DIALOG = html`<dialog id="act">
         <option value="">until released</option>
       </select></label
     >
-    <p class="row"><button type="button" data-cancel>Cancel</button><button value="do" class="main">Say it</button></p>
+    <p class="row">
+      <button type="button" data-cancel>Cancel</button><button value="do" class="main" data-does></button>
+    </p>
   </form>
 </dialog>`
 

@@ -4,6 +4,8 @@
  * Without scripts the file is there to be read. Its text is a control's value, so that nothing in it is ever markup.
  */
 import { html } from 'hono/html'
+import { type Client, clientOfKey } from '../../core/client.ts'
+import { parsePrefix, Prefixes } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Rules } from '../../core/rules.ts'
 import type { Ruling } from '../../reputation/reputation.ts'
@@ -35,19 +37,29 @@ export function rulesPage(
 
 function table(rules: Rules, rulings: readonly Ruling[]): Html {
   const standing = new Map<string, number>()
-  for (const { by, because } of rulings) if (by === 'rules') standing.set(because, (standing.get(because) ?? 0) + 1)
+  // Where an operator, or the allow-list, has spoken, no rule decides.
+  const spoken = new Prefixes<true>()
+  for (const { by, word, target } of rulings) {
+    const prefix = by === 'operator' && word !== 'release' ? parsePrefix(target) : ''
+    if (typeof prefix !== 'string') spoken.set(prefix, true)
+  }
+  const others = spoken.size + rules.allow.size > 0
+  const decided = (client: Client) => spoken.find(client) ?? rules.allow.find(client)
+  for (const { by, because, target } of rulings)
+    if (by === 'rules' && !(others && decided(clientOfKey(target) as Client)))
+      standing.set(because, (standing.get(because) ?? 0) + 1)
   const most = Math.max(1, ...standing.values())
   const rows = rules.list.map(({ name, weight, counts, because, mode, line }) => {
     const n = standing.get(because) ?? 0
     return html`<tr>
-      <td>
+      <td data-th="Rule">
         <b>${name}</b> <a href="rules#source" data-line="${line}">line ${line}</a>
         ${mode === 'observe' ? chip('observe') : ''}
       </td>
-      <td class="n">${weight}</td>
-      <td class="wide">${counts.join(', ')}</td>
-      <td class="wide">${because}</td>
-      <td><progress max="${most}" value="${n}" aria-label="Decides now"></progress> ${n}</td>
+      <td class="n" data-th="Weight">${weight}</td>
+      <td class="wide" data-th="Counts">${counts.join(', ')}</td>
+      <td class="wide" data-th="Because">${because}</td>
+      <td data-th="Decides now"><progress max="${most}" value="${n}" aria-label="Decides now"></progress> ${n}</td>
     </tr>`
   })
   return html`<div class="scroll" data-live id="rules">
@@ -83,8 +95,9 @@ function editor({ file, source, digest, inUse, hindrance }: RulesFile, operator:
       <h2>${file}</h2>
       <p data-live id="rules-now" data-of="${digest}">
         <span data-digest="${digest}"></span
-        >${digest === inUse ? html`<small>These rules are in use.</small>` : html`<span class="alarm">The file is not what is in use: the old rules stay until it can be loaded.</span>`}
+        >${digest === inUse ? html`<small>The file as it was saved is in use.</small>` : html`<span class="alarm">The file is not what is in use: the old rules stay until it can be loaded.</span>`}
       </p>
+      <p id="unsaved" class="alarm" hidden>Changed here, and not saved.</p>
       <div class="code">
         <pre class="gutter" aria-hidden="true">${lines.map((_, i) => `${i + 1}\n`).join('')}</pre>
         <textarea
