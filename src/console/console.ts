@@ -137,7 +137,8 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
   })
   reader('/rules', (c) => {
     const { rules, editing } = options
-    return show(c, 'rules', 'Rules', rulesPage(rules(), reputation.rulings(), editing.file(), c.get('visitor')))
+    const body = rulesPage(rules(), reputation.rulings(), editing.file(), c.get('visitor'))
+    return show(c, 'rules', 'Rules', body)
   })
   reader('/health', (c) => show(c, 'health', 'Health', healthPage(options.status(), options.unready())))
   reader('/find', (c) => {

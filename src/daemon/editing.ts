@@ -109,7 +109,7 @@ function asWarning(problem: Problem): Problem {
 
 const FORBIDDEN: Hindrance = {
   error: 'rules are not saved over HTTP here',
-  hint: 'save this text as the rules file on the host, or set http.edit-rules: true in the settings',
+  hint: 'save this text as the rules file on the host, or set http.edit-rules: true in the settings (the file that --settings names; `npm start` has none): docs/operating.md',
 }
 const UNREADABLE: Hindrance = {
   error: 'the rules file cannot be read now; these are the rules in use',

@@ -75,7 +75,7 @@ export function clientPage(
     </section>`,
     html`<section data-live id="times">
       <h2>When it came, the last ${DAYS} days</h2>
-      ${picture(facts.own, now)}
+      <div class="wide-picture" tabindex="0">${picture(facts.own, now)}</div>
     </section>`,
     html`<section data-live id="wire">
       <h2>What it said</h2>
@@ -128,7 +128,7 @@ function picture(counts: Counts, now: Instant): Html {
   })
   const height = LANE * ROLES.length + 22
   return html`<svg class="times" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Sightings over time">
-    ${days.map((day, i) => (i % 2 === 0 && i < DAYS ? html`<text class="day" x="${x(day)}" y="${height - 4}">${new Date(day).toISOString().slice(5, 10)}</text>` : ''))}
+    ${days.map((day, i) => (i % 2 === 0 ? html`<text class="day" x="${x(day)}" y="${height - 4}" ${i === DAYS ? 'text-anchor="end"' : ''}>${i === DAYS ? 'today' : new Date(day).toISOString().slice(5, 10)}</text>` : ''))}
     ${lanes}
   </svg>`
 }

@@ -58,6 +58,7 @@ function number() {
 }
 
 function look() {
+  document.getElementById('rules-now').hidden = isChanged()
   if (may === 'read') return
   button('save').disabled = may !== 'save' || !isChanged()
   button('revert').disabled = !isChanged()
@@ -139,6 +140,16 @@ function refused({ error, hint }) {
   say('bad', hint ? `${error}: ${hint}.` : `${error}.`)
 }
 
+/** Without what is none. */
+function effectOf({ effect, told }) {
+  if (!effect) return told
+  const { listed, released, changed, refused, spared } = effect
+  const named = { '+$ listed': listed, '-$ released': released, '$ listed by another word': changed }
+  const real = { '+$ refused at the real MX': refused, '-$ refused there no more': spared }
+  const all = Object.entries(refused === listed && spared === released ? named : { ...named, ...real })
+  return all.flatMap(([text, n]) => (n > 0 ? [text.replace('$', n)] : [])).join(', ') || 'nothing changes'
+}
+
 function counted(n, what) {
   return `${n} ${what}${n === 1 ? '' : 's'}`
 }
@@ -149,10 +160,28 @@ const check = () =>
     const { status, told } = await ask('POST', 'api/v1/rules/check', { source: source() })
     if (status !== 200) return refused(told)
     show([...told.problems, ...told.warnings])
-    if (!told.ok) return say('bad', `${counted(told.problems.length, 'problem')}.`)
+    if (!told.ok) {
+      say('bad', `${counted(told.problems.length, 'problem')}.`)
+      return bring(told.problems[0])
+    }
     const warned = told.warnings.length > 0 ? `, with ${counted(told.warnings.length, 'warning')}` : ''
-    say('good', make('b', {}, `Sound${warned}.`), ' In effect now they would mean ', make('code', {}, told.told), '.')
+    say(
+      'good',
+      make('b', {}, `Sound${warned}.`),
+      ' In effect now they would mean ',
+      make('code', {}, effectOf(told)),
+      '.',
+    )
   })
+
+/** What was found wrong, and the line of the first of it; who writes goes on writing where they were. */
+function bring(problem) {
+  if (problem?.line)
+    area.scrollTop = Math.max(0, (problem.line - 4) * Number.parseFloat(getComputedStyle(area).lineHeight))
+  gutter.scrollTop = area.scrollTop
+  saying.scrollIntoView({ block: 'nearest' })
+  list.firstElementChild?.scrollIntoView({ block: 'nearest' })
+}
 
 const save = () =>
   busy('save', async () => {
@@ -176,7 +205,7 @@ const save = () =>
     say(
       'good',
       make('b', {}, 'Saved, and in use: '),
-      make('code', {}, told.told),
+      make('code', {}, effectOf(told)),
       '. The old file is beside it, as .bak.',
     )
   })
@@ -295,8 +324,8 @@ function tellReplay({ figures, picture }) {
       'tr',
       {},
       make('th', { scope: 'row' }, name),
-      ...[side.blocked, side.deferred, side.answers.refused, side.answers.deferred].map((each) =>
-        make('td', { class: 'n' }, n(each)),
+      ...[side.blocked, side.deferred, side.answers.refused, side.answers.deferred].map((each, i) =>
+        make('td', { class: 'n', 'data-th': FIGURES[i] }, n(each)),
       ),
     )
   const headed = (names, rows) =>
@@ -321,10 +350,10 @@ function tellReplay({ figures, picture }) {
     return make(
       'tr',
       {},
-      make('td', {}, each.change === 'released' ? 'no longer' : each.change),
-      make('td', {}, make('a', { class: 'ip', href: `clients/${each.client}` }, each.client)),
-      ...cells.map((cell) => make('td', {}, cell)),
-      make('td', { class: 'wide' }, (each.after ?? each.before)?.because ?? ''),
+      make('td', { 'data-th': 'Change' }, each.change === 'released' ? 'no longer' : each.change),
+      make('td', { 'data-th': 'Client' }, make('a', { class: 'ip', href: `clients/${each.client}` }, each.client)),
+      ...cells.map((cell, i) => make('td', { 'data-th': ['In use', 'These', 'For it'][i] }, cell)),
+      make('td', { class: 'wide', 'data-th': 'Because' }, (each.after ?? each.before)?.because ?? ''),
     )
   })
   const image = make('img', { alt: 'Clients listed over time under the rules in use and under these' })
@@ -336,7 +365,11 @@ function tellReplay({ figures, picture }) {
       {},
       `${n(events)} events, ${day(from)} to ${day(to)} UTC, both as if enforced; ${counted(questions, 'question')} of the real MX`,
     ),
-    image,
+    make(
+      'div',
+      { class: 'wide-picture', tabindex: '0', role: 'group', 'aria-label': 'The picture; it scrolls sideways' },
+      image,
+    ),
     headed(['', ...FIGURES], [row('in use', before), row('these', after)]),
     rows.length > 0 ? headed(['Change', 'Client', 'In use', 'These', 'For it', 'Because'], rows) : '',
   )
@@ -361,6 +394,7 @@ if (may !== 'read') {
   button('check').addEventListener('click', check)
   button('replay').addEventListener('click', replay)
   button('stop').addEventListener('click', () => replaying?.abort())
+  button('copy')?.addEventListener('click', copy)
   button('save').addEventListener('click', save)
   button('revert').addEventListener('click', () => {
     area.value = base.text

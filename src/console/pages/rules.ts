@@ -83,7 +83,12 @@ function table(rules: Rules, rulings: readonly Ruling[]): Html {
 function editor({ file, source, digest, inUse, hindrance }: RulesFile, operator: boolean): Html {
   const lines = source.split('\n')
   const mayNot =
-    operator && hindrance ? html`<p class="note"><b>Save:</b> ${hindrance.error}; ${hindrance.hint}.</p>` : ''
+    operator && hindrance
+      ? html`<p class="note">
+          <b>Save:</b> ${hindrance.error}; ${hindrance.hint}.
+          <button type="button" data-do="copy">Copy the text</button>
+        </p>`
+      : ''
   // A browser takes a line feed at the beginning of a textarea for its own.
   return html`<link rel="stylesheet" href="assets/editor.css" />
     <section
