@@ -176,6 +176,6 @@ describe('simulate', { timeout: 60_000 }, () => {
     })
     const { code, err } = await run({ rulesFile: join(folder(), 'none.yaml') })
     expect(code).toBe(1)
-    expect(err[0]).toMatch(/cannot be read/)
+    expect(err[0]).toMatch(/there is no such file/)
   })
 })
