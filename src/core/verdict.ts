@@ -149,11 +149,12 @@ function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: 
   const marks: Bucket[] = []
   let [waived, last] = [0, 0]
   let excuse: Excuse | undefined
+  const excusable = mayBeExcused(rule, facts, belief)
   for (const fact of rule.counts)
     for (const bucket of facts.own.get(fact) ?? []) {
       if (now - bucket.last >= rule.windowMs) continue
       last = Math.max(last, bucket.last)
-      const found = excuseFor(bucket, rule, facts, belief)
+      const found = excusable ? excuseFor(bucket, rule, facts, belief) : undefined
       if (found) {
         waived += timesOf(bucket, rule)
         excuse ??= found
@@ -189,6 +190,21 @@ function weightOf({ rule, factor, marks, endsAt }: Trial, at: Instant): number {
   return Math.min(weight, rule.cap) * factor
 }
 
+/** The same at any time from now on, for whoever asks many times: all marks of a rule fade alike, so each is weighed once. */
+function fadeOf(trial: Trial, now: Instant): (at: Instant) => number {
+  const { rule, factor, marks, endsAt } = trial
+  const { windowMs, halfLifeMs, cap } = rule
+  // What is told ahead of its time has not begun to fade.
+  if (marks.some(({ last }) => last > now)) return (at) => weightOf(trial, at)
+  const weights = marks.map((bucket) => timesOf(bucket, rule) * rule.weight * 0.5 ** ((now - bucket.last) / halfLifeMs))
+  return (at) => {
+    if (at >= endsAt) return 0
+    let weight = 0
+    for (let i = 0; i < marks.length; i++) if (at - (marks[i] as Bucket).last < windowMs) weight += weights[i] as number
+    return Math.min(weight * 0.5 ** ((at - now) / halfLifeMs), cap) * factor
+  }
+}
+
 /**
  * What excuses the sightings of a bucket. If the client, or its network, was at the real MX before and not refused there,
  * then whatever sent it to the backup may have been the real MX itself. If it was at the primary, then it walks the right
@@ -206,6 +222,18 @@ function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, belief: Belief): Ex
   // Whatever the rules say: our own "later" must never feed our own evidence.
   if (!atRealMx(facts, DEFERRED, bucket, DEFERRED_MS)) return undefined
   return rule.counts.every((fact) => !NEVER_EXCUSED.has(fact)) ? 'real-mx' : undefined
+}
+
+/** Is there anything at all that could excuse a bucket? Most clients were never at the real MX, and most rules know no excuse. */
+function mayBeExcused(rule: Rule, { own, network }: Facts, { released, good, member }: Belief): boolean {
+  const anywhere = (fact: FactName) => own.has(fact) || network.has(fact)
+  return (
+    (released && mayBeHonest(rule)) ||
+    (rule.kind === 'order' && (good || member !== undefined)) ||
+    (rule.unlessWalkedMs !== undefined && WALKED.some((fact) => own.has(fact))) ||
+    (rule.unlessSeenMs !== undefined && SEEN.some(anywhere)) ||
+    DEFERRED.some(anywhere)
+  )
 }
 
 /** Was it, or its network, told any of these at the real MX so long before? */
@@ -253,7 +281,8 @@ function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, with
  */
 function whenBelow(threshold: number, trials: readonly Trial[], now: Instant, from: Instant): Instant {
   const weighing = trials.filter(({ rule, marks }) => rule.weight !== 0 && marks.length > 0)
-  const holds = (at: Instant) => rounded(weighing.reduce((total, trial) => total + weightOf(trial, at), 0)) >= threshold
+  const fades = weighing.map((trial) => fadeOf(trial, now))
+  const holds = (at: Instant) => rounded(fades.reduce((total, weightAt) => total + weightAt(at), 0)) >= threshold
   let [low, high] = [Math.max(now, from), now + Math.max(HOUR_MS, ...weighing.map(({ rule }) => rule.windowMs))]
   while (high - low > MINUTE_MS) {
     const middle = Math.floor((low + high) / 2)
