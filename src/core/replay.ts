@@ -198,7 +198,7 @@ export function factsOf(world: World, client: Client): Facts {
 function count(past: Past, hit: Numbered | Waived): Client {
   const client = clientOf(hit.evidence)
   const { fact, at, times } = tally(hit)
-  const known = past.clients.get(client.key) ?? { counts: new Map(), forgottenAt: -1 }
+  const known = past.clients.get(client.key) ?? { counts: new Map(), forgottenAt: lastRelease(past, client) }
   if (at > known.forgottenAt) {
     addSighting(known.counts, fact, at, times)
     keep(past.clients, client.key, known)
@@ -207,6 +207,11 @@ function count(past: Past, hit: Numbered | Waived): Client {
   addSighting(network, fact, at, times)
   keep(past.networks, client.network, network)
   return client
+}
+
+/** A release also forgets what is only heard of afterwards, of a client that nobody knew: its own moment is among it. */
+function lastRelease({ releases }: Past, client: Client): Instant {
+  return releases.size === 0 ? -1 : Math.max(-1, ...releases.findAll(client).map(({ word }) => word.at))
 }
 
 /** Sets a value as the newest of its map, and lets the oldest go when there are too many. */

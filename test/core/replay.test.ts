@@ -281,6 +281,15 @@ describe("the operator's word", () => {
     expect(total(factsOf(world, client('203.0.113.9')).own, 'backup.recipient')).toBe(1)
   })
 
+  test('of a client that nobody knew, too, what was seen up to the release is forgotten', () => {
+    const world = tell([
+      said(T0, 'release', '203.0.113.0/24'),
+      seen(T0, '203.0.113.9', 'backup', 'recipient'),
+      seen(T0 + 1, '203.0.113.9', 'backup', 'recipient'),
+    ])
+    expect(total(factsOf(world, client('203.0.113.9')).own, 'backup.recipient')).toBe(1)
+  })
+
   test('release of a network frees every client inside, and of an IPv6 address its whole /64', () => {
     const world = tell([
       ...IPS.flatMap((ip) => offence(T0, ip)),
