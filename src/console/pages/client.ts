@@ -37,7 +37,7 @@ export function clientPage(
     html`<section data-live id="sum">
       <h2>
         The sum:
-        ${verdict ? html`<b class="sum">${verdict.score.toFixed(0)}</b>, and ${verdict.threshold} block` : 'not known, for the store did not answer'}
+        ${verdict ? html`<b class="sum">${verdict.score.toFixed(0)}</b>, and ${verdict.threshold} blocks` : 'not known, for the store did not answer'}
       </h2>
       ${
         reasons.length === 0
@@ -128,7 +128,7 @@ function picture(counts: Counts, now: Instant): Html {
   })
   const height = LANE * ROLES.length + 22
   return html`<svg class="times" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Sightings over time">
-    ${days.map((day, i) => (i % 2 === 0 ? html`<text class="day" x="${x(day)}" y="${height - 4}" ${i === DAYS ? 'text-anchor="end"' : ''}>${i === DAYS ? 'today' : new Date(day).toISOString().slice(5, 10)}</text>` : ''))}
+    ${days.map((day, i) => (i % 2 === 0 ? html`<text class="day" x="${x(day)}" y="${height - 4}" text-anchor="${i === DAYS ? 'end' : 'start'}">${i === DAYS ? 'today' : new Date(day).toISOString().slice(5, 10)}</text>` : ''))}
     ${lanes}
   </svg>`
 }
