@@ -149,12 +149,13 @@ function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: 
   const marks: Bucket[] = []
   let [waived, last] = [0, 0]
   let excuse: Excuse | undefined
-  const excusable = mayBeExcused(rule, facts, belief)
+  const excuses = excusesOf(rule, facts, belief)
   for (const fact of rule.counts)
     for (const bucket of facts.own.get(fact) ?? []) {
       if (now - bucket.last >= rule.windowMs) continue
       last = Math.max(last, bucket.last)
-      const found = excusable ? excuseFor(bucket, rule, facts, belief) : undefined
+      let found: Excuse | undefined
+      for (const excusing of excuses) if ((found = excusing(bucket))) break
       if (found) {
         waived += timesOf(bucket, rule)
         excuse ??= found
@@ -206,35 +207,30 @@ function fadeOf(trial: Trial, now: Instant): (at: Instant) => number {
 }
 
 /**
- * What excuses the sightings of a bucket. If the client, or its network, was at the real MX before and not refused there,
- * then whatever sent it to the backup may have been the real MX itself. If it was at the primary, then it walks the right
- * way, and may have found the real MX out of reach, which no witness of ours can see. What comes afterwards does not excuse
- * what came before.
+ * What can excuse the buckets of a rule, the first that holds; none for most clients, which were never at the real MX. If the
+ * client, or its network, was there before and not refused, then whatever sent it to the backup may have been the real MX
+ * itself. If it was at the primary, then it walks the right way, and may have found the real MX out of reach, which no witness
+ * of ours can see. What comes afterwards does not excuse what came before.
  */
-function excuseFor(bucket: Bucket, rule: Rule, facts: Facts, belief: Belief): Excuse | undefined {
-  if (belief.released && mayBeHonest(rule)) return 'release'
-  if (rule.kind === 'order' && belief.good) return 'credit'
+function excusesOf(rule: Rule, facts: Facts, { released, good, member }: Belief): readonly Excusing[] {
+  if (released && mayBeHonest(rule)) return [() => 'release']
+  if (rule.kind === 'order' && good) return [() => 'credit']
   // Its next try comes from another address: of one address the order tells nothing. Nor while nobody knows whose it is.
-  if (rule.kind === 'order' && belief.member) return isMember(belief.member) ? 'pool' : 'identity'
-  if (rule.unlessWalkedMs !== undefined && before(facts.own, WALKED, bucket, rule.unlessWalkedMs, LATE_MS))
-    return 'primary'
-  if (rule.unlessSeenMs !== undefined && atRealMx(facts, SEEN, bucket, rule.unlessSeenMs)) return 'real-mx'
+  if (rule.kind === 'order' && member) return [() => (isMember(member) ? 'pool' : 'identity')]
+  const { unlessWalkedMs: walked, unlessSeenMs: seen, counts } = rule
+  const anywhere = (fact: FactName) => facts.own.has(fact) || facts.network.has(fact)
+  const excuses: Excusing[] = []
+  if (walked !== undefined && WALKED.some((fact) => facts.own.has(fact)))
+    excuses.push((bucket) => (before(facts.own, WALKED, bucket, walked, LATE_MS) ? 'primary' : undefined))
+  if (seen !== undefined && SEEN.some(anywhere))
+    excuses.push((bucket) => (atRealMx(facts, SEEN, bucket, seen) ? 'real-mx' : undefined))
   // Whatever the rules say: our own "later" must never feed our own evidence.
-  if (!atRealMx(facts, DEFERRED, bucket, DEFERRED_MS)) return undefined
-  return rule.counts.every((fact) => !NEVER_EXCUSED.has(fact)) ? 'real-mx' : undefined
+  if (DEFERRED.some(anywhere) && counts.every((fact) => !NEVER_EXCUSED.has(fact)))
+    excuses.push((bucket) => (atRealMx(facts, DEFERRED, bucket, DEFERRED_MS) ? 'real-mx' : undefined))
+  return excuses
 }
 
-/** Is there anything at all that could excuse a bucket? Most clients were never at the real MX, and most rules know no excuse. */
-function mayBeExcused(rule: Rule, { own, network }: Facts, { released, good, member }: Belief): boolean {
-  const anywhere = (fact: FactName) => own.has(fact) || network.has(fact)
-  return (
-    (released && mayBeHonest(rule)) ||
-    (rule.kind === 'order' && (good || member !== undefined)) ||
-    (rule.unlessWalkedMs !== undefined && WALKED.some((fact) => own.has(fact))) ||
-    (rule.unlessSeenMs !== undefined && SEEN.some(anywhere)) ||
-    DEFERRED.some(anywhere)
-  )
-}
+type Excusing = (bucket: Bucket) => Excuse | undefined
 
 /** Was it, or its network, told any of these at the real MX so long before? */
 function atRealMx({ own, network }: Facts, what: readonly FactName[], bucket: Bucket, withinMs: number): boolean {
