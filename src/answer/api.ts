@@ -108,8 +108,7 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
     const now = options.now()
     const reached = (target: string, whole: boolean) =>
       !within || (whole ? touches(target, within) : covers(within, clientOfKey(target) as Client))
-    const rulings = options.reputation
-      .rulings()
+    const rulings = [...options.reputation.rulings()]
       .filter((ruling) => (ruling.grace ?? Infinity) > now && reached(ruling.target, ruling.by === 'operator'))
       .toSorted((a, b) => b.since - a.since)
     const entries = options

@@ -25,7 +25,7 @@ export type Format = (typeof FORMATS)[number]
 
 /** What stands, and how it is told. */
 export type ExportBasis = {
-  readonly rulings: readonly Ruling[]
+  readonly rulings: Iterable<Ruling>
   readonly decide: Decide
   readonly rules: Pick<Rules, 'modes' | 'allow'>
   /** All that can never be listed. */
@@ -125,8 +125,9 @@ export function exportsInTurn(basis: () => ExportBasis): (format: Format) => Pro
 function* listedOf({ rulings, decide, rules, never, now, lifeMs = Infinity }: ExportBasis): Paced<Stretch<Listed>[]> {
   const layers: (readonly [Prefix, Listed | 'spared'])[] = never.map((prefix) => [prefix, 'spared'])
   for (const { prefix, until = Infinity } of rules.allow.values()) if (until > now) layers.push([prefix, 'spared'])
-  for (const [i, ruling] of rulings.entries()) {
-    if (i % BREATH === 0) yield
+  let looked = 0
+  for (const ruling of rulings) {
+    if (looked++ % BREATH === 0) yield
     const prefix = parsePrefix(ruling.target)
     if (typeof prefix === 'string' || (ruling.until ?? Infinity) <= now) continue
     if (ruling.by === 'operator' && ruling.word === 'allow') layers.push([prefix, 'spared'])

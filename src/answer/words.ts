@@ -73,8 +73,9 @@ export async function heedWord(
   if ('error' in targets) return c.json(targets, 400)
   if (said.word === 'enlist' || said.word === 'discard') return settle(c, said, author, targets, options)
 
-  const notes = targets.flatMap((prefix) => notesOn(said.word, prefix, options))
-  const before = targets.length === 1 ? standingAt(targets[0] as Prefix, options.reputation.rulings()) : undefined
+  const rulings = [...options.reputation.rulings()]
+  const notes = targets.flatMap((prefix) => notesOn(said.word, prefix, rulings, options))
+  const before = targets.length === 1 ? standingAt(targets[0] as Prefix, rulings) : undefined
   const at = options.now()
   const until = said.for === undefined ? undefined : at + said.for
   const { word, because } = said
@@ -144,9 +145,13 @@ function sparedIn(prefix: Prefix, never: WordsOptions['never']): string[] {
 }
 
 /** What a release or a block leaves as it is: said before the word, of what stands then. */
-function notesOn(word: Word['word'], prefix: Prefix, { reputation, allowed, never, now }: WordsOptions): string[] {
+function notesOn(
+  word: Word['word'],
+  prefix: Prefix,
+  rulings: readonly Ruling[],
+  { reputation, allowed, never, now }: WordsOptions,
+): string[] {
   if (word === 'allow') return []
-  const rulings = reputation.rulings()
   const around = rulings.filter(
     (ruling) => ruling.by === 'operator' && ruling.target !== prefix.cidr && within(prefix, ruling.target),
   )

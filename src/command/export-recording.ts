@@ -4,16 +4,18 @@
  * It asks Redis itself, as the settings reach it, and not a running appliance: any host that may read there will do.
  */
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
-import { recordRedis, type StoreRecording } from '../reputation/reputation.ts'
+import { findRecording, recordRedis, type StoreRecording } from '../reputation/reputation.ts'
 import { readSettings } from '../settings/settings.ts'
 import type { Complain } from './decisions.ts'
 import { replace } from './export.ts'
 
 export type RecordingOptions = {
   readonly out: string | undefined
+  readonly force: boolean
   /** For what a person is told, beside the recording itself. */
   readonly screen: Screen
   readonly complain: Complain
@@ -25,7 +27,7 @@ export type RecordingOptions = {
 const LINES_AT_ONCE = 1000
 
 export async function exportRecording(settingsFile: string | undefined, options: RecordingOptions): Promise<number> {
-  const { out, screen, complain, problems, now } = options
+  const { out, force, screen, complain, problems, now } = options
   const read = readSettings(settingsFile, process.env)
   if (!read.ok) {
     problems(read.problems)
@@ -37,6 +39,14 @@ export async function exportRecording(settingsFile: string | undefined, options:
       error: 'these settings name no Redis: the store of one box alone has its journal beside it',
       hint: 'decoymx replay --rules NEW reads that journal; or name the settings of a shared store with --settings',
     })
+  if (out !== undefined && existsSync(out) && !force) {
+    const there = await findRecording(out)
+    if (typeof there === 'string' || there.countedAt === undefined)
+      return complain({
+        error: `${out} was not written by "decoymx export recording"`,
+        hint: '--force writes it all the same',
+      })
+  }
   let recording: StoreRecording
   try {
     const { commandTimeoutMs } = redis

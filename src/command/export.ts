@@ -6,22 +6,11 @@
  * new list would differ wildly: a mistake should not reach every mail server at once. Where the mode now is observe, a list
  * that becomes empty is what was asked for, and honest senders do not wait for a `--force`.
  */
-import { randomBytes } from 'node:crypto'
-import {
-  closeSync,
-  fchmodSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { countsDown, type Format, type Head, headOf } from '../answer/exports.ts'
 import type { Screen } from '../console/terminal.ts'
+import { putInPlace } from '../settings/replacing.ts'
 import { askForText } from './appliance.ts'
 import type { Complain } from './decisions.ts'
 
@@ -104,32 +93,7 @@ function beginningOf(path: string): string | undefined {
   }
 }
 
-/** All of it, or nothing. The new file may be read by whom the old one might. */
+/** The new file may be read by whom the old one might. */
 export function replace(path: string, texts: Iterable<string>): void {
-  const folder = dirname(path)
-  const mode = (statSync(path, { throwIfNoEntry: false })?.mode ?? 0o644) & 0o777
-  const beside = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}`)
-  try {
-    const file = openSync(beside, 'wx', 0o600)
-    try {
-      for (const text of texts) {
-        const bytes = Buffer.from(text)
-        for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at)
-      }
-      fchmodSync(file, mode)
-      fsyncSync(file)
-    } finally {
-      closeSync(file)
-    }
-    renameSync(beside, path)
-  } catch (error) {
-    rmSync(beside, { force: true })
-    throw error
-  }
-  const parent = openSync(folder, 'r')
-  try {
-    fsyncSync(parent)
-  } finally {
-    closeSync(parent)
-  }
+  putInPlace(path, texts, { mode: (statSync(path, { throwIfNoEntry: false })?.mode ?? 0o644) & 0o777 })
 }

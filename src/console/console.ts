@@ -19,12 +19,13 @@ import type { Decision } from '../reputation/decision.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import { clientPage } from './pages/client.ts'
 import { type Filter, type Html, page } from './pages/layout.ts'
-import { decisionsPage } from './pages/decisions.ts'
+import { decisionsPage, newestOf } from './pages/decisions.ts'
 import { type Health, healthPage } from './pages/health.ts'
 import { type Guest, livePage, type Tiles } from './pages/live.ts'
 import { loginPage } from './pages/login.ts'
-import { type RulesFile, rulesPage } from './pages/rules.ts'
+import { type RulesFile, rulesPage, standingOf } from './pages/rules.ts'
 import type { Sessions } from './sessions.ts'
+import { Sparing } from './sparing.ts'
 import { span } from './terminal.ts'
 import { Visits } from './visits.ts'
 
@@ -76,6 +77,7 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
   const app = new Hono<Entered>()
   const visits = new Visits()
   options.follow((evidence) => visits.hear(evidence))
+  const sparing = new Sparing(() => performance.now())
   let watchers = 0
 
   const show = (
@@ -128,16 +130,21 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     )
   })
   reader('/decisions', (c) => {
-    const [rulings, waiting] = [reputation.rulings(), reputation.waiting()]
     const { decide } = options
     const filter = asked(c, 'word')
-    const ruleOf = new Map(options.rules().list.map(({ because, name }) => [because, name]))
-    const body = decisionsPage({ rulings, ruleOf, waiting, decide, filter, visitor: c.get('visitor'), now: now() })
+    const newest = sparing.get(`decisions ${filter.choice} ${filter.q}`, wantsAnew(c), () => {
+      const ruleOf = new Map(options.rules().list.map(({ because, name }) => [because, name]))
+      return newestOf(reputation.rulings(), filter, ruleOf, now())
+    })
+    const waiting = reputation.waiting()
+    const body = decisionsPage({ newest, waiting, decide, filter, visitor: c.get('visitor'), now: now() })
     return show(c, 'decisions', 'Decisions', body)
   })
   reader('/rules', (c) => {
     const { rules, editing } = options
-    const body = rulesPage(rules(), reputation.rulings(), editing.file(), c.get('visitor'))
+    const file = editing.file()
+    const standing = sparing.get(`rules ${file.inUse}`, wantsAnew(c), () => standingOf(rules(), reputation.rulings))
+    const body = rulesPage(rules(), standing, file, c.get('visitor'))
     return show(c, 'rules', 'Rules', body)
   })
   reader('/health', (c) => show(c, 'health', 'Health', healthPage(options.status(), options.unready())))
@@ -204,6 +211,11 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     return c.redirect('./login', 303)
   })
   return { app, lost: (c) => nowhere(c, `There is no page at ${c.req.path.slice(0, 100)}.`) }
+}
+
+/** Our own page after a click, or a person who loads it anew. */
+function wantsAnew(c: Context): boolean {
+  return /no-cache|max-age=0/.test(c.req.header('cache-control') ?? '')
 }
 
 function asked(c: Context, choice: string): Filter {

@@ -7,7 +7,8 @@
 import type { Editing, Proposal, RulesFile, Saving } from '../answer/editing.ts'
 import type { Problem } from '../core/document.ts'
 import { reviewRules } from '../core/review.ts'
-import { readProposal, readRulesFile, type RulesReading, unseenUnder } from '../settings/checked.ts'
+import { readProposal, type RulesReading, unseenUnder } from '../settings/checked.ts'
+import { readText } from '../settings/reading.ts'
 import { type Hindrance, hindranceAt, replaceText } from '../settings/replacing.ts'
 import type { Settings, Where } from '../settings/settings.ts'
 import { digestOf, type Reloading, spellEffect, type Weighed } from './reloading.ts'
@@ -42,12 +43,12 @@ export function editRules({ where, settings, reloading, replays, now }: EditingO
 
   return {
     file(): RulesFile {
-      const { text } = readRulesFile(where.rules)
-      const hindrance = !allowed ? FORBIDDEN : text ? hindranceAt(where.rules) : UNREADABLE
+      const read = readText(where.rules)
+      const hindrance = !allowed ? FORBIDDEN : read.ok ? hindranceAt(where.rules) : UNREADABLE
       return {
         file: fileName(),
-        source: text?.source ?? reloading.loaded.text.source,
-        digest: text ? digestOf(text) : '',
+        source: read.ok ? read.source : reloading.loaded.text.source,
+        digest: read.ok ? digestOf(read) : '',
         inUse: reloading.loaded.digest,
         hindrance: hindrance ?? null,
       }
@@ -64,8 +65,8 @@ export function editRules({ where, settings, reloading, replays, now }: EditingO
         if (!allowed) return { is: 'forbidden', ...FORBIDDEN }
         const found = readProposal(fileName(), source)
         const digestNow = () => {
-          const { text } = readRulesFile(where.rules)
-          return text ? digestOf(text) : ''
+          const read = readText(where.rules)
+          return read.ok ? digestOf(read) : ''
         }
         const before = digestNow()
         if (before !== basedOn) return { is: 'changed', digest: before }

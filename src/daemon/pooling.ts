@@ -24,7 +24,7 @@ export type PoolingOptions = {
   readonly wellKnown: WellKnown
   readonly never: Never
   /** Who is listed by the rules now. */
-  readonly listed: () => readonly Client[]
+  readonly listed: () => Iterable<Client>
   readonly now: () => number
   readonly tell: (it: PoolHappening) => void
 }

@@ -14,7 +14,7 @@ import { createMetrics } from '../console/metrics.ts'
 import type { Screen } from '../console/terminal.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import { isCanary } from '../core/canary.ts'
-import { type Client, clientOfKey } from '../core/client.ts'
+import { type Client } from '../core/client.ts'
 import type { Evidence, Witness } from '../core/evidence.ts'
 import { Never } from '../core/never.ts'
 import { withNever } from '../core/rules.ts'
@@ -138,7 +138,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     rules,
     wellKnown: read.wellKnown,
     never,
-    listed: () => reputation.rulings().flatMap(({ by, target }) => (by === 'rules' ? (clientOfKey(target) ?? []) : [])),
+    listed: () => reputation.listed(),
     now,
     tell: (it) => {
       tell.pools(it)

@@ -212,6 +212,14 @@ export class Ledger {
     return counts
   }
 
+  /** The clients that the rules list now. */
+  *listed(): Generator<Client> {
+    for (const { by, target } of this.all()) {
+      const client = by === 'rules' ? clientOfKey(target) : undefined
+      if (client) yield client
+    }
+  }
+
   /** Takes a new snapshot now, where the store is known to have lost what it had. Rejects when it does not give one. */
   async refresh(): Promise<void> {
     this.#lose()

@@ -231,3 +231,37 @@ export function plainly(error: Error, commandTimeoutMs: number): Error {
   const [message = ''] = error.message.split(/\.? script: [0-9a-f]{40}/)
   return message === error.message ? error : new Error(message, { cause: error })
 }
+
+/** For one piece of work, and closed again. Rejects when there is no connection within two of its time-outs. */
+export async function onceConnected<Value>(
+  access: RedisAccess,
+  commandTimeoutMs: number,
+  work: (connection: Connection) => Promise<Value>,
+): Promise<Value> {
+  let failed: Error | undefined
+  const connection = prepareConnection(access, commandTimeoutMs, {
+    ready: () => {},
+    closed: () => {},
+    failed: (error) => (failed = error),
+    nodesChanged: () => {},
+  })
+  const withinMs = 2 * commandTimeoutMs
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no connection within ${withinMs} ms`)), withinMs)
+  })
+  try {
+    await Promise.race([connection.commands.connect(), late]).finally(() => clearTimeout(timer))
+    return await work(connection)
+  } catch (error) {
+    throw plainly(failed ?? (error as Error), commandTimeoutMs)
+  } finally {
+    await connection.close()
+  }
+}
+
+/** The server, or each master of a Cluster. */
+export function serversOf(commands: Commands): readonly Redis[] {
+  const client: unknown = commands
+  return client instanceof Cluster ? client.nodes('master') : [client as Redis]
+}

@@ -4,8 +4,8 @@
  * Asked by INFO, which our user may do, and CONFIG GET save, which it may be denied: then snapshots are known by those that
  * were made. Of a Cluster each master is asked. https://redis.io/docs/latest/commands/info/
  */
-import { Cluster, type Redis } from 'ioredis'
-import { plainly, prepareConnection, type RedisAccess } from './redis-connection.ts'
+import type { Redis } from 'ioredis'
+import { onceConnected, type RedisAccess, serversOf } from './redis-connection.ts'
 
 export type RedisKeeping = {
   /** HOST:PORT, the path of a socket, or which master it is. */
@@ -22,23 +22,9 @@ export type RedisKeeping = {
 export async function readKeeping(
   access: RedisAccess & { readonly commandTimeoutMs: number },
 ): Promise<RedisKeeping[]> {
-  const { commandTimeoutMs } = access
-  let failed: Error | undefined
-  const { commands, close } = prepareConnection(access, commandTimeoutMs, {
-    ready: () => {},
-    closed: () => {},
-    failed: (error) => (failed = error),
-    nodesChanged: () => {},
-  })
-  try {
-    await inTime(commands.connect(), 2 * commandTimeoutMs)
-    const servers: readonly unknown[] = commands instanceof Cluster ? commands.nodes('master') : [commands]
-    return await Promise.all(servers.map((server) => keepingOf(server as Redis)))
-  } catch (error) {
-    throw plainly(failed ?? (error as Error), commandTimeoutMs)
-  } finally {
-    await close()
-  }
+  return onceConnected(access, access.commandTimeoutMs, ({ commands }) =>
+    Promise.all(serversOf(commands).map(keepingOf)),
+  )
 }
 
 async function keepingOf(redis: Redis): Promise<RedisKeeping> {
@@ -59,12 +45,4 @@ async function keepingOf(redis: Redis): Promise<RedisKeeping> {
     memoryMaxBytes: Number(of(memory, 'maxmemory')),
     disk: of(persistence, 'aof_enabled') === '1' ? 'writes' : (await snapshots()) ? 'snapshots' : 'nothing',
   }
-}
-
-async function inTime(promise: Promise<unknown>, withinMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no connection within ${withinMs} ms`)), withinMs)
-  })
-  await Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }

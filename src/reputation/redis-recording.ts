@@ -5,11 +5,10 @@
  * The first line says what it is, so that nobody takes it for a journal: it has no looks at the real MX, and needs none, for
  * what they withheld is not in it. What operators said and still stands is in it, too.
  */
-import type { Cluster, Redis } from 'ioredis'
-import { clientOfKey } from '../core/client.ts'
 import { Counted } from '../core/counted.ts'
 import { type Event, type Instant, toLine } from '../core/evidence.ts'
-import { type Connection, plainly, prepareConnection, type RedisAccess } from './redis-connection.ts'
+import { type Connection, onceConnected, type RedisAccess, serversOf } from './redis-connection.ts'
+import { clientOfRecord, RECORDS, RULINGS_KEYS } from './redis-keys.ts'
 import { pairs, readCounts } from './redis-wire.ts'
 import { readRuling, type Ruling } from './store.ts'
 
@@ -33,41 +32,25 @@ export type RecordOptions = {
 /** Rejects when Redis does not answer, or refuses. */
 export async function recordRedis(access: RedisAccess, options: RecordOptions): Promise<StoreRecording> {
   const { commandTimeoutMs, now, progress } = options
-  let failure = 'it did not answer'
-  const connection = prepareConnection(access, commandTimeoutMs, {
-    ready: () => {},
-    closed: () => {},
-    failed: (error) => (failure = error.message),
-    nodesChanged: () => {},
-  })
-  connection.subscriber.on('error', () => {})
-  try {
-    await connection.commands.connect().catch(() => {
-      throw new Error(failure)
-    })
+  return onceConnected(access, commandTimeoutMs, async (connection) => {
     const counted = await readRecords(connection, progress)
     const words = await readWords(connection, now())
     return { lines: linesOf(counted, words, now()), clients: counted.clients, leftOut: counted.leftOut }
-  } catch (error) {
-    throw plainly(error as Error, commandTimeoutMs)
-  } finally {
-    await connection.close()
-  }
+  })
 }
 
-async function readRecords({ kind, commands }: Connection, progress: RecordOptions['progress']): Promise<Counted> {
+async function readRecords({ commands }: Connection, progress: RecordOptions['progress']): Promise<Counted> {
   const counted = new Counted()
   // A scan may name a key twice.
   const known = new Set<string>()
-  const nodes = kind === 'cluster' ? (commands as unknown as Cluster).nodes('master') : [commands as unknown as Redis]
-  for (const node of nodes) {
+  for (const node of serversOf(commands)) {
     let place = '0'
     do {
-      const [next, keys] = await node.scan(place, 'MATCH', 'decoymx:1:{*}:facts', 'COUNT', STEP)
+      const [next, keys] = await node.scan(place, 'MATCH', RECORDS, 'COUNT', STEP)
       const fresh = keys.flatMap((key) => {
-        const client = clientOfKey(key.slice('decoymx:1:{'.length, -'}:facts'.length))
         // Records of networks are the sums of their clients'.
-        if (!client || key !== `decoymx:1:{${client.key}}:facts` || known.has(client.key)) return []
+        const client = clientOfRecord(key)
+        if (!client || known.has(client.key)) return []
         known.add(client.key)
         return { key, client }
       })
@@ -87,7 +70,7 @@ async function readWords({ commands }: Connection, now: Instant): Promise<Event[
   const rulings: Ruling[] = []
   let place = '0'
   do {
-    const [next, flat] = await commands.hscan('decoymx:1:{rulings}', place, 'COUNT', STEP)
+    const [next, flat] = await commands.hscan(RULINGS_KEYS[0], place, 'COUNT', STEP)
     for (const [id, text] of pairs(flat)) {
       const ruling = readRuling(id, text)
       if (ruling?.by === 'operator' && (ruling.until ?? ruling.grace ?? Infinity) > now) rulings.push(ruling)

@@ -1,10 +1,10 @@
 /**
  * What Redis runs for us: one Lua script for each step, so that every step is whole and can be repeated.
  *
- * The keys are told in redis.ts and docs/redis.md. Nothing here is newer than Redis 7.0, and a script touches one slot only.
+ * The keys are told in redis-keys.ts and docs/redis.md. Nothing here is newer than Redis 7.0, and a script touches one slot only.
  */
+import { CHANNEL } from './redis-keys.ts'
 
-export const CHANNEL = 'decoymx:1:changes'
 /** Rulings looked at for their end, or let go for want of room, in one call. */
 export const SWEEP_MAX = 100
 

@@ -3,6 +3,7 @@
  */
 import { type Bucket, type Counts, type FactName, hourOf, laneOf, type Tally } from '../core/facts.ts'
 import type { Commands } from './redis-connection.ts'
+import { BOXES } from './redis-keys.ts'
 import { byRecord, type Change, isFactName, type Neighbour, parsed, readBucket, readRuling } from './store.ts'
 
 /** Tallies of one record in one call, for the same reason. */
@@ -86,7 +87,6 @@ export function whole(text: string | null): number | undefined {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
 
-const BOXES = 'decoymx:1:boxes'
 /** Boxes that stand there, those that told last; and how long one that is gone does. */
 export const BOXES_MAX = 100
 const BOX_MS = 3_600_000

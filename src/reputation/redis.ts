@@ -1,13 +1,7 @@
 /**
  * The store that several boxes share: Redis, one script per record, so that every step is whole and can be repeated.
  *
- *     decoymx:1:{<key>}:facts          hash: `<fact> <hour>` -> `count first last`, `seq <box>/<lane>`, `forgotten`
- *     decoymx:1:cursor:{<box>}         number; in a Cluster `decoymx:1:cursor:{<0..>}:<box>`, so that each node has one
- *     decoymx:1:{rulings}              hash: id -> JSON
- *     decoymx:1:{rulings}:until        sorted set: id by the end of its ruling
- *     decoymx:1:{rulings}:generation   number; every change is published on `decoymx:1:changes`
- *
- * docs/redis.md tells them to others who read them; the 1 rises when what is told there changes. A record is one key and
+ * Where everything stands is told in redis-keys.ts. A record is one key and
  * the rulings are one slot, so the same scripts run on a Cluster. Nothing waits for a Redis that is away, since the
  * journal is the queue, and one that hangs costs one deadline (breaker.ts). What is read is checked, because another
  * program may write there: what cannot be ours is passed over and told, and a key of another type is begun anew.
@@ -17,7 +11,8 @@ import { BUCKETS_MAX, type Counts, RETENTION_MS, type Tally } from '../core/fact
 import { Breaker } from './breaker.ts'
 import { type Connection, plainly, prepareConnection, type RedisAccess } from './redis-connection.ts'
 import { type Addition, additionsOf, meetBoxes, pairs, portions, readChange, readCounts, whole } from './redis-wire.ts'
-import { CHANNEL, SWEEP_MAX } from './redis-scripts.ts'
+import { CHANNEL, cursorKeys, recordKey, RULINGS_KEYS } from './redis-keys.ts'
+import { SWEEP_MAX } from './redis-scripts.ts'
 import {
   type Change,
   idOf,
@@ -48,19 +43,6 @@ export async function openRedis(access: RedisAccess, options: RedisOptions): Pro
   await store.greet()
   return store
 }
-
-const RULINGS_KEYS = ['decoymx:1:{rulings}', 'decoymx:1:{rulings}:generation', 'decoymx:1:{rulings}:until'] as const
-const recordKey = (key: string) => `decoymx:1:{${key}}:facts`
-/**
- * Where the cursor of a box is kept. A node of a Cluster that restarts empty, or whose replica lagged, forgets records
- * of its own slots alone: so each node must have a cursor that goes with them, and the least of all is the box's. With
- * so many, a node that holds a tenth of the slots lacks one in one case of 700,000.
- */
-const CLUSTER_CURSORS = 128
-const cursorKeys = (kind: Connection['kind'], box: string) =>
-  kind === 'cluster'
-    ? Array.from({ length: CLUSTER_CURSORS }, (_, i) => `decoymx:1:cursor:{${i}}:${box}`)
-    : [`decoymx:1:cursor:{${box}}`]
 
 /** Records that one script call adds to: some milliseconds, so that it does not hold up others for long. */
 const RECORDS_MAX = 100

@@ -112,7 +112,10 @@ export type Reputation = {
    */
   readonly say: (word: Word) => Promise<'applied' | 'waiting' | 'lost'>
   readonly explain: (client: Client) => Promise<Explanation>
-  readonly rulings: () => Ruling[]
+  /** The clients that the rules list. */
+  readonly listed: () => Iterable<Client>
+  /** All that stand, each made when it is come to: of a million no list is made. */
+  readonly rulings: () => Iterable<Ruling>
   /** Gives a copy elsewhere its news, from now on; the answer ends that. */
   readonly announce: (send: (news: News) => void) => () => void
   /** The decision that was given this ticket, also if it has ended since this process began. */
@@ -230,7 +233,8 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
         freeze: intake.freeze,
       }
     },
-    rulings: () => [...ledger.all()],
+    listed: () => ledger.listed(),
+    rulings: () => ledger.all(),
     announce(send) {
       const announcer = new Announcer(ledger, send)
       const timer = setInterval(() => announcer.beat(), ANNOUNCE_MS).unref()

@@ -148,10 +148,7 @@ export class Rulings {
     const { ledger, rules, now } = this.#options
     const unlisted = this.#unlisted()
     const known = function* (): Generator<Client> {
-      for (const { by, target } of ledger.all()) {
-        const client = by === 'rules' ? clientOfKey(target) : undefined
-        if (client) yield client
-      }
+      yield* ledger.listed()
       yield* unlisted
     }
     return countEffect(known(), async (client) => {

@@ -5,6 +5,7 @@
  * A new file takes the place of the old by a rename, so that nobody ever reads half of it. What hinders that is found out
  * before anything is touched, and told with the next step: in most installations the daemon must not write where its rules are.
  */
+import { randomBytes } from 'node:crypto'
 import {
   accessSync,
   closeSync,
@@ -47,29 +48,55 @@ export function hindranceAt(path: string): Hindrance | undefined {
 export function replaceText(path: string, text: string): Hindrance | undefined {
   const hindrance = hindranceAt(path)
   if (hindrance) return hindrance
-  let temporary: string | undefined
   try {
     // A link stays one: it is the file that it leads to which is replaced.
     const file = realpathSync(path)
     const { mode, uid, gid } = statSync(file)
-    const name = join(dirname(file), `.${basename(file)}.new-${process.pid}`)
-    const fd = openSync(name, 'wx', 0o600)
-    temporary = name
+    copyFileSync(file, `${file}.bak`)
+    putInPlace(file, [text], { mode, owner: { uid, gid } })
+    return undefined
+  } catch (error) {
+    return told(path, error as NodeJS.ErrnoException)
+  }
+}
+
+/** What a file shall have, besides its text. */
+export type Manner = {
+  readonly mode: number
+  /** As whom we are, where nobody is named. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
+}
+
+/**
+ * A file in place of the one that is there, or of none: all of it or nothing, also after a power cut. It is written beside, and
+ * what it may be read by is settled before it has its name.
+ */
+export function putInPlace(file: string, texts: Iterable<string>, { mode, owner }: Manner): void {
+  const folder = dirname(file)
+  const beside = join(folder, `.${basename(file)}.${randomBytes(6).toString('hex')}`)
+  try {
+    const fd = openSync(beside, 'wx', 0o600)
     try {
-      const bytes = Buffer.from(text)
-      for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
-      fchownSync(fd, uid, gid)
+      for (const text of texts) {
+        const bytes = Buffer.from(text)
+        for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
+      }
+      if (owner) fchownSync(fd, owner.uid, owner.gid)
       fchmodSync(fd, mode & 0o7777)
       fsyncSync(fd)
     } finally {
       closeSync(fd)
     }
-    copyFileSync(file, `${file}.bak`)
-    renameSync(temporary, file)
-    return undefined
+    renameSync(beside, file)
   } catch (error) {
-    if (temporary !== undefined) rmSync(temporary, { force: true })
-    return told(path, error as NodeJS.ErrnoException)
+    rmSync(beside, { force: true })
+    throw error
+  }
+  const fd = openSync(folder, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
   }
 }
 

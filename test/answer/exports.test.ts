@@ -239,7 +239,7 @@ describe('formats', () => {
     const basis = await basisOf({ rulings })
     const digest = (more: Partial<ExportBasis>) => exportOf('nft', { ...basis, ...more }).head.digest
     expect(digest({ now: NOON + 1000 })).toBe(digest({}))
-    expect(digest({ rulings: basis.rulings.slice(1) })).not.toBe(digest({}))
+    expect(digest({ rulings: [...basis.rulings].slice(1) })).not.toBe(digest({}))
   })
 
   test('csv: quotes are doubled; an operator’s block without an end has none', async () => {

@@ -114,13 +114,13 @@ async function fill(at: Parameters<typeof openRedis>[0], events: readonly Event[
   await store.close()
 }
 
-async function exported(settings: object) {
-  const out = join(folder(), 'counts.jsonl')
+async function exported(settings: object, out = join(folder(), 'counts.jsonl'), force = false) {
   const told: string[] = []
   const file = join(folder(), 'decoymx.yaml')
   writeFileSync(file, JSON.stringify(settings))
   const code = await exportRecording(file, {
     out,
+    force,
     screen: screenOf(told),
     complain: (body) => (told.push(JSON.stringify(body)), 1),
     problems: (all) => told.push(...all.map(spellProblem)),
@@ -196,6 +196,19 @@ describe.skipIf(inject('missing').includes('redis-server'))('export recording', 
     writeFileSync(other, toLine({ seq: 1, event: ALLOW }))
     expect(await replay([out, other], { state: folder(), settings: undefined, rules: RULES }, options)).toBe(1)
     expect(err[0]).toContain('would count twice')
+  })
+
+  test('takes the place of an older one, and of nothing else', async () => {
+    const settings = { store: { url: server.url } }
+    const { out } = await exported(settings)
+    expect((await exported(settings, out)).code).toBe(0)
+    writeFileSync(out, 'mine\n')
+    expect(await exported(settings, out)).toMatchObject({
+      code: 1,
+      told: [expect.stringContaining('was not written by') as string],
+    })
+    expect(readFileSync(out, 'utf8')).toBe('mine\n')
+    expect((await exported(settings, out, true)).code).toBe(0)
   })
 
   test('without a Redis, or with none that answers, it says so', async () => {

@@ -4,6 +4,7 @@
  *
  * Every listener gets a port that the kernel chooses, unless the test names an address.
  */
+import { connect } from 'node:net'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -184,6 +185,15 @@ export async function startAppliance({
     await clear()
     throw new Error(`${(error as Error).message}\n${said.slice(-8000)}`, { cause: error })
   }
+}
+
+/** What the policy service says of this client at RCPT, as the real MX would hear it: `action=...`. */
+export async function askPolicy(appliance: Appliance, ip: string): Promise<string> {
+  const asker = connect(appliance.door('policy'))
+  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
+  let answer = ''
+  for await (const chunk of asker) answer += String(chunk)
+  return answer.trim()
 }
 
 /** A program that ends by itself: what it said, and its exit code. */

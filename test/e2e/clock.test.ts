@@ -10,20 +10,14 @@ import { ask } from '../../src/command/appliance.ts'
 import { fromLine } from '../../src/core/evidence.ts'
 import { folder } from '../folders.ts'
 import { comesTrue } from '../servers.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { type Appliance, startAppliance, askPolicy } from './appliance.ts'
 
 const [LIBRARY] = globSync('/usr/lib/*/faketime/libfaketime.so.1')
 const HOUR_S = 3600
 const HONEST = '198.51.100.25'
 const BRIEF = '198.51.100.30'
 
-async function policy(appliance: Appliance, ip: string): Promise<string> {
-  const asker = connect(appliance.door('policy'))
-  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
-  let answer = ''
-  for await (const chunk of asker) answer += String(chunk)
-  return answer.trim().split(' ')[0] as string
-}
+const firstWord = async (appliance: Appliance, ip: string) => (await askPolicy(appliance, ip)).split(' ', 1)[0]
 
 /** Says all of this at once, or waits for each reply; settles when it has heard the answer to its recipient. */
 async function visit(appliance: Appliance, ip: string, manners: 'rude' | 'polite'): Promise<void> {
@@ -72,15 +66,15 @@ describe.skipIf(inject('missing').includes('faketime'))('a clock that is set', (
       bots.push(bot)
       await visit(appliance, bot, 'rude')
       await visit(appliance, HONEST, 'polite')
-      await comesTrue(async () => (await policy(appliance, bot)) === 'action=REJECT')
+      await comesTrue(async () => (await firstWord(appliance, bot)) === 'action=REJECT')
       told.set(bot, await until(bot))
 
       for (const each of bots)
-        expect([hours, each, await policy(appliance, each)]).toEqual([hours, each, 'action=REJECT'])
-      expect(await policy(appliance, HONEST)).toBe('action=DUNNO')
+        expect([hours, each, await firstWord(appliance, each)]).toEqual([hours, each, 'action=REJECT'])
+      expect(await firstWord(appliance, HONEST)).toBe('action=DUNNO')
       for (const each of bots) expect(await until(each)).toBe(told.get(each))
       // By the clock its time is over; no step makes it stand longer than it was told.
-      if (hours === 1) expect(await policy(appliance, BRIEF)).toBe('action=DUNNO')
+      if (hours === 1) expect(await firstWord(appliance, BRIEF)).toBe('action=DUNNO')
       expect([told.get(BRIEF), null]).toContain(await until(BRIEF))
       expect((await ask(state, 'GET', '/readyz')).status).toBe(200)
     }

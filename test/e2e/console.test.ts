@@ -5,12 +5,13 @@ import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, type Page } from 'playwright-core'
 import { stringify } from 'yaml'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { RulingView } from '../../src/answer/views.ts'
 import { digestOfPassword } from '../../src/console/sessions.ts'
 import { Visitor } from '../decoy/visitors.ts'
+import { openBrowser } from './browser.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 
 const PASSWORD = 'a long walk to the sea'
@@ -53,11 +54,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
       asked.pipe(passed)
     })
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
-    const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync']
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: [...args, '--disable-background-networking', '--disable-component-update'],
-    })
+    browser = await openBrowser()
   }, 60_000)
   afterAll(async () => {
     await browser?.close()
@@ -262,6 +259,8 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     await page.click('#theme')
     const light = await paper()
     expect(light).not.toBe(dark)
+    // A page says a cookie, and the browser has it a moment later.
+    await expect.poll(async () => (await context.cookies()).map(({ value }) => value)).toContain('light')
     await page.goto(at('health'))
     expect(await paper()).toBe(light)
   })

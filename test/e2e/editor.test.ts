@@ -6,17 +6,17 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, type Page } from 'playwright-core'
 import { stringify } from 'yaml'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { digestOfPassword } from '../../src/console/sessions.ts'
 import { Visitor } from '../decoy/visitors.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { openBrowser } from './browser.ts'
+import { type Appliance, startAppliance, askPolicy } from './appliance.ts'
 
 const PASSWORD = 'a long walk to the sea'
 /** Where the screenshots go, for whoever wants to look: SCREENS=folder. */
 const SCREENS = process.env['SCREENS']
-const BROWSER = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync']
 type State = Awaited<ReturnType<BrowserContext['storageState']>>
 const DRAWN =
   'document.querySelector("#replayed img").decode().then(() => document.querySelector("#replayed img").naturalWidth)'
@@ -50,10 +50,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
     await writeFile(join(folder, 'access.yaml'), stringify({ accounts }))
     const http = { listen: ['127.0.0.1:0'], 'access-file': join(folder, 'access.yaml'), 'edit-rules': true }
     appliance = await startAppliance({ rules, settings: { http, reload: { bound: 2 } } })
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: [...BROWSER, '--disable-background-networking', '--disable-component-update'],
-    })
+    browser = await openBrowser()
     for (const name of ['otto', 'vera']) {
       const door = await browser.newContext()
       await door.request.post(at('login'), { form: { name, password: PASSWORD } })
@@ -104,14 +101,6 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
     await bot.ended
     await appliance.heard(new RegExp(ip.replaceAll('.', '\\.')), mark)
   }
-  async function askPolicy(ip: string): Promise<string> {
-    const asker = connect(appliance.door('policy'))
-    asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
-    let answer = ''
-    for await (const chunk of asker) answer += String(chunk)
-    return answer.trim()
-  }
-
   test('a wrong rule is shown at its line, with the caret below it; a click goes there', async () => {
     await edit('otto')
     const wrong = soft.replace('weight: 40', 'wieght: 40')
@@ -133,7 +122,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
 
   test('what would change is told, replayed, saved, and on the wire', async () => {
     await talkFirst('203.0.113.7')
-    expect(await askPolicy('203.0.113.7')).toBe('action=DUNNO')
+    expect(await askPolicy(appliance, '203.0.113.7')).toBe('action=DUNNO')
     await edit('otto')
     expect(await page.isDisabled('[data-do=save]')).toBe(true)
     await page.fill('#source', harsher)
@@ -149,7 +138,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
     await page.click('#source')
     await page.keyboard.press('Control+s')
     await said(/Saved, and in use/)
-    expect(await askPolicy('203.0.113.7')).toMatch(/^action=REJECT/)
+    expect(await askPolicy(appliance, '203.0.113.7')).toMatch(/^action=REJECT/)
     expect(await readFile(rules, 'utf8')).toBe(harsher)
     expect(await readFile(`${rules}.bak`, 'utf8')).toBe(soft)
     expect((await readdir(folder)).filter((name) => name.includes('.new'))).toEqual([])

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type IncomingHttpHeaders, request } from 'node:http'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -16,7 +15,7 @@ import { type Route, ROUTES } from '../../src/answer/routes.ts'
 import { mistakeSchema } from '../../src/answer/views.ts'
 import { ask as askSocket } from '../../src/command/appliance.ts'
 import { readRules } from '../../src/core/rules.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { type Appliance, startAppliance, askPolicy } from './appliance.ts'
 
 const TOKENS = { reader: 'viewer', robot: 'operator', gone: 'operator' } as const
 const OPERATOR = { authorization: 'Bearer robot' }
@@ -428,11 +427,7 @@ test('what is seen is told to who follows, and only what was asked for', async (
   const opened = new Promise<void>((resolve) => (ready = resolve))
   const seen = ask(path, { enough: { test: (text: string) => (ready(), /event: evidence/.test(text)) } as RegExp })
   await opened
-  for (const ip of ['203.0.113.1', '203.0.113.77']) {
-    const asker = connect(appliance.door('policy'))
-    asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
-    for await (const chunk of asker) expect(String(chunk)).toContain('action=')
-  }
+  for (const ip of ['203.0.113.1', '203.0.113.77']) expect(await askPolicy(appliance, ip)).toContain('action=')
   const { text } = await seen
   const data = /data: (.*)\n/.exec(text)?.[1] ?? ''
   expect(JSON.parse(data)).toMatchObject({ type: 'evidence', client: '203.0.113.77', role: 'real', kind: 'passed' })

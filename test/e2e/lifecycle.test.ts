@@ -15,7 +15,7 @@ import { fromLine } from '../../src/core/evidence.ts'
 import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
 import { folder } from '../folders.ts'
 import { type RedisServer, startRedis } from '../servers.ts'
-import { type Appliance, runToEnd, startAppliance } from './appliance.ts'
+import { type Appliance, runToEnd, startAppliance, askPolicy } from './appliance.ts'
 
 const PROMISE_MS = 1000
 const ROOT = join(import.meta.dirname, '../..')
@@ -39,14 +39,6 @@ async function talkFirst(appliance: Appliance, ip: string): Promise<void> {
   expect(replies.at(-1)).toMatch(/^451 /)
   bot.socket.end('QUIT\r\n')
   await bot.ended
-}
-
-async function askPolicy(appliance: Appliance, ip: string): Promise<string> {
-  const asker = connect(appliance.door('policy'))
-  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
-  let answer = ''
-  for await (const chunk of asker) answer += String(chunk)
-  return answer.trim()
 }
 
 async function askUntil(appliance: Appliance, ip: string, wanted: RegExp): Promise<string> {

@@ -6,7 +6,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { chromium } from 'playwright-core'
+import { openBrowser } from './browser.ts'
 import { startAppliance } from './appliance.ts'
 
 const DOCS = join(import.meta.dirname, '../../docs')
@@ -20,10 +20,7 @@ const appliance = await startAppliance({
     http: { listen: ['127.0.0.1:0'], 'edit-rules': true },
   },
 })
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
-})
+const browser = await openBrowser()
 const staying: Socket[] = []
 try {
   await play()

@@ -181,7 +181,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('Redis as it is run'
       reputation.say({ type: 'word', at: Date.now(), word, target, because: 'a test', author: 'ann' })
     await say('block', '192.0.2.0/24')
     await say('allow', '203.0.113.128/25')
-    await comesTrue(() => reputation.state().waiting === 0 && reputation.rulings().length === 5)
+    await comesTrue(() => reputation.state().waiting === 0 && [...reputation.rulings()].length === 5)
 
     const askedOf = async (ip: string): Promise<string> => {
       const number = ip.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { StatusView } from '../../src/daemon/status-view.ts'
 import { ask } from '../../src/command/appliance.ts'
 import { Visitor } from '../decoy/visitors.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { type Appliance, startAppliance, askPolicy } from './appliance.ts'
 
 const HARSHER = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
 /** Who talks first is only observed under these, and blocked under those that we ship. */
@@ -24,16 +24,9 @@ const save = (source: string) => {
   writeFileSync(`${rules}.new`, source)
   renameSync(`${rules}.new`, rules)
 }
-const askPolicy = async (ip: string): Promise<string> => {
-  const asker = connect(appliance.door('policy'))
-  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
-  let answer = ''
-  for await (const chunk of asker) answer += String(chunk)
-  return answer.trim()
-}
 const askUntil = async (ip: string, wanted: RegExp): Promise<number> => {
   for (const since = performance.now(); ;) {
-    const answer = await askPolicy(ip)
+    const answer = await askPolicy(appliance, ip)
     const ms = performance.now() - since
     if (wanted.test(answer)) return ms
     if (ms > 5000) throw new Error(`${answer} after 5 s`)
@@ -70,7 +63,7 @@ afterAll(() => appliance?.clear())
 test('an edit: its effect is told before it is so, and the new verdict is on the wire within a second', async () => {
   await talkFirst('203.0.113.7')
   await settled(async () => (await status()).reputation.rulings.rules.observe === 1)
-  expect(await askPolicy('203.0.113.7')).toBe('action=DUNNO')
+  expect(await askPolicy(appliance, '203.0.113.7')).toBe('action=DUNNO')
   save(HARSHER)
   expect(await askUntil('203.0.113.7', /REJECT/)).toBeLessThan(PROMISE_MS)
   await appliance.heard(/rules: \+1 listed, -0 released, of 1 known clients/)
@@ -87,7 +80,7 @@ test('a broken edit: old rules, the message, the metric; and mended it is loaded
     problems: expect.arrayContaining([expect.stringContaining('wieght')]),
   })
   expect(await metric('unsound')).toBe(1)
-  expect(await askPolicy('203.0.113.7')).toMatch(/REJECT/)
+  expect(await askPolicy(appliance, '203.0.113.7')).toMatch(/REJECT/)
   const told = await appliance.decoymx('reload')
   expect(told.code).toBe(1)
   expect(told.stderr).toMatch(/\d+ \| +wieght: 110\n +\| +\^{6} did you mean weight\?/)
@@ -103,11 +96,11 @@ test('a change of more clients than the bound wants force', async () => {
   save(HARSHER)
   await appliance.heard(/these rules would newly refuse 4 clients, and refuse 0 no more; the bound is 2/)
   expect(await metric('bound')).toBe(1)
-  expect(await askPolicy('203.0.114.1')).toBe('action=DUNNO')
+  expect(await askPolicy(appliance, '203.0.114.1')).toBe('action=DUNNO')
   expect((await appliance.decoymx('reload')).code).toBe(1)
   expect(await appliance.decoymx('reload', '--force')).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('+4 listed, -0 released, of 4 known clients'),
   })
-  expect(await askPolicy('203.0.114.1')).toMatch(/REJECT/)
+  expect(await askPolicy(appliance, '203.0.114.1')).toMatch(/REJECT/)
 })

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { RulingView, SpokenView } from '../../src/answer/views.ts'
 import { Visitor } from '../decoy/visitors.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { type Appliance, startAppliance, askPolicy } from './appliance.ts'
 
 const SOUND = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
 const BOT = '203.0.113.9'
@@ -27,14 +27,6 @@ afterAll(async () => {
   await appliance?.clear()
   await rm(place, { recursive: true, force: true })
 })
-
-async function askPolicy(ip: string): Promise<string> {
-  const asker = connect(appliance.door('policy'))
-  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
-  let answer = ''
-  for await (const chunk of asker) answer += String(chunk)
-  return answer.trim()
-}
 
 async function talkFirst(ip: string): Promise<void> {
   const bot = new Visitor(connect({ ...appliance.door('backup decoy, PROXY'), allowHalfOpen: true }))
@@ -56,13 +48,13 @@ test('release of an address inside a blocked network says that it stays blocked,
   expect(stdout).toMatch(
     /203\.0\.113\.9\/32 stays blocked, by the block of 203\.0\.113\.0\/24 \([0-9A-Z]{4}-[0-9A-Z]{4}\): allow it instead/,
   )
-  expect(await askPolicy(BOT)).toMatch(/^action=REJECT/)
+  expect(await askPolicy(appliance, BOT)).toMatch(/^action=REJECT/)
   expect((await say('allow', BOT, '--because', 'they rang')).stdout).not.toContain('stays')
-  expect(await askPolicy(BOT)).toBe('action=DUNNO')
+  expect(await askPolicy(appliance, BOT)).toBe('action=DUNNO')
   expect((await say('block', BOT, '--because', 'a slip')).stdout).not.toContain('stays allowed')
   expect((await say('release', BOT, '--because', 'done')).code).toBe(0)
   expect((await say('release', '203.0.113.0/24', '--because', 'done')).code).toBe(0)
-  expect(await askPolicy(BOT)).toBe('action=DUNNO')
+  expect(await askPolicy(appliance, BOT)).toBe('action=DUNNO')
 })
 
 test('release of whom nobody knows says that nothing stood', async () => {
@@ -82,7 +74,7 @@ test('what the rules file allows is listed, with its line; a block inside it is 
   expect((await say('block', '192.0.2.7', '--because', 'a test')).stdout).toMatch(
     /stays allowed, by the rules file, line \d+/,
   )
-  expect(await askPolicy('192.0.2.7')).toBe('action=DUNNO')
+  expect(await askPolicy(appliance, '192.0.2.7')).toBe('action=DUNNO')
 })
 
 test('a reason is one line wherever it stands, and every word is in the trail, also after a restart', async () => {
@@ -117,7 +109,7 @@ test('the code in the refusal finds the decision in SMTP, DNSBL, list, log and A
   await talkFirst('203.0.114.9')
   let answer = ''
   for (const since = performance.now(); !answer.includes('REJECT') && performance.now() - since < 5000;)
-    answer = await askPolicy('203.0.114.9')
+    answer = await askPolicy(appliance, '203.0.114.9')
   const ticket = /\(([0-9A-Z]{4}-[0-9A-Z]{4})\)$/.exec(answer)?.[1] as string
   expect((await listed('203.0.114.9'))[0]).toMatchObject({ ticket })
   expect(appliance.said()).toContain(ticket)
@@ -149,7 +141,7 @@ test('eight letters that are no ticket are not taken for one, and an unknown poo
 
 test('enforce --preview tells from the journal who would have been refused, and how often', async () => {
   await talkFirst('203.0.115.9')
-  for (const since = performance.now(); !(await askPolicy('203.0.115.9')).includes('REJECT');)
+  for (const since = performance.now(); !(await askPolicy(appliance, '203.0.115.9')).includes('REJECT');)
     if (performance.now() - since > 5000) throw new Error('not refused within 5 s')
   const { code, stdout } = await say('enforce', '--preview', '--days', '1', '--json')
   expect(code).toBe(0)

@@ -168,7 +168,7 @@ export function decisionCommands(program: Command, stage: Stage): void {
         const { out, force = false } = options
         const { state: folder, settings: file } = whereOf(options)
         return format === 'recording'
-          ? exportRecording(file, { out, screen: errors, complain, problems, now: Date.now })
+          ? exportRecording(file, { out, force, screen: errors, complain, problems, now: Date.now })
           : exportList(folder, format, { out, force, screen: errors, complain })
       }),
     )

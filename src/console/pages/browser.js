@@ -13,8 +13,10 @@ let paused = false
 /** Words that stand for a time. */
 const LASTING = ['allow', 'block']
 
-async function refresh() {
-  const answer = await fetch(location.href, { headers: { accept: 'text/html' } })
+/** `anew`: something was said just now, and must be seen. */
+async function refresh(anew = false) {
+  const cache = anew ? 'reload' : 'default'
+  const answer = await fetch(location.href, { headers: { accept: 'text/html' }, cache })
   if (!answer.ok || answer.redirected) return
   const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html')
   for (const part of document.querySelectorAll('[data-live]')) {
@@ -52,7 +54,7 @@ async function say(word) {
   const answer = await fetch('api/v1/words', { method: 'POST', headers, body: JSON.stringify(word) })
   const told = await answer.json()
   document.activeElement?.blur()
-  await refresh()
+  await refresh(true)
   return answer.ok ? told : { error: told.error + (told.hint ? ` (${told.hint})` : '') }
 }
 
@@ -80,7 +82,7 @@ function tell(text, undo) {
       const { error } = await say(undo)
       // A word that is said for a second alone has ended then, and what stood before it stands again.
       if (!error && undo.for === '1s') await new Promise((over) => setTimeout(over, 1500))
-      await refresh()
+      await refresh(true)
       tell(error ?? 'Undone.')
     })
     toast.append(' ', button)

@@ -8,7 +8,7 @@ import type { Instant } from '../../core/evidence.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Explanation } from '../../reputation/reputation.ts'
 import type { Visit } from '../visits.ts'
-import { acts, chip, type Html, known, time, until } from './layout.ts'
+import { acts, chip, type Html, known, time, until, sheet } from './layout.ts'
 
 const DAYS = 14
 const [WIDTH, LANE] = [840, 44]
@@ -43,33 +43,23 @@ export function clientPage(
         reasons.length === 0
           ? html`<p class="empty">No rule saw anything of it.</p>`
           : html`<div class="scroll">
-              <table>
-                <thead>
-                  <tr>
-                    <th class="n">Adds</th>
-                    <th>Rule</th>
-                    <th>Because</th>
-                    <th class="n">Seen</th>
-                    <th>Last</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  ${reasons.map(
-                    (reason) =>
-                      html`<tr>
-                        <td class="n" data-th="Adds">
-                          <b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b>
-                        </td>
-                        <td data-th="Rule">${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
-                        <td class="wide" data-th="Because">
-                          ${reason.because}${reason.excuse ? html` <small>(${reason.waived} excused: ${reason.excuse})</small>` : ''}
-                        </td>
-                        <td class="n" data-th="Seen">${reason.count}</td>
-                        <td data-th="Last">${time(reason.last)}</td>
-                      </tr>`,
-                  )}
-                </tbody>
-              </table>
+              ${sheet(
+                ['n:Adds', 'Rule', 'Because', 'n:Seen', 'Last'],
+                reasons.map(
+                  (reason) =>
+                    html`<tr>
+                      <td class="n" data-th="Adds">
+                        <b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b>
+                      </td>
+                      <td data-th="Rule">${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
+                      <td class="wide" data-th="Because">
+                        ${reason.because}${reason.excuse ? html` <small>(${reason.waived} excused: ${reason.excuse})</small>` : ''}
+                      </td>
+                      <td class="n" data-th="Seen">${reason.count}</td>
+                      <td data-th="Last">${time(reason.last)}</td>
+                    </tr>`,
+                ),
+              )}
             </div>`
       }
     </section>`,

@@ -8,7 +8,7 @@ import { overlap, parsePrefix, Prefixes } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Decision } from '../../reputation/decision.ts'
 import type { Ruling, Waiting } from '../../reputation/reputation.ts'
-import { acts, chip, type Filter, filterForm, type Html, known, networkIn, time, until } from './layout.ts'
+import { acts, chip, type Filter, filterForm, type Html, known, networkIn, time, until, sheet } from './layout.ts'
 
 /** Most rows of each table. */
 const ROWS_MAX = 300
@@ -16,9 +16,7 @@ const ROWS_MAX = 300
 const WORDS = ['block', 'defer', 'observe', 'allow', 'release']
 
 export type Decisions = {
-  readonly rulings: readonly Ruling[]
-  /** Rules by their reasons, which is what rulings have of them. */
-  readonly ruleOf: ReadonlyMap<string, string>
+  readonly newest: Newest
   readonly waiting: readonly Waiting[]
   readonly decide: (client: Client) => Decision
   readonly filter: Filter
@@ -26,9 +24,12 @@ export type Decisions = {
   readonly now: Instant
 }
 
+/** The newest that are asked for, and how many there are. */
+export type Newest = { readonly found: readonly Ruling[]; readonly count: number }
+
 export function decisionsPage(decisions: Decisions): Html[] {
   const { waiting, filter, visitor } = decisions
-  const { found, count } = newest(decisions)
+  const { found, count } = decisions.newest
   const rows = found.map((ruling) => row(ruling, decisions))
   return [
     html`<h1>Decisions</h1>`,
@@ -36,23 +37,7 @@ export function decisionsPage(decisions: Decisions): Html[] {
     filterForm('decisions', filter, 'word', 'every word', WORDS, 'address, network, rule, author'),
     html`<div class="scroll" data-live id="decisions">
       <p class="dim">${count} stand${count > found.length ? `; the newest ${found.length} are shown` : ''}.</p>
-      <table>
-        <thead>
-          <tr>
-            <th>Whom</th>
-            <th>Word</th>
-            <th>By</th>
-            <th>Because</th>
-            <th>Since</th>
-            <th>Stands</th>
-            <th>Ticket</th>
-            <th></th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
+      ${sheet(['Whom', 'Word', 'By', 'Because', 'Since', 'Stands', 'Ticket', ''], rows)}
     </div>`,
   ]
 }
@@ -76,11 +61,18 @@ function row(ruling: Ruling, { decide, visitor, now }: Decisions): Html {
   </tr>`
 }
 
-/** In one pass over what may be a million: never all of them sorted. */
-function newest(decisions: Decisions): { found: Ruling[]; count: number } {
-  const { rulings, filter, now } = decisions
+/**
+ * In one pass over what may be a million: never all of them sorted. `ruleOf`: rules by their reasons, which is what rulings
+ * have of them.
+ */
+export function newestOf(
+  rulings: Iterable<Ruling>,
+  filter: Filter,
+  ruleOf: ReadonlyMap<string, string>,
+  now: Instant,
+): Newest {
   const { choice } = filter
-  const fits = finder(decisions)
+  const fits = finder(filter, ruleOf)
   let found: Ruling[] = []
   let [count, floor] = [0, -Infinity]
   const cut = () => {
@@ -98,8 +90,8 @@ function newest(decisions: Decisions): { found: Ruling[]; count: number } {
 }
 
 /** Of a million rulings nearly all are about an IPv4 address, and few have a reason that no other has. */
-function finder({ filter, ruleOf }: Decisions): (ruling: Ruling) => boolean {
-  const wanted = filter.q.trim().toLowerCase()
+function finder({ q }: Filter, ruleOf: ReadonlyMap<string, string>): (ruling: Ruling) => boolean {
+  const wanted = q.trim().toLowerCase()
   if (wanted === '') return () => true
   const within = networkIn(wanted)
   if (within) {
@@ -134,31 +126,20 @@ function waitingTable(waiting: readonly Waiting[], visitor: Visitor | undefined)
       ${acts('all', visitor, ['enlist', 'discard'])}
     </p>
     <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th>Whom</th>
-            <th>Would be</th>
-            <th>Held back for</th>
-            <th>Because</th>
-            <th>Since</th>
-            <th></th>
-          </tr>
-        </thead>
-        <tbody>
-          ${waiting.slice(0, ROWS_MAX).map(
-            ({ client, word, why, because, since }) =>
-              html`<tr>
-                <td data-th="Whom"><a class="ip" href="clients/${client.ip}">${client.ip}</a></td>
-                <td data-th="Would be">${chip(word)}</td>
-                <td data-th="Held back for">${HELD_BACK[why]}</td>
-                <td class="wide" data-th="Because">${because}</td>
-                <td data-th="Since">${time(since)}</td>
-                <td>${acts(client.ip, visitor, ['enlist', 'discard'])}</td>
-              </tr>`,
-          )}
-        </tbody>
-      </table>
+      ${sheet(
+        ['Whom', 'Would be', 'Held back for', 'Because', 'Since', ''],
+        waiting.slice(0, ROWS_MAX).map(
+          ({ client, word, why, because, since }) =>
+            html`<tr>
+              <td data-th="Whom"><a class="ip" href="clients/${client.ip}">${client.ip}</a></td>
+              <td data-th="Would be">${chip(word)}</td>
+              <td data-th="Held back for">${HELD_BACK[why]}</td>
+              <td class="wide" data-th="Because">${because}</td>
+              <td data-th="Since">${time(since)}</td>
+              <td>${acts(client.ip, visitor, ['enlist', 'discard'])}</td>
+            </tr>`,
+        ),
+      )}
     </div>`
 }
 

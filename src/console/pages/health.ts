@@ -2,7 +2,7 @@
  * Health: the mail exchangers as senders meet them, what the witness has seen, and every listener.
  */
 import { html } from 'hono/html'
-import { chip, type Html } from './layout.ts'
+import { chip, type Html, sheet } from './layout.ts'
 
 /** What this page reads of the status. */
 export type Health = {
@@ -52,25 +52,17 @@ export function healthPage(status: Health, unready: readonly string[]): Html {
       ${status.layouts.length > 0 ? records(status.layouts) : ''}
       <h2>Listeners</h2>
       <div class="scroll">
-        <table>
-          <thead>
-            <tr>
-              <th>Listener</th>
-              <th>Address</th>
-              <th>State</th>
-            </tr>
-          </thead>
-          <tbody>
-            ${status.doors.map(
-              ({ name, address, open, error }) =>
-                html`<tr>
-                  <td data-th="Listener">${name}</td>
-                  <td data-th="Address"><code>${address}</code></td>
-                  <td data-th="State" ${open ? '' : html`class="alarm"`}>${open ? 'open' : (error ?? 'shut')}</td>
-                </tr>`,
-            )}
-          </tbody>
-        </table>
+        ${sheet(
+          ['Listener', 'Address', 'State'],
+          status.doors.map(
+            ({ name, address, open, error }) =>
+              html`<tr>
+                <td data-th="Listener">${name}</td>
+                <td data-th="Address"><code>${address}</code></td>
+                <td data-th="State" ${open ? '' : html`class="alarm"`}>${open ? 'open' : (error ?? 'shut')}</td>
+              </tr>`,
+          ),
+        )}
       </div>
     </div>`
 }
@@ -174,29 +166,20 @@ function box(x: number, y: number, width: number, { kind, lines }: Box): Html {
 function records(layouts: readonly Layout[]): Html {
   return html`<h2>In DNS</h2>
     <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th>Domain</th>
-            <th class="n">Preference</th>
-            <th>Exchange</th>
-            <th>Is</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${layouts.slice(0, LAYOUTS_MAX).map(({ domain, mx }) =>
-            mx.map(
-              ({ preference, name, decoy }, i) =>
-                html`<tr>
-                  <td data-th="Domain">${i === 0 ? domain : ''}</td>
-                  <td class="n" data-th="Preference">${preference}</td>
-                  <td data-th="Exchange"><code>${name}</code></td>
-                  <td data-th="Is">${decoy ? 'a decoy' : 'a real MX'}</td>
-                </tr>`,
-            ),
-          )}
-        </tbody>
-      </table>
+      ${sheet(
+        ['Domain', 'n:Preference', 'Exchange', 'Is'],
+        layouts.slice(0, LAYOUTS_MAX).map(({ domain, mx }) =>
+          mx.map(
+            ({ preference, name, decoy }, i) =>
+              html`<tr>
+                <td data-th="Domain">${i === 0 ? domain : ''}</td>
+                <td class="n" data-th="Preference">${preference}</td>
+                <td data-th="Exchange"><code>${name}</code></td>
+                <td data-th="Is">${decoy ? 'a decoy' : 'a real MX'}</td>
+              </tr>`,
+          ),
+        ),
+      )}
       ${layouts.length > LAYOUTS_MAX ? html`<p class="dim">${layouts.length - LAYOUTS_MAX} more domains.</p>` : ''}
     </div>`
 }

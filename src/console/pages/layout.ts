@@ -131,13 +131,7 @@ export function filterForm(
 ): Html {
   return html`<form class="filter" method="get" action="./${path}" role="search">
     <input name="q" value="${q}" placeholder="${placeholder}" aria-label="Filter" />
-    <select name="${name}" aria-label="${all}">
-      ${['', ...choices].map(
-        (each) =>
-          html`<option value="${each}" ${each === choice ? 'selected' : ''}>${each === '' ? all : each}</option>`,
-      )}
-    </select>
-    ${more}<button>Filter</button>
+    ${picker(name, all, choices, choice)} ${more}<button>Filter</button>
     <button type="button" id="pause" aria-pressed="false" title="p">Pause</button>
   </form>`
 }
@@ -146,6 +140,29 @@ export function filterForm(
 export function networkIn(q: string): Prefix | undefined {
   const prefix = q.includes('/') ? parsePrefix(q) : ''
   return typeof prefix === 'string' ? undefined : prefix
+}
+
+/** One of these, or none. */
+export function picker(name: string, all: string, choices: readonly string[], chosen: string): Html {
+  return html`<select name="${name}" aria-label="${all}">
+    ${['', ...choices].map(
+      (each) => html`<option value="${each}" ${each === chosen ? 'selected' : ''}>${each === '' ? all : each}</option>`,
+    )}
+  </select>`
+}
+
+/** A table; `n:` before a head is for a column of numbers. */
+export function sheet(heads: readonly string[], rows: Html | readonly Html[] | readonly (readonly Html[])[]): Html {
+  return html`<table>
+    <thead>
+      <tr>
+        ${heads.map((head) => (head.startsWith('n:') ? html`<th class="n">${head.slice(2)}</th>` : html`<th>${head}</th>`))}
+      </tr>
+    </thead>
+    <tbody>
+      ${rows}
+    </tbody>
+  </table>`
 }
 
 export function chip(word: string): Html {

@@ -7,7 +7,7 @@ import type { Instant } from '../../core/evidence.ts'
 import { covers } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Visit } from '../visits.ts'
-import { acts, chip, type Filter, filterForm, type Html, known, networkIn, time } from './layout.ts'
+import { acts, chip, type Filter, filterForm, type Html, known, networkIn, picker, time, sheet } from './layout.ts'
 
 export type Tiles = readonly { readonly name: string; readonly value: string; readonly note: string }[]
 
@@ -72,25 +72,19 @@ export function livePage(
       <section class="tiles" data-live id="tiles">
         ${tiles.map(({ name, value, note }) => html`<div><span>${name}</span><b>${value}</b><small>${note}</small></div>`)}
       </section>`,
-    filterForm('', filter, 'role', 'everywhere', ROLES, 'address, network or deed', verdicts(filter.verdict)),
+    filterForm(
+      '',
+      filter,
+      'role',
+      'everywhere',
+      ROLES,
+      'address, network or deed',
+      picker('verdict', 'any verdict', VERDICTS, filter.verdict),
+    ),
     html`<section data-live id="guests">${hereTable(here, visitor, now)}</section>`,
     html`<h2>Who came lately</h2>`,
     html`<div class="scroll" data-live id="visits">
-      <table>
-        <thead>
-          <tr>
-            <th>Last seen</th>
-            <th>Client</th>
-            <th>Verdict</th>
-            <th>At</th>
-            <th>What it did</th>
-            <th></th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
+      ${sheet(['Last seen', 'Client', 'Verdict', 'At', 'What it did', ''], rows)}
       ${rows.length > 0 ? '' : html`<p class="empty">${visits.length > 0 ? 'Nobody of those that came is like this.' : 'Nobody has come yet. As soon as somebody does, it is here.'}</p>`}
     </div>`,
   ]
@@ -132,23 +126,7 @@ function hereTable(
       </tr>`
     })
   return html`<h2>Here now</h2>
-    <div class="scroll">
-      <table>
-        <thead>
-          <tr>
-            <th class="n">For</th>
-            <th>Client</th>
-            <th>At</th>
-            <th>Is</th>
-            <th>Did</th>
-            <th></th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>`
+    <div class="scroll">${sheet(['n:For', 'Client', 'At', 'Is', 'Did', ''], rows)}</div>`
 }
 
 const STATES: Readonly<Record<string, string>> = {
@@ -182,13 +160,4 @@ function fitting({ q, choice, verdict }: LiveFilter, verdictOf: (client: Client)
 }
 
 const ROLES = ['primary', 'backup', 'real']
-const VERDICTS = ['', 'clean', 'observe', 'defer', 'block', 'allow']
-
-function verdicts(now: string): Html {
-  return html`<select name="verdict" aria-label="Verdict">
-    ${VERDICTS.map(
-      (each) =>
-        html`<option value="${each}" ${each === now ? 'selected' : ''}>${each === '' ? 'any verdict' : each}</option>`,
-    )}
-  </select>`
-}
+const VERDICTS = ['clean', 'observe', 'defer', 'block', 'allow']

@@ -9,7 +9,7 @@ import { parsePrefix, Prefixes } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Rules } from '../../core/rules.ts'
 import type { Ruling } from '../../reputation/reputation.ts'
-import { chip, type Html } from './layout.ts'
+import { chip, type Html, sheet } from './layout.ts'
 
 /** The rules file as it is now. */
 export type RulesFile = {
@@ -20,34 +20,35 @@ export type RulesFile = {
   readonly hindrance: { readonly error: string; readonly hint: string } | null
 }
 
-export function rulesPage(
-  rules: Rules,
-  rulings: readonly Ruling[],
-  file: RulesFile,
-  visitor: Visitor | undefined,
-): Html[] {
+export function rulesPage(rules: Rules, standing: Standing, file: RulesFile, visitor: Visitor | undefined): Html[] {
   return [
     html`<h1>
       Rules <small><a href="rules#editor">${rules.file}</a>, mode ${rules.mode}</small>
     </h1>`,
-    table(rules, rulings),
+    table(rules, standing),
     editor(file, visitor?.rights === 'operator'),
   ]
 }
 
-function table(rules: Rules, rulings: readonly Ruling[]): Html {
+/** For how many clients each reason decides. Where an operator, or the allow-list, has spoken, no rule does. */
+export function standingOf(rules: Rules, rulings: () => Iterable<Ruling>): Standing {
   const standing = new Map<string, number>()
-  // Where an operator, or the allow-list, has spoken, no rule decides.
   const spoken = new Prefixes<true>()
-  for (const { by, word, target } of rulings) {
+  for (const { by, word, target } of rulings()) {
     const prefix = by === 'operator' && word !== 'release' ? parsePrefix(target) : ''
     if (typeof prefix !== 'string') spoken.set(prefix, true)
   }
   const others = spoken.size + rules.allow.size > 0
   const decided = (client: Client) => spoken.find(client) ?? rules.allow.find(client)
-  for (const { by, because, target } of rulings)
+  for (const { by, because, target } of rulings())
     if (by === 'rules' && !(others && decided(clientOfKey(target) as Client)))
       standing.set(because, (standing.get(because) ?? 0) + 1)
+  return standing
+}
+
+type Standing = ReadonlyMap<string, number>
+
+function table(rules: Rules, standing: Standing): Html {
   const most = Math.max(1, ...standing.values())
   const rows = rules.list.map(({ name, weight, counts, because, mode, line }) => {
     const n = standing.get(because) ?? 0
@@ -63,20 +64,7 @@ function table(rules: Rules, rulings: readonly Ruling[]): Html {
     </tr>`
   })
   return html`<div class="scroll" data-live id="rules">
-    <table>
-      <thead>
-        <tr>
-          <th>Rule</th>
-          <th class="n">Weight</th>
-          <th>Counts</th>
-          <th>Because</th>
-          <th>Decides now</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${rows}
-      </tbody>
-    </table>
+    ${sheet(['Rule', 'n:Weight', 'Counts', 'Because', 'Decides now'], rows)}
   </div>`
 }
 
