@@ -140,7 +140,7 @@ function budget(survey: Survey): Finding[] {
     findings.push(found('MX08', hosts.join(', '), `${addresses.length} addresses are tried before ${first.exchange}`))
   for (const host of namesOf(exchangesOf(survey, 'primary'))) {
     const own = addressesOf(survey, host)
-    if (own.length > 1) findings.push(found('MX09', host, `it has ${own.join(', ')}`, at(survey, host)))
+    if (own.length > 1) findings.push(found('MX09', host, `it has ${own.join(', ')}`, at(survey, host, own[1])))
   }
   const second = real.find(({ preference }) => preference > first.preference)
   if (hosts.length === 1 && second)
@@ -187,7 +187,7 @@ function names(survey: Survey): Finding[] {
   for (const name of namesOf(exchangesOf(survey, 'primary'))) {
     const both = addressesOf(survey, name).find((address) => backups.has(address))
     if (both !== undefined)
-      findings.push(found('MX14', name, `${both} is ${backups.get(both)}’s, too`, at(survey, name)))
+      findings.push(found('MX14', name, `${both} is ${backups.get(both)}’s, too`, at(survey, name, both)))
   }
   return findings
 }
@@ -225,7 +225,7 @@ function reach(survey: Survey): Finding[] {
     const bogus = own.flatMap((address) => {
       const client = parseClient(address)
       const what = client && (neverListed(client) ?? RESERVED.find(client))
-      return what === undefined ? [] : [found('AD04', name, `${address} is ${what}`, at(survey, name))]
+      return what === undefined ? [] : [found('AD04', name, `${address} is ${what}`, at(survey, name, address))]
     })
     const example = own.find((address) => {
       const client = parseClient(address)
@@ -233,7 +233,7 @@ function reach(survey: Survey): Finding[] {
     })
     return example === undefined
       ? bogus
-      : [...bogus, found('AD06', name, `${example} is for examples`, at(survey, name))]
+      : [...bogus, found('AD06', name, `${example} is for examples`, at(survey, name, example))]
   })
 }
 
@@ -245,7 +245,9 @@ function shared(survey: Survey): Finding[] {
     if (!decoys.has(address)) decoys.set(address, `the ${role} decoy’s by the settings`)
   return namesOf(exchangesOf(survey, 'real')).flatMap((name) => {
     const both = addressesOf(survey, name).filter((address) => decoys.has(address))
-    return both.map((address) => found('AD05', name, `${address} is ${decoys.get(address)}, too`, at(survey, name)))
+    return both.map((address) =>
+      found('AD05', name, `${address} is ${decoys.get(address)}, too`, at(survey, name, address)),
+    )
   })
 }
 
@@ -274,7 +276,7 @@ function familyOf(address: string): 'A' | 'AAAA' {
 
 function reverse(survey: Survey): Finding[] {
   return [...survey.hosts].flatMap(([name, host]) =>
-    [...host.reverse].map(([address, seen]) => found('AD09', name, `${address}: ${seen}`, at(survey, name))),
+    [...host.reverse].map(([address, seen]) => found('AD09', name, `${address}: ${seen}`, at(survey, name, address))),
   )
 }
 
@@ -301,6 +303,8 @@ function twice(seconds: number): string {
   return all < 2 * DAY_SECONDS ? `${Math.ceil(all / 3600)} h` : `${Math.ceil(all / DAY_SECONDS)} d`
 }
 
-function at({ hosts }: Survey, name: string): Pick<Finding, 'place'> {
-  return { place: hosts.get(name)?.place }
+/** Where it is put right: the record of the address, if one is named and the file holds it, else the MX record. */
+function at({ hosts }: Survey, name: string, address?: string): Pick<Finding, 'place'> {
+  const host = hosts.get(name)
+  return { place: (address === undefined ? undefined : host?.addressPlaces.get(address)) ?? host?.place }
 }

@@ -42,6 +42,8 @@ export type Host = {
   readonly reverse: ReadonlyMap<string, string>
   /** Of its MX record in a zone file. */
   readonly place: Place | undefined
+  /** Of the records of its addresses there. */
+  readonly addressPlaces: ReadonlyMap<string, Place>
 }
 
 /** What happened to a stranger who called an address at port 25. */

@@ -95,6 +95,7 @@ const NO_HOST: Omit<Host, 'place'> = {
   ttlSeconds: undefined,
   tlsa: undefined,
   reverse: new Map(),
+  addressPlaces: new Map(),
 }
 
 type Noting = (about: string, found: Found) => Found
@@ -137,6 +138,7 @@ async function hostOf(
       ttlSeconds: records.length > 0 ? Math.max(...records.map(({ ttlSeconds }) => ttlSeconds)) : undefined,
       tlsa: tlsa.outcome === 'found' ? true : tlsa.outcome === 'none' ? false : undefined,
       reverse,
+      addressPlaces: new Map(records.flatMap(({ data, place }) => (place ? [[data, place]] : []))),
     },
   }
 }

@@ -15,6 +15,7 @@ const HOST: Host = {
   tlsa: false,
   reverse: new Map(),
   place: undefined,
+  addressPlaces: new Map(),
 }
 
 type Line = readonly [preference: number, exchange: string, ...addresses: string[]]

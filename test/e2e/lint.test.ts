@@ -179,6 +179,20 @@ describe('read from the zone file', () => {
     expect(findings.find(({ code }) => code === 'MX04')).toMatchObject({ place: { line: 6, column: 1 } })
   })
 
+  test.each([
+    ['good', 'AD06', [10, 11, 12]],
+    ['out-of-reach', 'AD04', [9, 11]],
+    ['shared-address', 'AD05', [10]],
+    ['primary-aaaa', 'MX09', [9]],
+  ])('where an address is wrong, it has the line of its A or AAAA record: %s, %s', async (name, wanted, lines) => {
+    const { findings } = await linted(`${name}.test`, {
+      zone: join(LAYOUTS, `${name}.zone`),
+      primary: [`mx0.${name}.test`],
+      backup: name === 'primary-aaaa' ? [] : [`mx9.${name}.test`],
+    })
+    expect(findings.filter(({ code }) => code === wanted).map(({ place }) => place?.line)).toEqual(lines)
+  })
+
   test('mistakes in it, and in the arguments, are told all at once, and nothing is judged: exit 3', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'dmx-zone-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
