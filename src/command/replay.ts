@@ -6,7 +6,7 @@
  * them beside each other, each as if enforced (`core/retelling.ts`, as for `enforce --preview`). In their place may stand what a
  * Redis had counted (`export recording`): that is exact to the hour, and holds nothing of what was withheld.
  *
- * Exit codes: 0; 10 if somebody would newly be listed, or more heavily, who followed through, was allowed or was released: an
+ * Exit codes: 0; 10 if somebody would newly be listed, or more heavily, who followed through, is allowed or was released: an
  * operator looks at those before the rules are changed; 1 when it cannot be told.
  */
 import { writeFileSync } from 'node:fs'
@@ -90,7 +90,7 @@ function summary(view: Comparing, compared: readonly Compared[], tookMs: number,
   const of = (what: 'walked' | 'allowed' | 'freed') => doubtful.filter((each) => each[what]).length
   const grounds = [
     of('walked') > 0 && `went from the primary to the real MX (${of('walked')})`,
-    of('allowed') > 0 && `were allowed (${of('allowed')})`,
+    of('allowed') > 0 && `are allowed (${of('allowed')})`,
     of('freed') > 0 && `were released by an operator (${of('freed')})`,
   ].filter(Boolean)
   return [
@@ -100,7 +100,7 @@ function summary(view: Comparing, compared: readonly Compared[], tookMs: number,
     `clients: ${bold(`${n(changes.new)} newly listed`)}, ${n(changes.heavier)} more heavily, ${n(changes.lighter)} less, ${bold(`${n(changes.released)} no longer`)}; ${n(changes.alike)} as before`,
     grounds.length > 0
       ? yellow(`Look first at those worse off who ${grounds.join(', ')}.`)
-      : green('Of those worse off nobody ever followed through, was allowed, or was released.'),
+      : green('Of those worse off nobody ever followed through, is allowed, or was released.'),
   ]
 }
 

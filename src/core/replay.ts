@@ -260,7 +260,7 @@ function releasedUntil({ releases, rules }: World, client: Client): Instant | un
 }
 
 /** The longest of the operator's rulings with this word that stand and hold the client. */
-function operatorsWord({ words }: Past, client: Client, word: Word['word'], now: Instant): Word | undefined {
+export function operatorsWord({ words }: Past, client: Client, word: Word['word'], now: Instant): Word | undefined {
   if (words.size === 0) return undefined
   return words.findAll(client).find((each) => each.word.word === word && (each.word.until ?? Infinity) > now)?.word
 }

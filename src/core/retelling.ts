@@ -4,7 +4,7 @@
  *
  * The same three functions as ever are folded over the recording (`witness`, `rejudge`), under rules whose mode is enforce.
  * Each time the real MX asked about a client, what stood then is what it would have been told. Beside it stands what speaks
- * for the client: whether it ever went from the primary to the real MX, whether an operator, or a rule, ever allowed it, and
+ * for the client: whether it ever went from the primary to the real MX, whether an operator, or a rule, allows it, and
  * whether it did anything but come in the wrong order. Those are the ones that an operator looks at first.
  *
  * A single rule in mode observe stays so: what it alone reaches is not enforced, and is not counted here. The governor is
@@ -13,11 +13,21 @@
 import type { Client } from './client.ts'
 import { Course } from './course.ts'
 import { LATE_MS } from './credit.ts'
-import { clientOf, type Entry, type Evidence, type Instant } from './evidence.ts'
+import { clientOf, type Entry, type Evidence, type Instant, type Word } from './evidence.ts'
 import { effectOf } from './listing.ts'
 import type { Watch } from './outage.ts'
 import { parsePrefix, Prefixes } from './prefixes.ts'
-import { type Change, type MemberOf, newPast, rejudge, standingOf, witness, type World, worldOf } from './replay.ts'
+import {
+  type Change,
+  type MemberOf,
+  newPast,
+  operatorsWord,
+  rejudge,
+  standingOf,
+  witness,
+  type World,
+  worldOf,
+} from './replay.ts'
 import type { Rules } from './rules.ts'
 
 /** What one set of rules makes of a client. */
@@ -41,8 +51,9 @@ export type Retold = {
   readonly told: readonly (Told | undefined)[]
   /** Did it go from the primary to the real MX, at any time in the recording? */
   readonly walked: boolean
-  /** Does an operator's word in the recording, or the allow-list of any of the rules, allow it? Did an operator release it? */
+  /** Does an operator's word that stands at the end of the recording, or the allow-list of any of the rules, allow it? */
   readonly allowed: boolean
+  /** Did an operator release it? Taking back an allow is no release of that kind. */
   readonly released: boolean
 }
 
@@ -90,7 +101,6 @@ export function prepareRetelling({ sides, watchAt, from = -Infinity }: Retelling
   const answers = sides.map(() => ({ refused: 0, deferred: 0 }))
   const rows = new Map<string, Row>()
   const walks = newWalks(Math.max(...sides.map(({ rules }) => rules.credit.withinMs)))
-  const allowed = new Prefixes<true>()
   const released = new Prefixes<true>()
   const outages = newOutages()
   let crowded = false
@@ -102,14 +112,11 @@ export function prepareRetelling({ sides, watchAt, from = -Infinity }: Retelling
       events++
       first = Math.min(first, event.at)
       last = Math.max(last, event.at)
+      if (event.type === 'word' && event.word === 'release') free(event)
       const seen = witness(past, entry, box)
       for (const [i, world] of worlds.entries()) rejudge(world, seen, event.at, (change) => hear(i, change, event.at))
       if (event.type === 'probe') outages.look(box, event.outcome !== 'up', event.at)
-      else if (event.type === 'word') {
-        const prefix = parsePrefix(event.target)
-        const said = event.word === 'allow' ? allowed : event.word === 'release' ? released : undefined
-        if (typeof prefix !== 'string') said?.set(prefix, true)
-      } else if (event.role !== 'backup') {
+      else if (event.type === 'evidence' && event.role !== 'backup') {
         walks.see(event)
         if (event.role === 'real' && event.at > from) asked(event)
       }
@@ -126,12 +133,18 @@ export function prepareRetelling({ sides, watchAt, from = -Infinity }: Retelling
           client,
           told: told.map((each) => each && withoutLast(each)),
           walked: walks.has(client),
-          allowed: listed || allowed.find(client) === true,
+          allowed: listed || operatorsWord(past, client, 'allow', last) !== undefined,
           released: released.find(client) === true,
         }
       })
       return { clients, crowded, questions, answers, courses, outages: outages.all(last), events, first, last }
     },
+  }
+
+  /** Before it is heeded: what it takes back still stands. */
+  function free({ target }: Word): void {
+    const prefix = parsePrefix(target)
+    if (typeof prefix !== 'string' && past.words.get(prefix)?.word.word !== 'allow') released.set(prefix, true)
   }
 
   /** A client is listed, or no longer, under one of the rules. */

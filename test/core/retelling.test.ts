@@ -110,6 +110,33 @@ test('several rules are told beside each other, with what speaks for whom', () =
   ])
 })
 
+test('an allow speaks for a client while it stands: not one that was taken back, undone, blocked over, or that ended', () => {
+  const word = (hour: number, word: 'allow' | 'block' | 'release', client: string, forMs?: number): Event => {
+    const at = T0 + hour * HOUR_MS
+    const until = forMs === undefined ? {} : { until: at + forMs }
+    return { type: 'word', at, word, target: `${client}/32`, because: 'a partner', author: 'me', ...until }
+  }
+  const lists = ['stands', 'released', 'undone', 'ended', 'blocked', 'again', 'freed']
+  const ip = (name: string) => `203.0.${lists.indexOf(name)}.1`
+  const events = [
+    ...lists.flatMap((name) => seen(T0, ip(name), 'backup', 'early-talk', 'recipient')),
+    ...lists.filter((name) => name !== 'freed').map((name) => word(1, 'allow', ip(name))),
+    word(2, 'release', ip('released')),
+    word(2, 'allow', ip('undone'), 1000),
+    word(2, 'allow', ip('ended'), HOUR_MS),
+    word(2, 'block', ip('blocked')),
+    word(2, 'release', ip('again')),
+    word(3, 'allow', ip('again'), DAY_MS),
+    word(2, 'release', ip('freed')),
+    ...seen(T0 + 5 * HOUR_MS, '198.51.100.9', 'real', 'passed'),
+  ]
+  const { clients } = retold(events, [{ rules: OBSERVING }])
+  const having = (what: 'allowed' | 'released') =>
+    clients.filter((each) => each[what]).map(({ client }) => lists[Number(client.ip.split('.')[2])])
+  expect(having('allowed').toSorted()).toEqual(['again', 'stands'])
+  expect(having('released')).toEqual(['freed'])
+})
+
 test('how many were listed when: each word until its own end, a release at once', () => {
   const rules = { ...OBSERVING, standsMs: { observe: 1, defer: 3 * HOUR_MS, block: HOUR_MS } }
   const listed = (extra: Event[]) => {

@@ -39,7 +39,7 @@ export function ruleCommands(program: Command, stage: Stage): void {
   program
     .command('replay')
     .description(
-      'recordings under other rules: who would newly be listed, who no longer; exit 10 if somebody worse off had followed through or was allowed',
+      'recordings under other rules: who would newly be listed, who no longer; exit 10 if somebody worse off had followed through, is allowed or was released',
     )
     .argument(
       '[journals...]',

@@ -316,8 +316,8 @@ function tellReplay({ figures, picture }) {
     make('b', {}, `${n(changes.new)} newly listed, ${n(changes.released)} no longer; `),
     `${n(changes.heavier)} more heavily, ${n(changes.lighter)} less, ${n(changes.alike)} as before. `,
     changes.doubtful > 0
-      ? `Look first at ${n(changes.doubtful)} worse off who followed through, were allowed or were released.`
-      : 'Of those worse off nobody ever followed through, was allowed, or was released.',
+      ? `Look first at ${n(changes.doubtful)} worse off who followed through, are allowed or were released.`
+      : 'Of those worse off nobody ever followed through, is allowed, or was released.',
   )
   const row = (name, side) =>
     make(
