@@ -105,17 +105,16 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
   reader('/', async (c) => {
     const filter = { ...asked(c, 'role'), verdict: (c.req.query('verdict') ?? '').slice(0, 10) }
     const verdictOf = (client: Client) => options.decide(client).verdict
-    return show(
-      c,
-      '',
-      'Live',
-      livePage(
-        { visits: visits.newest(), guests: options.guests(), tiles: await tiles(options), now: now() },
-        filter,
-        verdictOf,
-        c.get('visitor'),
-      ),
-    )
+    // Asked once: it counts what may be a million decisions.
+    const health = options.status()
+    const live = {
+      visits: visits.newest(),
+      guests: options.guests(),
+      here: health.held.primary + health.held.backup,
+      tiles: tiles(health, await options.wastedMs()),
+      now: now(),
+    }
+    return show(c, '', 'Live', livePage(live, filter, verdictOf, c.get('visitor')))
   })
   reader('/clients/:ip', async (c) => {
     const client = parseClient(c.req.param('ip') ?? '')
@@ -229,8 +228,7 @@ function enterWith(c: Context, cookie: string): Response {
   return c.redirect('./', 303)
 }
 
-async function tiles({ status, wastedMs }: ConsoleOptions): Promise<Tiles> {
-  const { held, mode, reputation } = status()
+function tiles({ held, mode, reputation }: Health, wastedMs: number): Tiles {
   const { rules, operator, overruled } = reputation.rulings
   return [
     {
@@ -240,7 +238,7 @@ async function tiles({ status, wastedMs }: ConsoleOptions): Promise<Tiles> {
     },
     {
       name: 'Their time wasted',
-      value: span(await wastedMs()),
+      value: span(wastedMs),
       note: 'since the start',
     },
     {

@@ -81,8 +81,12 @@ test.each([
   expect((await boxesOf(health))[box]).toBe(told)
 })
 
-function textOf(visits: readonly Visit[], guests: readonly Guest[] = []): string {
-  const page = livePage({ visits, guests, tiles: [], now: NOON }, ANYBODY, () => 'clean', undefined)
+function textOf(
+  visits: readonly Visit[],
+  guests: readonly Guest[] = [],
+  { here = guests.length, filter = ANYBODY }: { here?: number; filter?: typeof ANYBODY } = {},
+): string {
+  const page = livePage({ visits, guests, here, tiles: [], now: NOON }, filter, () => 'clean', undefined)
   return page
     .map(String)
     .join('')
@@ -109,4 +113,19 @@ test('of who is here it tells how long, and what it did since it came', () => {
   expect(textOf([deed], [guest(65_000)])).toContain('1:05 203.0.113.7 backup held, a drop at a time early-talk')
   expect(textOf([deed], [guest(9000)])).toContain('0:09 203.0.113.7 backup held, a drop at a time only connected')
   expect(textOf([], [guest(3_723_000)])).toContain('1:02:03 203.0.113.7')
+})
+
+test('of who is here beyond those that are shown it tells how many, and among how many was looked', () => {
+  const guests = Array.from({ length: 50 }, (_, i): Guest => {
+    const [role, client] = [i % 2 ? 'backup' : 'primary', `203.0.113.${i}`] as const
+    return { role, client, since: NOON - 1000 * i, outcome: 'tarpit' }
+  })
+  const told = (here: number, filter = ANYBODY) => textOf([], guests, { here, filter })
+  expect(told(1234)).toContain('… and 1,204 more.')
+  expect(told(50)).toContain('… and 20 more.')
+  expect(textOf([], guests.slice(0, 30), { here: 30 })).not.toContain('more')
+  const backup = { ...ANYBODY, choice: 'backup' }
+  expect(told(50, backup)).not.toContain('more')
+  expect(told(1234, backup)).toContain('Looked for among 50 of the 1,234 who are here.')
+  expect(told(1234, { ...ANYBODY, q: '198.51.100.1' })).toMatch(/Here now Looked for among 50 of the 1,234/)
 })

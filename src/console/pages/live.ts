@@ -32,18 +32,24 @@ export type Guest = {
 export type Live = {
   readonly visits: readonly Visit[]
   readonly guests: readonly Guest[]
+  /** How many are at the decoys in all: `guests` are some of them. */
+  readonly here: number
   readonly tiles: Tiles
   readonly now: Instant
 }
 
 export function livePage(
-  { visits, guests, tiles, now }: Live,
+  { visits, guests, here: inAll, tiles, now }: Live,
   filter: LiveFilter,
   verdictOf: (client: Client) => string,
   visitor: Visitor | undefined,
 ): Html[] {
   const fits = fitting(filter, verdictOf)
   const here = guests.map((guest) => ({ ...guest, deeds: deedsOf(guest, visits) })).filter(fits)
+  const narrowed = filter.q.trim() !== '' || filter.choice !== '' || filter.verdict !== ''
+  const rest = narrowed
+    ? unseen(here.length, guests.length, inAll)
+    : beyond(Math.max(inAll, here.length) - Math.min(here.length, GUESTS_MAX))
   const rows = visits
     .filter(fits)
     .slice(0, ROWS_MAX)
@@ -81,7 +87,7 @@ export function livePage(
       'address, network or deed',
       picker('verdict', 'any verdict', VERDICTS, filter.verdict),
     ),
-    html`<section data-live id="guests">${hereTable(here, visitor, now)}</section>`,
+    html`<section data-live id="guests">${hereTable(here, rest, visitor, now)}</section>`,
     html`<h2>Who came lately</h2>`,
     html`<div class="scroll" data-live id="visits">
       ${sheet(['Last seen', 'Client', 'Verdict', 'At', 'What it did', ''], rows)}
@@ -96,13 +102,26 @@ function deedsOf({ client, role, since }: Guest, visits: readonly Visit[]): Visi
   return (visit?.deeds ?? []).filter(({ at }) => at >= since - SLACK_MS)
 }
 
+/** Of those who are here, how many are not shown; '' when all are. */
+function beyond(more: number): string {
+  return more > 0 ? `… and ${more.toLocaleString('en')} more.` : ''
+}
+
+/** The same where something is looked for: it is looked for among some of them only. */
+function unseen(found: number, looked: number, inAll: number): string {
+  const more = beyond(found - Math.min(found, GUESTS_MAX))
+  if (inAll <= looked) return more
+  return `${more} Looked for among ${looked} of the ${inAll.toLocaleString('en')} who are here.`.trim()
+}
+
 /** Who is here, the longest first, and what it did so far. */
 function hereTable(
   guests: readonly (Guest & Pick<Visit, 'deeds'>)[],
+  rest: string,
   visitor: Visitor | undefined,
   now: Instant,
 ): Html | string {
-  if (guests.length === 0) return ''
+  if (guests.length === 0 && rest === '') return ''
   const rows = guests
     .toSorted((a, b) => a.since - b.since)
     .slice(0, GUESTS_MAX)
@@ -126,7 +145,8 @@ function hereTable(
       </tr>`
     })
   return html`<h2>Here now</h2>
-    <div class="scroll">${sheet(['n:For', 'Client', 'At', 'Is', 'Did', ''], rows)}</div>`
+    ${guests.length > 0 ? html`<div class="scroll">${sheet(['n:For', 'Client', 'At', 'Is', 'Did', ''], rows)}</div>` : ''}
+    ${rest === '' ? '' : html`<p class="dim">${rest}</p>`}`
 }
 
 const STATES: Readonly<Record<string, string>> = {
