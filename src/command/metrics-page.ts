@@ -17,7 +17,7 @@ export async function metricsPage(): Promise<string> {
   const intro = [
     '# Metrics',
     '',
-    'Made of the code (src/console/metrics.ts) by `npm run generate`.',
+    'Made of the code (src/console/metrics.ts, levels.ts) by `npm run generate`.',
     '',
     '`GET /metrics`, on the address in `http.listen`. Every series is there from the start with 0, and none is ever added by what a',
     'client does: no label comes from a client, so their number is the same after a million clients as after one. About one',

@@ -1,5 +1,5 @@
 /**
- * Every Prometheus metric of the appliance, in one list.
+ * Every Prometheus metric of the appliance: what is counted, here; what is read of its state at each scrape, in levels.ts.
  *
  * No label ever comes from a client: label values are closed lists, and each combination is there from the start with 0, so
  * that a panel never lacks a series and their number is the same after a million clients as after one.
@@ -7,6 +7,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import { KIND_NAMES, KINDS, type Role, ROLES } from '../core/evidence.ts'
 import { WAIVED_WHYS } from '../core/outage.ts'
+import { addGauges, BOUNDS, DECOYS, type Levels, WORDS } from './levels.ts'
 
 /**
  * How often it is looked whether the event loop is late. Each look wakes the appliance: the library's own 100 a second were
@@ -15,46 +16,10 @@ import { WAIVED_WHYS } from '../core/outage.ts'
 const LOOK_MS = 100
 const LOOKED_SELDOM_MS = 2 ** 31 - 1
 const LATENESS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'] as const
-const DECOYS = ['primary', 'backup'] as const
-const WORDS = ['allow', 'release', 'observe', 'defer', 'block'] as const
-const MX_STATES = ['up', 'later', 'down', 'unsure'] as const
 const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const
-const BOUNDS = ['minute', 'network', 'standing', 'held'] as const
 const ASKERS = ['policy', 'dnsbl', 'tcp-table', 'readsocket', 'milter'] as const
 /** What may become of any asker's connection. */
 const HUNG_UP = ['cut-short', 'full', 'idle', 'unread', 'failed'] as const
-
-/** What gauges are read from, once per scrape. */
-export type Levels = {
-  readonly held: Record<'primary' | 'backup', number>
-  readonly doors: readonly { readonly open: boolean }[]
-  readonly reputation: {
-    readonly storeHealth: { readonly state: 'up' | 'down' | 'hung' }
-    readonly blocked: string | null
-    readonly ledger: 'starting' | 'fresh' | 'stale'
-    readonly ledgerAgeMs: number
-    readonly waiting: number
-    readonly journalTrouble: object | null
-    readonly freeze: { readonly why: string } | null
-    readonly rulings: Record<'rules' | 'operator', Record<(typeof WORDS)[number], number>>
-    readonly governor: Record<(typeof BOUNDS)[number], number>
-  }
-  readonly realMx: {
-    readonly outcome: string
-    readonly outage: boolean
-    readonly mxs: readonly { readonly name: string; readonly outcome: string; readonly lookedAt: string }[]
-  } | null
-  readonly room: { readonly possible: number; readonly wanted: number }
-  readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
-  readonly kernel: {
-    readonly state: 'on' | 'off' | 'failed'
-    readonly suspects: Readonly<Record<4 | 6, number>>
-    readonly networks: Readonly<Record<4 | 6, number>>
-  } | null
-  readonly kernelWanted: boolean
-  readonly canary: { readonly state: string; readonly at: string | null; readonly shownMs: number | null }
-  readonly rules: { readonly loaded: string; readonly problems: readonly string[] }
-}
 
 export type Metrics = ReturnType<typeof createMetrics>
 
@@ -82,16 +47,6 @@ export function createMetrics(version: string) {
     for (const values of combinations(labels)) made.inc(values, 0)
     return made
   }
-  const gauge = (name: string, help: string, read: (now: Levels) => number) =>
-    new Gauge({
-      name: `decoymx_${name}`,
-      help,
-      registers,
-      collect() {
-        if (levels) this.set(read(levels))
-      },
-    })
-
   const metrics = {
     connections: counter('connections_total', 'Connections to the decoys, by how the client was met', {
       role: DECOYS,
@@ -241,137 +196,16 @@ export function createMetrics(version: string) {
     },
   }
 
+  addGauges(registers, () => levels)
   new Gauge({
-    name: 'decoymx_held_connections',
-    help: 'Connections at the decoys now',
-    labelNames: ['role'],
+    name: 'decoymx_event_loop_late_seconds',
+    help: 'Longest time since the last scrape that everything waited for one thing',
     registers,
     collect() {
-      for (const role of DECOYS) this.set({ role }, levels?.held[role] ?? 0)
+      this.set(latestMs / 1000)
+      latestMs = 0
     },
   })
-  new Gauge({
-    name: 'decoymx_rulings',
-    help: 'Decisions that stand now',
-    labelNames: ['by', 'word'],
-    registers,
-    collect() {
-      const rulings = levels?.reputation.rulings
-      for (const by of ['rules', 'operator'] as const)
-        for (const word of WORDS) this.set({ by, word }, rulings?.[by][word] ?? 0)
-    },
-  })
-  gauge(
-    'connections_possible',
-    'Connections at the decoys that the open-file limit allows',
-    ({ room }) => room.possible,
-  )
-  gauge('connections_wanted', 'Connections at the decoys that the settings ask for', ({ room }) => room.wanted)
-  gauge('event_loop_late_seconds', 'Longest time since the last scrape that everything waited for one thing', () => {
-    const late = latestMs / 1000
-    latestMs = 0
-    return late
-  })
-  gauge('workers_missing', 'Workers that should run and do not', ({ workers }) => workers.wanted - workers.pids.length)
-  gauge(
-    'listeners_shut',
-    'Addresses that should be open and are not',
-    (now) => now.doors.filter((door) => !door.open).length,
-  )
-  gauge(
-    'ledger_age_seconds',
-    'Since the copy of the decisions was last proved fresh',
-    (now) => now.reputation.ledgerAgeMs / 1000,
-  )
-  gauge('ledger_fresh', '1 while the copy of the decisions may be used to refuse, 0 while it is too old', (now) =>
-    Number(now.reputation.ledger === 'fresh'),
-  )
-  gauge('store_up', '1 while the store answers and is of use', (now) =>
-    Number(now.reputation.storeHealth.state === 'up'),
-  )
-  gauge(
-    'store_breaker_open',
-    '1 while the store is asked once a second only, because it let a call wait in vain',
-    (now) => Number(now.reputation.storeHealth.state === 'hung'),
-  )
-  gauge('evidence_blocked', '1 while the store does not take evidence, which waits in the journal', (now) =>
-    Number(now.reputation.blocked !== null),
-  )
-  new Gauge({
-    name: 'decoymx_listings_waiting',
-    help: 'New listings that the governor holds back now, by the bound they met',
-    labelNames: ['why'],
-    registers,
-    collect() {
-      for (const why of BOUNDS) this.set({ why }, levels?.reputation.governor[why] ?? 0)
-    },
-  })
-  gauge('journal_failing', '1 since the last write to the journal failed, and evidence is lost', ({ reputation }) =>
-    Number(reputation.journalTrouble !== null),
-  )
-  gauge('evidence_waiting', 'Events in the journal that the store has not yet', (now) => now.reputation.waiting)
-  gauge('real_mx_up', '1 while the witness finds the real MX up, 0 while not, NaN without a witness', (now) =>
-    now.realMx ? Number(now.realMx.outcome === 'up') : Number.NaN,
-  )
-  gauge('real_mx_outage', '1 while no real MX takes mail, and the backup therefore says 421 to everybody', (now) =>
-    Number(now.realMx?.outage ?? false),
-  )
-  // The names come from the settings, or from DNS about our own domains, and are bounded there; never from a client.
-  new Gauge({
-    name: 'decoymx_real_mx_state',
-    help: '1 for the state in which each real MX was found: up, later (4xx), down or unsure',
-    labelNames: ['mx', 'state'],
-    registers,
-    collect() {
-      this.reset()
-      for (const { name, outcome } of levels?.realMx?.mxs ?? [])
-        for (const state of MX_STATES) this.set({ mx: name, state }, Number(outcome === state))
-    },
-  })
-  new Gauge({
-    name: 'decoymx_real_mx_looked_timestamp_seconds',
-    help: 'When each real MX was last looked at',
-    labelNames: ['mx'],
-    registers,
-    collect() {
-      this.reset()
-      for (const { name, lookedAt } of levels?.realMx?.mxs ?? []) this.set({ mx: name }, Date.parse(lookedAt) / 1000)
-    },
-  })
-  gauge(
-    'order_frozen',
-    '1 while the order of visits counts for nothing, because nobody vouches for the real MX',
-    (now) => Number(now.reputation.freeze !== null),
-  )
-  gauge(
-    'kernel_on',
-    '1 while the kernel refuses strangers at the primary, 0 while it should and cannot, NaN when not asked to',
-    (now) => (now.kernelWanted || now.kernel?.state === 'on' ? Number(now.kernel?.state === 'on') : Number.NaN),
-  )
-  gauge('kernel_suspects', 'Clients and networks that the kernel lets in to the primary', ({ kernel }) =>
-    kernel ? kernel.suspects[4] + kernel.suspects[6] + kernel.networks[4] + kernel.networks[6] : 0,
-  )
-  gauge(
-    'canary_failing',
-    '1 while the last play to ourselves failed: a bot was not refused somewhere, or an honest client was',
-    ({ canary }) => Number(canary.state === 'failing'),
-  )
-  gauge('canary_played_timestamp_seconds', 'When it was last played; NaN before the first time', ({ canary }) =>
-    canary.at === null ? Number.NaN : Date.parse(canary.at) / 1000,
-  )
-  gauge(
-    'canary_shown_seconds',
-    "From the bot's last word to the last right answer about it, of the last play; NaN where it was not sound",
-    ({ canary }) => (canary.shownMs === null ? Number.NaN : canary.shownMs / 1000),
-  )
-  gauge('rules_sound', '1 while the rules file is the one in use, 0 while a bad file keeps the old rules', (now) =>
-    now.rules.problems.length === 0 ? 1 : 0,
-  )
-  gauge(
-    'rules_loaded_timestamp_seconds',
-    'When the rules in use were loaded',
-    (now) => Date.parse(now.rules.loaded) / 1000,
-  )
   new Gauge({ name: 'decoymx_build_info', help: 'The version that runs', labelNames: ['version'], registers }).set(
     { version },
     1,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { createMetrics, type Levels } from '../../src/console/metrics.ts'
+import type { Levels } from '../../src/console/levels.ts'
+import { createMetrics } from '../../src/console/metrics.ts'
 import { KIND_NAMES } from '../../src/core/evidence.ts'
 
 const none = { allow: 0, release: 0, observe: 0, defer: 0, block: 0 }
@@ -16,6 +17,7 @@ const LEVELS: Levels = {
     freeze: { why: 'blind' },
     rulings: { rules: { ...none, block: 12 }, operator: { ...none, allow: 1 } },
     governor: { minute: 4, network: 0, standing: 0, held: 0 },
+    neighbours: [{ rules: 'ab12' }, { rules: 'cd34' }, { rules: 'ef56' }],
   },
   realMx: {
     outcome: 'down',
@@ -25,7 +27,7 @@ const LEVELS: Levels = {
   kernelWanted: true,
   canary: { state: 'failing', at: '2026-11-24T12:00:00.000Z', shownMs: null },
   kernel: { state: 'on', suspects: { 4: 2, 6: 1 }, networks: { 4: 1, 6: 0 } },
-  rules: { loaded: '2026-11-24T12:00:00.000Z', problems: [] },
+  rules: { loaded: '2026-11-24T12:00:00.000Z', digest: 'ab12', problems: [] },
   room: { possible: 19_744, wanted: 16_000 },
   workers: { wanted: 2, pids: [101, 102] },
 }
@@ -92,5 +94,6 @@ describe('metrics', () => {
     expect(text).toContain('decoymx_real_mx_looked_timestamp_seconds{mx="mx1.example.test"} 1795521600')
     expect(text).toContain('decoymx_order_frozen 1')
     expect(text).toContain('decoymx_rules_sound 1')
+    expect(text).toContain('decoymx_boxes_with_other_rules 2')
   })
 })
