@@ -132,7 +132,7 @@ test('an allow speaks for a client while it stands: not one that was taken back,
   ]
   const { clients } = retold(events, [{ rules: OBSERVING }])
   const having = (what: 'allowed' | 'released') =>
-    clients.filter((each) => each[what]).map(({ client }) => lists[Number(client.ip.split('.')[2])])
+    clients.filter((each) => each[what]).map(({ client }) => lists[Number(client.ip.split('.')[2])] ?? '')
   expect(having('allowed').toSorted()).toEqual(['again', 'stands'])
   expect(having('released')).toEqual(['freed'])
 })
