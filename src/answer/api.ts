@@ -11,6 +11,7 @@ import { secureHeaders } from 'hono/secure-headers'
 import type { z } from 'zod'
 import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import type { Problem } from '../core/document.ts'
+import { misread } from '../core/misread.ts'
 import { EVERYTHING, type Instant } from '../core/evidence.ts'
 import type { Rights } from '../core/rights.ts'
 import { covers, parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
@@ -22,7 +23,7 @@ import { checkProposal, type Editing, replayProposal, saveProposal, tellFile } f
 import { openApiDocument } from './openapi.ts'
 import { clientView, entryView, iso, rulingView, spokenView, waitingView } from './retelling.ts'
 import { type Route, ROUTES } from './routes.ts'
-import type { RulingView, TicketView } from './views.ts'
+import type { mistakeSchema, RulingView, TicketView } from './views.ts'
 import { heedWord, type WordsOptions } from './words.ts'
 
 export type ApiOptions = WordsOptions & {
@@ -219,8 +220,9 @@ function parsed(text: string): unknown {
   }
 }
 
-function mistake(error: z.ZodError, whole: string): { error: string } {
-  return { error: error.issues.map((issue) => `${issue.path.join('.') || whole}: ${issue.message}`).join('; ') }
+function mistake({ issues }: z.ZodError, whole: string): z.output<typeof mistakeSchema> {
+  const errors = issues.map((issue) => `${issue.path.join('.') || whole}: ${issue.message}`)
+  return { error: errors.join('; '), ...(errors.length > 1 ? { errors } : {}) }
 }
 
 function wantsPage(c: Context): boolean {
@@ -258,7 +260,11 @@ function touches(target: string, within: Prefix): boolean {
 }
 
 function notAnAddress(text: string): { error: string; hint: string } {
-  return { error: `expected an IP address, got "${text.slice(0, 64)}"`, hint: 'IPv4 as 192.0.2.1, IPv6 as 2001:db8::1' }
+  const shown = text.slice(0, 64)
+  return {
+    error: `expected an IP address, got "${shown}"${misread(shown)}`,
+    hint: 'IPv4 as 192.0.2.1, IPv6 as 2001:db8::1',
+  }
 }
 
 const INDEX = `decoymx\n\n${Object.values<Route>(ROUTES)

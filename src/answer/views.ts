@@ -17,7 +17,11 @@ const freeze = z
   .object({ why: z.enum(['outage', 'grace', 'unwatched', 'blind']), until: instant.nullable() })
   .describe('Why the order of visits counts for nothing now, and until when, if known')
 
-export const mistakeSchema = z.object({ error: z.string(), hint: z.string().optional() })
+export const mistakeSchema = z.object({
+  error: z.string(),
+  hint: z.string().optional(),
+  errors: z.array(z.string()).optional().describe('Each of them alone, where `error` tells of several'),
+})
 
 /** A listing that the governor holds back. */
 export const waitingSchema = z.object({

@@ -12,6 +12,7 @@ import { neverListed } from '../core/never.ts'
 import { duration } from '../core/document.ts'
 import { EVERYTHING, type Instant, NO_REASON, oneLine, type Word, WORDS } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'
+import { POOL_NAME } from '../core/pools.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { Visitor } from '../core/rights.ts'
 import type { AllowEntry } from '../core/rules.ts'
@@ -44,12 +45,18 @@ export const saidSchema = z.strictObject({
   word: z.enum(WORDS),
   target: z
     .string()
-    .min(1)
     .max(64)
+    .superRefine((text, ctx) => {
+      // Whether there is such a pool, and whether anything waits, is found out later.
+      if (POOL_NAME.test(text)) return
+      const read = parsePrefix(text, 'an IP address, a CIDR or a pool')
+      if (typeof read === 'string') ctx.addIssue({ code: 'custom', message: read })
+    })
     .describe('An IP address, a CIDR, or a pool; for enlist and discard also "all", for all that waits'),
   for: duration()
     .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, {
-      error: 'expected a span above 0 and at most ten years; leave it out for good',
+      error: ({ input }) =>
+        `expected a span above 0 and at most ten years, got ${Math.round(Number(input) / 86_400_000)} days; leave it out for good`,
     })
     .optional()
     .describe('How long it stands; without it until released'),
@@ -112,12 +119,10 @@ function targetsOf({ word, target, because, force }: Said, { pool, never }: Word
   if (prefixes) return prefixes
   const prefix = parsePrefix(target)
   if (typeof prefix === 'string')
-    return /^[a-z][a-z0-9.-]*$/i.test(target) && !/^[0-9a-f]{1,4}$/i.test(target)
-      ? {
-          error: `there is no pool named "${target}"`,
-          hint: 'expected an IP address, a CIDR like 192.0.2.0/24, or a pool',
-        }
-      : { error: prefix }
+    return {
+      error: `there is no pool named "${target}"`,
+      hint: 'pools are those of pools.list in the rules, and the well-known senders; else name an IP address or a CIDR',
+    }
   if (waits) return [prefix]
   const bold = boldnessOf(word, prefix, never)
   if (bold !== undefined && !force)

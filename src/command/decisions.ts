@@ -85,9 +85,10 @@ export async function say(
 
 /** The API names its fields; a person typed options and an argument. */
 function asTyped(body: unknown): unknown {
-  const { error, ...rest } = body as { readonly error?: string }
+  const { error, errors, ...rest } = body as { readonly error?: string; readonly errors?: readonly string[] }
   if (error === undefined) return body
-  return { ...rest, error: error.replace(/^(for|because|author): /, '--$1: ').replace(/^within: /, 'network: ') }
+  const typed = (text: string) => text.replace(/^(for|because|author): /, '--$1: ').replace(/^within: /, 'network: ')
+  return { ...rest, error: typed(error), ...(errors ? { errors: errors.map(typed) } : {}) }
 }
 
 /** Said while the store does not answer. */

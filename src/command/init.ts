@@ -11,6 +11,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { isMap, isSeq, parseDocument } from 'yaml'
 import { type Screen, wrapped } from '../console/terminal.ts'
+import { misread } from '../core/misread.ts'
 import { readRules } from '../core/rules.ts'
 import { spellAddress } from '../settings/places.ts'
 import { readSettings } from '../settings/settings.ts'
@@ -77,7 +78,7 @@ function complaintOf(key: keyof Words, text: string): string | undefined {
   const none = key === 'realMx' ? 'dns' : 'none'
   return word === none || isIP(word) > 0
     ? undefined
-    : `expected an IP address or ${none}, got ${JSON.stringify(text.trim())}`
+    : `expected an IP address or ${none}, got ${JSON.stringify(text.trim())}${misread(text)}`
 }
 
 /** What cannot be so together. */

@@ -7,10 +7,11 @@ import { parseClient } from '../core/client.ts'
 import type { Problem } from '../core/document.ts'
 import type { Finding } from '../core/dangers.ts'
 import { lint } from '../core/lint.ts'
+import { misread } from '../core/misread.ts'
 import type { Survey } from '../core/survey.ts'
 import { neverListed } from '../core/never.ts'
 import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zoneLine } from '../core/plan.ts'
-import { hostName, surveyDomain, type SurveyWords } from './surveying.ts'
+import { hostName, slip, surveyDomain, type SurveyWords } from './surveying.ts'
 import type { Settings } from '../settings/settings.ts'
 import { isWildcard } from '../settings/places.ts'
 
@@ -33,21 +34,15 @@ export async function planDomain(
   },
 ): Promise<number> {
   const { json, screen, errors, problems } = tools
-  const strange = [...(words.primaryAddress ?? []), ...(words.backupAddress ?? [])].filter((text) => !parseClient(text))
-  if (strange.length > 0) {
-    problems(
-      strange.map((text) => ({
-        file: '--…-address',
-        line: 1,
-        column: 1,
-        message: `expected an IP address, got "${text}"`,
-      })),
-    )
-    return UNKNOWN
-  }
-  const surveyed = await surveyDomain(domain, words, env, (from) => {
+  const strange = (['primary', 'backup'] as const).flatMap((role) =>
+    (words[`${role}Address`] ?? [])
+      .filter((text) => !parseClient(text))
+      .map((text) => slip(`--${role}-address`, `expected an IP address, got "${text}"${misread(text)}`)),
+  )
+  const begin = (from: string) => {
     if (errors.person) errors.print(errors.colours.dim(`asking ${from} about ${domain}`))
-  })
+  }
+  const surveyed = await surveyDomain(domain, words, env, begin, strange)
   if (!surveyed.ok) {
     problems(surveyed.problems)
     return UNKNOWN

@@ -44,19 +44,28 @@ export async function surveyDomain(
   words: SurveyWords,
   env: NodeJS.ProcessEnv,
   begin: (from: string) => void,
+  mistakes: readonly Problem[] = [],
 ): Promise<Surveyed> {
-  const problems: Problem[] = []
-  const say = (file: string, message: string) => problems.push({ file, line: 1, column: 1, message })
+  const problems = [...mistakes]
+  const say = (word: string, message: string, hint?: string) => problems.push(slip(word, message, hint))
   const readText = (file: string | undefined): string | undefined => {
     try {
       return file === undefined ? undefined : readFileSync(file, 'utf8')
     } catch (error) {
-      say(file as string, `cannot be read: ${(error as Error).message}`)
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+      say(file as string, missing ? 'there is no such file' : `cannot be read: ${(error as Error).message}`)
       return undefined
     }
   }
   const domain = hostName(domainText)
-  if (domain === undefined) say('DOMAIN', `expected a domain like example.org, got ${show(domainText)}`)
+  if (domain === undefined)
+    say(
+      'DOMAIN',
+      `expected a domain like example.org, got ${show(domainText)}`,
+      parseClient(domainText.trim())
+        ? `that is an address: decoymx why ${domainText.trim()} tells what is known of a client`
+        : undefined,
+    )
   const settings = readSettings(words.settings, env)
   if (!settings.ok) problems.push(...settings.problems)
   const servers = words.server === undefined ? getServers().map(serverIn) : [serverIn(words.server)]
@@ -92,6 +101,11 @@ export async function surveyDomain(
     ...(words.probe ? { knockAt: words.port ?? 25 } : {}),
   })
   return { ok: true, survey: found, settings: settings.settings, from }
+}
+
+/** A mistake in a word of the command line. */
+export function slip(word: string, message: string, hint?: string): Problem {
+  return { file: word, line: 0, column: 0, message, hint }
 }
 
 /** A name as DNS has it: in ASCII, small letters, without the last dot. */

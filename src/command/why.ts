@@ -35,8 +35,8 @@ export async function why(
     else printRulings(screen, [ruling], Date.now())
     return ruling.ended ? 0 : (EXIT_OF[ruling.word] ?? 1)
   }
-  const prefix = parsePrefix(subject)
-  if (typeof prefix === 'string') return complain(unreadable(subject))
+  const prefix = parsePrefix(subject, 'an IP address, a CIDR or a ticket')
+  if (typeof prefix === 'string') return complain(unreadable(subject, prefix))
   const { status, body } = await ask(folder, 'GET', `/api/v1/decisions?within=${encodeURIComponent(prefix.cidr)}`)
   if (status !== 200) return complain(body)
   const { decisions } = body as { decisions: RulingView[] }
@@ -49,12 +49,19 @@ export async function why(
 /** Tickets have no I, L, O and U, which are misread; with all eight letters in one it is one only if it is known. */
 const TICKET = /^[0-9a-hjkmnp-tv-z]{4}-?[0-9a-hjkmnp-tv-z]{4}$/i
 
-function unreadable(subject: string): { error: string; hint: string } {
-  return {
-    error: `expected an IP address, a CIDR or a ticket, got "${subject}"`,
-    hint: 'like 192.0.2.1, 2001:db8::/64 or 7F3K-9Q2M',
-  }
+/** What somebody copied by eye. */
+const MISREAD_TICKET = /^[0-9a-z]{4}-[0-9a-z]{4}$/i
+
+function unreadable(
+  subject: string,
+  error = `expected an IP address, a CIDR or a ticket, got "${subject}"`,
+): { error: string; hint: string } {
+  if (MISREAD_TICKET.test(subject))
+    return { error, hint: 'a ticket has none of the letters I, L, O and U: is it a 1, a 0 or a V?' }
+  return { error, hint: error.includes('host bits') ? NETWORK_HINT : 'like 192.0.2.1, 2001:db8::/64 or 7F3K-9Q2M' }
 }
+
+const NETWORK_HINT = 'an address alone is one client; a CIDR is all the clients in it'
 
 function endedLine({ ticket, word, target, because, ended }: TicketView, now: number): string {
   return `${ticket}: ${word} of ${target} (${because}) ended ${when(ended ?? '', now)}. What is known now:`

@@ -6,7 +6,7 @@
 import type { Problem } from '../core/document.ts'
 import type { Screen } from './terminal.ts'
 
-/** Errors first in the order of their places, then warnings. */
+/** Errors first in the order of their places, then warnings. What has no line is a word of the command line. */
 export function tellProblems(problems: readonly Problem[], screen: Screen): void {
   const { red, yellow } = screen.colours
   for (const problem of problems) for (const line of told(problem, screen)) screen.print(line)
@@ -23,7 +23,8 @@ export function tellProblems(problems: readonly Problem[], screen: Screen): void
 function told({ file, line, column, message, hint, code, warning, excerpt }: Problem, { colours }: Screen): string[] {
   const { bold, dim, red, yellow, cyan } = colours
   const shade = warning ? yellow : red
-  const head = `${bold(`${file}:${line}:${column}:`)} ${warning ? `${yellow('warning:')} ` : ''}${message}${code ? ` ${dim(`[${code}]`)}` : ''}`
+  const place = line === 0 ? `${file}:` : `${file}:${line}:${column}:`
+  const head = `${bold(place)} ${warning ? `${yellow('warning:')} ` : ''}${message}${code ? ` ${dim(`[${code}]`)}` : ''}`
   if (!excerpt) return [head, ...(hint ? [`  ${dim('=')} ${cyan(hint)}`] : [])]
   const gutter = String(line)
   const margin = ' '.repeat(gutter.length)

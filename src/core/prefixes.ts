@@ -6,6 +6,7 @@
  */
 import ipaddr from 'ipaddr.js'
 import { type Client, numberOfDotted, parseClient } from './client.ts'
+import { misread } from './misread.ts'
 
 export type Prefix = {
   /** CIDR form, canonical: `192.0.2.0/24`, `2001:db8::/64`. A single IPv4 address is its /32. */
@@ -17,13 +18,13 @@ export type Prefix = {
 }
 
 /**
- * Reads an address or a CIDR. A single IPv6 address stands for its /64, as clients do. Host bits that are set are a
+ * Reads an address or a CIDR; `wanted` is what may stand there, for the sentence that says that it is none. A single IPv6 address stands for its /64, as clients do. Host bits that are set are a
  * mistake that could widen a block by accident: the answer is then the sentence that says so.
  */
-export function parsePrefix(text: string): Prefix | string {
+export function parsePrefix(text: string, wanted = 'an IP address or a CIDR like 192.0.2.0/24'): Prefix | string {
   const [address = '', lengthText, ...more] = text.trim().split('/')
   const client = parseClient(address)
-  if (!client || more.length > 0) return `expected an IP address or a CIDR like 192.0.2.0/24, got "${text}"`
+  if (!client || more.length > 0) return `expected ${wanted}, got "${text}"${misread(text)}`
   const widest = widthOf(client.family)
   if (lengthText === undefined) return client.family === 4 ? prefixOf(client, 32) : prefixOf(client, 64)
   const length = /^\d{1,3}$/.test(lengthText) ? Number(lengthText) : Number.NaN

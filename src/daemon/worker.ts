@@ -56,7 +56,8 @@ async function work(begin: Begin): Promise<void> {
       reconsider()
     } else if (message.what === 'certificate') renewCertificate()
     else if (message.what === 'never') {
-      for (const { what, cidrs } of message.groups) never.put(what, cidrs.map(parsePrefix).filter(isPrefix))
+      for (const { what, cidrs } of message.groups)
+        never.put(what, cidrs.map((text) => parsePrefix(text)).filter(isPrefix))
     } else if (message.what === 'beat') {
       outage = message.outage
       // The same look stays the same object: a new one is a text to be cut anew.

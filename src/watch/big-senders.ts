@@ -173,7 +173,7 @@ export class BigSenders {
     for (const [domain, { at, networks, notes }] of Object.entries(read)) {
       if (at > now() || now() - at >= KEEP_MS) continue
       const prefixes = networks
-        .map(parsePrefix)
+        .map((text) => parsePrefix(text))
         .filter((each) => typeof each !== 'string')
         .filter((each) => !isTooWide(each))
       this.#states.set(domain, { domain, at, networks: prefixes, error: undefined, notes })

@@ -89,7 +89,7 @@ describe('init', () => {
     const alone = await runInit({ domain: 'foo', primary: '1.2.3', backup: 'none', realMx: 'mail' })
     expect(alone.errors).toEqual([
       '--domain: expected a domain like example.org, got "foo"',
-      '--primary: expected an IP address or none, got "1.2.3"',
+      '--primary: expected an IP address or none, got "1.2.3": an IPv4 address has four numbers, and this has 3',
       '--real-mx: expected an IP address or dns, got "mail"',
     ])
     const together = await runInit({ ...GOOD, primary: '192.0.2.1', backup: '192.0.2.1', realMx: '192.0.2.1' })

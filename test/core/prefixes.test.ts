@@ -90,8 +90,26 @@ describe('reading a prefix', () => {
     ['192.0.2.0/', 'expected a prefix length from 0 to 32, got "/"'],
     ['192.0.2.0/-1', 'expected a prefix length from 0 to 32, got "/-1"'],
     ['192.0.2.0/24/8', 'expected an IP address or a CIDR like 192.0.2.0/24, got "192.0.2.0/24/8"'],
-    ['mail.example.org', 'expected an IP address or a CIDR like 192.0.2.0/24, got "mail.example.org"'],
+    [
+      'mail.example.org',
+      'expected an IP address or a CIDR like 192.0.2.0/24, got "mail.example.org": that is a host name, and clients are known by their addresses',
+    ],
   ])('%s is told as a mistake', (text, sentence) => expect(parsePrefix(text)).toBe(sentence))
+
+  test.each([
+    ['300.1.2.3', '300 is above 255'],
+    ['192.0.2.256/24', '256 is above 255'],
+    ['192.0.2', 'an IPv4 address has four numbers, and this has 3'],
+    ['192.0..1', 'one of its four numbers is missing'],
+    ['192.0.02.1', 'some read 02 as octal; write it without the leading zero'],
+    ['192.0.2.1:25', 'without the port it is 192.0.2.1'],
+    ['[2001:db8::1]:25', 'without brackets and port it is 2001:db8::1'],
+    ['192.0.2.0-192.0.2.255', 'a range is written as a CIDR here, or as several'],
+    ['https://192.0.2.1/', 'that is a URL, and the address alone is wanted'],
+    ['', 'that is empty'],
+  ])('of %s it is told what is wrong with it', (text, clause) => {
+    expect(parsePrefix(text, 'a network')).toBe(`expected a network, got "${text}": ${clause}`)
+  })
 
   test('any text: a prefix or a sentence', () => {
     fc.assert(

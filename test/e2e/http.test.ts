@@ -193,7 +193,7 @@ describe('bad requests', () => {
 
   test('a wrong address, a wrong network, an unknown query, a wrong method, a wrong path', async () => {
     expect(mistakeIn(await ask('/api/v1/clients/mail.example.org'))).toBe(
-      'expected an IP address, got "mail.example.org"',
+      'expected an IP address, got "mail.example.org": that is a host name, and clients are known by their addresses',
     )
     expect(mistakeIn(await ask('/api/v1/decisions?within=300.0.0.0/8'))).toMatch(/^within: .*300\.0\.0\.0\/8/)
     expect(mistakeIn(await ask('/api/v1/decisions?wihtin=192.0.2.0/24'))).toMatch(/wihtin/)

@@ -139,6 +139,33 @@ test('eight letters that are no ticket are not taken for one, and an unknown poo
   })
 })
 
+test('of a wrong address it is told what is wrong with it, and every wrong argument in one go', async () => {
+  const said = async (...words: string[]) => {
+    const { code, stderr } = await say(...words)
+    return [code, ...stderr.trimEnd().split('\n')]
+  }
+  expect(await said('why', '300.1.2.3')).toEqual([
+    1,
+    'error  expected an IP address, a CIDR or a ticket, got "300.1.2.3": 300 is above 255 (like 192.0.2.1, 2001:db8::/64 or 7F3K-9Q2M)',
+  ])
+  expect(await said('why', '192.0.2.1/24')).toEqual([
+    1,
+    'error  "192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24? (an address alone is one client; a CIDR is all the clients in it)',
+  ])
+  expect(await said('why', 'OLIO-2345')).toEqual([1, expect.stringContaining('none of the letters I, L, O and U')])
+  expect(await said('allow', '300.1.2.3', '--for', 'soon', '--because', ' ')).toEqual([
+    1,
+    'error  target: expected an IP address, a CIDR or a pool, got "300.1.2.3": 300 is above 255',
+    expect.stringMatching(/^error {2}--for: expected a time span .*"soon"/),
+    'error  --because: expected a word or two, got nothing',
+  ])
+  expect(await said('block', '192.0.2.1/24', '--for', '5000d')).toEqual([
+    1,
+    'error  target: "192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24?',
+    'error  --for: expected a span above 0 and at most ten years, got 5000 days; leave it out for good',
+  ])
+})
+
 test('enforce --preview tells from the journal who would have been refused, and how often', async () => {
   await talkFirst('203.0.115.9')
   for (const since = performance.now(); !(await askPolicy(appliance, '203.0.115.9')).includes('REJECT');)

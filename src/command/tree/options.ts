@@ -31,9 +31,11 @@ export function stageOn(version: string, screen: Screen, errors: Screen, ended: 
     screen,
     errors,
     complain: (body) => {
-      const { error, hint } = body as { error?: string; hint?: string }
-      const told = `${error ?? 'the appliance answered with an error'}${hint ? ` (${hint})` : ''}`
-      for (const line of hanging(`${errors.colours.red('error')}  `, told, errors.width, 7)) errors.print(line)
+      const { error = 'the appliance answered with an error', errors: all = [error], hint } = body as Mistakes
+      for (const [i, each] of all.entries()) {
+        const told = `${each}${hint && i === all.length - 1 ? ` (${hint})` : ''}`
+        for (const line of hanging(`${errors.colours.red('error')}  `, told, errors.width, 7)) errors.print(line)
+      }
       return 1
     },
     problems: (all) => tellProblems(all, errors),
@@ -43,6 +45,9 @@ export function stageOn(version: string, screen: Screen, errors: Screen, ended: 
         ended(await (body as (...all: unknown[]) => number | Promise<number>)(...words)),
   }
 }
+
+/** As the appliance tells them: all in one sentence, and each alone where there are several. */
+type Mistakes = { readonly error?: string; readonly errors?: readonly string[]; readonly hint?: string }
 
 /** What commander has read of the options below. */
 export type Options = {
@@ -67,10 +72,7 @@ export const settings = () =>
 export const rules = () => new Option('--rules <file>', 'the rules').env('DECOYMX_RULES').default('rules.yaml')
 export const json = () => new Option('--json', 'print JSON')
 export const because = () =>
-  new Option('--because <reason>', 'why; kept in the journal, shown by why').default(NO_REASON).argParser((text) => {
-    if (text.trim() !== '') return text
-    throw new InvalidArgumentError('Expected a reason, got nothing: say why, or leave it out.')
-  })
+  new Option('--because <reason>', 'why; kept in the journal, shown by why').default(NO_REASON)
 export const author = () => new Option('--author <name>', 'who says so; by default the user of this shell')
 
 /** A whole number between two bounds, or commander's error. */
