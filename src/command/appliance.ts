@@ -4,6 +4,7 @@
  */
 import { request } from 'node:http'
 import { controlSocket } from '../settings/state.ts'
+import { typed } from './called.ts'
 
 /** The appliance does not answer: `message` says so, and what to do. */
 export class NotRunning extends Error {}
@@ -60,7 +61,7 @@ export function askForText(
 function explain(error: NodeJS.ErrnoException, folder: string): Error {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
     return new NotRunning(
-      `no decoymx is running on ${folder}. Start it with "npm start", or name its state directory with --state DIR`,
+      `no decoymx is running on ${folder}. Start it with "${typed('run')}", or name its state directory with --state DIR`,
     )
   if (error.code === 'EACCES')
     return new NotRunning(`the decoymx on ${folder} belongs to another user: ask as that user, or as root`)

@@ -24,6 +24,7 @@ import { ask } from './appliance.ts'
 import { type Address, parseAddress } from '../settings/places.ts'
 import { openStandIn, type StandIn } from './stand-in.ts'
 import type { StatusView } from '../daemon/status-view.ts'
+import { typed } from './called.ts'
 
 export type DemoOptions = {
   readonly once: boolean
@@ -65,7 +66,7 @@ export async function demo({ once: onlyOnce, screen, complain }: DemoOptions): P
     if (!doors)
       return stopped.signal.aborted
         ? 130
-        : complain({ error: 'the appliance did not start', hint: 'decoymx run says why' })
+        : complain({ error: 'the appliance did not start', hint: `${typed('run')} says why` })
     standIn.asks(doors.policy)
     const held = await play({ state, doors, standIn, screen })
     if (!onlyOnce && !stopped.signal.aborted) {
@@ -360,9 +361,9 @@ function thingsToTry(state: string, { policy, dnsbl, http }: Doors, screen: Scre
   const tries: [string, string][] = [
     [`http://${http.host}:${http.port}/`, 'the console, in a browser'],
     [`export DECOYMX_STATE=${state}`, 'first, in another shell: whom the commands below ask'],
-    [`npx decoymx why ${CAST.talker.ip}`, 'the decision and its arithmetic'],
-    ['npx decoymx list', 'the decisions that stand'],
-    [`npx decoymx allow ${CAST.talker.ip} --because "a partner"`, 'your word stands above the rules'],
+    [typed(`why ${CAST.talker.ip}`), 'the decision and its arithmetic'],
+    [typed('list'), 'the decisions that stand'],
+    [typed(`allow ${CAST.talker.ip} --because "a partner"`), 'your word stands above the rules'],
     [`dig @${dnsbl.host} -p ${dnsbl.port} 5.113.0.203.bl.decoymx.test TXT`, 'ask by DNS'],
     [
       `printf 'request=smtpd_access_policy\\nclient_address=${CAST.talker.ip}\\n\\n' | nc -q1 ${policy.host} ${policy.port}`,

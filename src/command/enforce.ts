@@ -15,6 +15,7 @@ import { readAll } from '../settings/checked.ts'
 import { savedMembers } from '../daemon/pooling.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
 import type { Where } from '../settings/settings.ts'
+import { typed } from './called.ts'
 
 export type EnforceOptions = {
   readonly preview: boolean
@@ -32,7 +33,7 @@ export async function enforce(where: Where, options: EnforceOptions): Promise<nu
   if (!options.preview)
     return complain({
       error: 'enforcing is a line in the rules file: mode: enforce',
-      hint: 'decoymx enforce --preview tells what it would have done',
+      hint: `${typed('enforce --preview')} tells what it would have done`,
     })
   const read = readAll(where, process.env)
   if (!read.ok) {

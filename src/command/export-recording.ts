@@ -12,6 +12,7 @@ import { findRecording, recordRedis, type StoreRecording } from '../reputation/r
 import { readSettings } from '../settings/settings.ts'
 import type { Complain } from './decisions.ts'
 import { replace } from './export.ts'
+import { typed } from './called.ts'
 
 export type RecordingOptions = {
   readonly out: string | undefined
@@ -68,7 +69,7 @@ export async function exportRecording(settingsFile: string | undefined, options:
   }
   if (leftOut > 0) screen.print(screen.colours.yellow(`${leftOut} sightings were left out: there were too many`))
   if (out !== undefined)
-    screen.print(`${out}: what is counted of ${clients} clients; decoymx replay --rules NEW ${out}`)
+    screen.print(`${out}: what is counted of ${clients} clients; ${typed(`replay --rules NEW ${out}`)}`)
   return 0
 }
 

@@ -7,6 +7,7 @@ import type { WaitingView } from '../answer/views.ts'
 import { hanging, type Screen, span, table } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
+import { typed } from './called.ts'
 
 export async function showWaiting(
   folder: string,
@@ -72,10 +73,10 @@ function told(waiting: readonly WaitingView[], screen: Screen, now: number): str
   const advice = [
     '',
     ...(rows.length > shown.length ? [dim(`… ${rows.length - shown.length} more: --json`)] : []),
-    ...hanging('Right?  ', 'decoymx governor enlist [CIDR] --because "..."', screen.width, 8).map(dim),
+    ...hanging('Right?  ', typed('governor enlist [CIDR] --because "..."'), screen.width, 8).map(dim),
     ...hanging(
       'Wrong?  ',
-      'mend the rules and reload them, or decoymx governor discard [CIDR] --because "..."',
+      `mend the rules and reload them, or ${typed('governor discard [CIDR] --because "..."')}`,
       screen.width,
       8,
     ).map(dim),

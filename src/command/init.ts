@@ -15,6 +15,7 @@ import { misread } from '../core/misread.ts'
 import { readRules } from '../core/rules.ts'
 import { spellAddress } from '../settings/places.ts'
 import { readSettings } from '../settings/settings.ts'
+import { typed } from './called.ts'
 
 const SMTP = 25
 const DEPLOY = join(import.meta.dirname, '../../deploy')
@@ -254,9 +255,9 @@ function tellNext(screen: Screen, { domains, primary, backup }: Answers, files: 
   screen.print(`${green('written')}  ${files.settings}\n${green('written')}  ${files.rules}  ${dim('mode observe')}`)
   const where = `--settings ${files.settings} --rules ${files.rules}`
   const steps = [
-    [`decoymx check ${where}`, 'both files, as the daemon reads them'],
-    [`decoymx plan ${domains[0]} --settings ${files.settings}`, 'the lines for your zone, and in which order'],
-    [`decoymx run ${where}`, 'or: systemctl enable --now decoymx, with the files in /etc/decoymx'],
+    [typed(`check ${where}`), 'both files, as the daemon reads them'],
+    [typed(`plan ${domains[0]} --settings ${files.settings}`), 'the lines for your zone, and in which order'],
+    [typed(`run ${where}`), 'or: systemctl enable --now decoymx, with the files in /etc/decoymx'],
     [`${join(DEPLOY, 'postfix/main.cf')}`, 'the lines for a Postfix; deploy/ has more'],
   ] as const
   screen.print('\nNothing is started. Next:')

@@ -14,6 +14,7 @@ import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zo
 import { hostName, slip, surveyDomain, type SurveyWords } from './surveying.ts'
 import type { Settings } from '../settings/settings.ts'
 import { isWildcard } from '../settings/places.ts'
+import { typed } from './called.ts'
 
 export type PlanWords = SurveyWords & {
   readonly primaryAddress?: readonly string[]
@@ -62,7 +63,7 @@ export async function planDomain(
   else for (const line of told(survey.layout.domain, plan, screen)) screen.print(line)
   for (const { code, about, seen } of unmended(survey, plan))
     errors.print(
-      `${errors.colours.yellow('!')} ${code} ${about}: ${seen}. No MX record mends that: decoymx lint ${domain}`,
+      `${errors.colours.yellow('!')} ${code} ${about}: ${seen}. No MX record mends that: ${typed(`lint ${domain}`)}`,
     )
   return 0
 }

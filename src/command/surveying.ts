@@ -19,6 +19,7 @@ import { fetchStsPolicy } from '../watch/sts-policy.ts'
 import { survey } from '../watch/surveyor.ts'
 import { type Address, isWildcard, parseAddress, spellAddress } from '../settings/places.ts'
 import { readSettings, type Settings } from '../settings/settings.ts'
+import { typed } from './called.ts'
 
 export type SurveyWords = {
   readonly settings?: string
@@ -63,7 +64,7 @@ export async function surveyDomain(
       'DOMAIN',
       `expected a domain like example.org, got ${show(domainText)}`,
       parseClient(domainText.trim())
-        ? `that is an address: decoymx why ${domainText.trim()} tells what is known of a client`
+        ? `that is an address: ${typed(`why ${domainText.trim()}`)} tells what is known of a client`
         : undefined,
     )
   const settings = readSettings(words.settings, env)

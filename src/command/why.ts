@@ -9,6 +9,7 @@ import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
 import type { Waived } from '../core/outage.ts'
 import { ask } from './appliance.ts'
+import { typed } from './called.ts'
 import { type Complain, printRulings } from './decisions.ts'
 import { BOUNDS } from './governor.ts'
 import { frozen } from './status.ts'
@@ -232,7 +233,7 @@ function next(view: ClientView, { colours, width }: Screen): string[] {
   if (view.verdict === 'clean') return []
   const command =
     view.by === 'operator' || view.verdict === 'allow'
-      ? `decoymx release ${view.client} --because "..."`
-      : `decoymx allow ${view.client} --for 7d --because "..."`
+      ? typed(`release ${view.client} --because "..."`)
+      : typed(`allow ${view.client} --for 7d --because "..."`)
   return ['', ...hanging('  Wrong?  ', command, width, SUM_MARGIN).map(colours.dim)]
 }

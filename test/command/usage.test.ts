@@ -11,7 +11,7 @@ test.each([
   [['kernel', 'maybe'], "'maybe' is invalid", 'action: on, off, status'],
   [['replay'], "'--rules <file>' not specified", 'usage: decoymx replay [journals...] --rules <file> [options]'],
   [['list', '--limit', '-3'], 'Expected a whole number from 1', 'got -3', 'usage: decoymx list [network]'],
-  [['allow', '192.0.2.1', '--because', ' '], 'Expected a reason, got nothing', 'decoymx allow --help says more'],
+  [['allow'], "missing required argument 'target'", 'decoymx allow --help says more'],
   [['lits'], 'Did you mean list?', 'decoymx --help lists the commands'],
 ])('%j', (words, ...told) => {
   const { status, stderr } = spawnSync(process.execPath, [MAIN, ...words], { cwd: folder(), encoding: 'utf8' })

@@ -4,6 +4,7 @@
  * It is apart from main.ts so that what is made of it (usage, shell completion, manual pages) reads the same tree.
  */
 import { Argument, Command } from 'commander'
+import { typed } from '../called.ts'
 import { completionScript, type Shell, SHELLS } from '../completion.ts'
 import { applianceCommands } from './appliance.ts'
 import { decisionCommands } from './decisions.ts'
@@ -15,7 +16,7 @@ export function commandTree(stage: Stage): Command {
   const program = new Command('decoymx')
     .description('Decoy mail exchangers on spare IPs: who insists there is refused at the real MX.')
     .version(stage.version)
-    .showHelpAfterError('(decoymx --help lists the commands)')
+    .showHelpAfterError(`(${typed('--help')} lists the commands)`)
     .showSuggestionAfterError()
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(stage.errors.colours.red(text)) })
@@ -45,9 +46,9 @@ function usageOf(command: Command): string {
   const must = command.options.filter(({ mandatory }) => mandatory).map(({ flags }) => `${flags} `)
   const words = command.registeredArguments.map((argument) => spellArgument(argument))
   return [
-    `usage: decoymx ${[command.name(), ...words].join(' ')} ${must.join('')}[options]`,
+    `usage: ${typed([command.name(), ...words].join(' '))} ${must.join('')}[options]`,
     ...choices,
-    `(decoymx ${command.name()} --help says more)`,
+    `(${typed(`${command.name()} --help`)} says more)`,
   ].join('\n')
 }
 
