@@ -218,8 +218,9 @@ export class Intake {
       await this.#heedFirst(cursor)
     }
     this.#queue = []
-    for (let before = -1; before < this.#taken && this.#placed && !this.#closed;) {
-      before = this.#taken
+    let [before, told] = [-1, -1]
+    while ((before < this.#taken || told < this.#onDisk) && this.#placed && !this.#closed) {
+      ;[before, told] = [this.#taken, this.#onDisk]
       let batch: Entry[] = []
       for await (const entry of journal.read(this.#taken)) {
         if (batch.push(entry) === BATCH_MAX) await this.#deliver(batch.splice(0))
@@ -228,7 +229,8 @@ export class Intake {
       if (batch.length > 0) await this.#deliver(batch)
     }
     if (this.#closed || !this.#placed) return
-    // No await between the last look and this line: from here on live entries queue in memory again.
+    // Nothing was told of during the last look, which might be younger than the end that it saw: from here on live entries queue in
+    // memory again.
     this.#behind = false
     this.#advance(Math.max(this.#taken, this.#onDisk))
   }

@@ -42,6 +42,7 @@ async function box(
     rules?: () => Rules
     watch?: Watch
     wrap?: (store: Store) => Store
+    reads?: (journal: Journal) => Journal
     now?: () => number
     memberOf?: (client: Client) => Member
     identify?: (client: Client) => void
@@ -60,7 +61,7 @@ async function box(
     tell: () => {},
   })
   const intake: Intake = new Intake({
-    journal,
+    journal: options.reads?.(journal) ?? journal,
     store: options.wrap?.(store) ?? store,
     ledger,
     governor,
@@ -122,6 +123,25 @@ describe('intake', () => {
     await record(seen('early-talk', late, canary.ip), seen('recipient', late, canary.ip))
     expect(told.slice(before)).toEqual([])
     expect(ledger.ofRules(canary.key)).toBeUndefined()
+  })
+
+  test('what is written while intake has just read the end of the journal is found there, too', async () => {
+    let late: Promise<unknown> | undefined
+    const reads = (journal: Journal): Journal =>
+      new Proxy(journal, {
+        get(target, name: keyof Journal) {
+          const value = target[name]
+          if (name !== 'read') return typeof value === 'function' ? (value as () => unknown).bind(target) : value
+          return async function* (...words: Parameters<Journal['read']>) {
+            yield* target.read(...words)
+            // The end was seen, and the reader has not been told of it yet.
+            if (words[1] === undefined) await (late ??= target.append(seen('early-talk')))
+          }
+        },
+      })
+    const { record, store } = await box(folder(), { reads })
+    await record(seen('contact'))
+    expect(countsOf(await store.counts(BOT))).toEqual({ 'backup.contact': 1, 'backup.early-talk': 1 })
   })
 
   test('a store that fails now and then costs no evidence and doubles none', async () => {
