@@ -16,6 +16,7 @@
  * under pressure we err towards the sender.
  */
 import type { Event, Evidence, Instant, Kind, Probe } from './evidence.ts'
+import { Queue, Recent } from './growing.ts'
 
 /**
  * Who vouches for the real MX: a `witness` that looks at it, at best its own questions (`blind`), or nobody, because it is
@@ -30,9 +31,10 @@ export type Guard = {
   readonly outage: { readonly since: Instant; readonly until: Instant } | undefined
   /** When the real MX last asked us about a client. */
   readonly askedAt: Instant | undefined
-  readonly pending: readonly Numbered[]
-  /** Sessions in which something inexcusable was seen, the newest last. */
-  readonly rude: readonly string[]
+  /** Hits that wait for the next probe, the oldest first. */
+  readonly pending: Queue<Numbered>
+  /** Sessions in which something inexcusable was seen. */
+  readonly rude: Recent
 }
 
 /** A piece of evidence with its journal number, which its tallies carry on; `waited`: for a probe. */
@@ -88,7 +90,7 @@ export const GRACE_MAX_MS = 6 * 3_600_000
 export const DEFERRED_MS = 2 * 3_600_000
 
 export function newGuard(watch: Watch): Guard {
-  return { watch, last: undefined, outage: undefined, askedAt: undefined, pending: [], rude: [] }
+  return { watch, last: undefined, outage: undefined, askedAt: undefined, pending: Queue.of(), rude: Recent.none() }
 }
 
 export function admit(guard: Guard, seq: number, event: Event): Admission {
@@ -99,17 +101,16 @@ export function admit(guard: Guard, seq: number, event: Event): Admission {
   if (event.role !== 'backup' || guard.watch === 'trusted') return { guard, counted: [hit], waived: [] }
 
   const session = event.session ?? event.client
-  const known = guard.rude.includes(session)
-  if (known) return { guard, counted: [hit], waived: [] }
+  if (guard.rude.has(session)) return { guard, counted: [hit], waived: [] }
   if (INEXCUSABLE.has(event.kind))
-    return { guard: { ...guard, rude: [...guard.rude, session].slice(-RUDE_MAX) }, counted: [hit], waived: [] }
+    return { guard: { ...guard, rude: guard.rude.with(session, RUDE_MAX) }, counted: [hit], waived: [] }
   if (event.kind === 'foreign-recipient') return { guard, counted: [hit], waived: [] }
   // The next question will be too late for those that wait already, too.
   if (guard.watch === 'blind' && !vouchedFor(guard, event.at))
-    return { guard: { ...guard, pending: [] }, counted: [], waived: [...guard.pending, hit].map(blinded) }
-  const pending = [...guard.pending, hit]
-  const crowded = pending.length > PENDING_MAX ? pending.splice(0, 1) : []
-  return { guard: { ...guard, pending }, counted: [], waived: crowded.map((each) => ({ ...each, why: 'pressure' })) }
+    return { guard: { ...guard, pending: Queue.of() }, counted: [], waived: [...guard.pending, hit].map(blinded) }
+  const crowded = guard.pending.length >= PENDING_MAX ? guard.pending.first : undefined
+  const pending = (crowded ? guard.pending.withoutFirst() : guard.pending).with(hit)
+  return { guard: { ...guard, pending }, counted: [], waived: crowded ? [{ ...crowded, why: 'pressure' }] : [] }
 }
 
 export type Freeze = { readonly why: Exclude<Waived['why'], 'pressure'>; readonly until: Instant | undefined }
@@ -154,7 +155,7 @@ function decide(guard: Guard, upTo: Instant, whyNot: (at: Instant) => Waived['wh
     else if (why) waived.push({ ...hit, why })
     else counted.push({ ...hit, waited: true })
   }
-  return { guard: { ...guard, pending }, counted, waived }
+  return { guard: { ...guard, pending: Queue.of(pending) }, counted, waived }
 }
 
 function doubt(

@@ -9,6 +9,7 @@ import { isStaleCanary } from '../core/canary.ts'
 import type { Client } from '../core/client.ts'
 import { clientOf, type Entry, type Evidence, type Instant, type Word } from '../core/evidence.ts'
 import { type Facts, NO_COUNTS, tally } from '../core/facts.ts'
+import { Queue } from '../core/growing.ts'
 import {
   admit,
   type Freeze,
@@ -117,7 +118,7 @@ export class Intake {
 
   /** What was seen of this client and waits for the next probe. */
   pendingOf(client: Client): readonly Evidence[] {
-    const evidence = this.#guard.pending.map((hit) => hit.evidence)
+    const evidence = [...this.#guard.pending].map((hit) => hit.evidence)
     return evidence.filter((each) => clientOf(each).key === client.key)
   }
 
@@ -214,7 +215,7 @@ export class Intake {
         this.#guard = admit(this.#guard, entry.seq, entry.event).guard
       }
       // What waited then is decided: the cursor stands before whatever still waits.
-      this.#guard = { ...this.#guard, pending: [] }
+      this.#guard = { ...this.#guard, pending: Queue.of() }
       await this.#heedFirst(cursor)
     }
     this.#queue = []
@@ -266,7 +267,7 @@ export class Intake {
     }
     if (this.#guard.pending.length > 0) this.#options.tell({ what: 'pending' })
     // Hits that wait for a probe keep the cursor before them, so that a restart finds them in the journal again.
-    const upTo = Math.min(this.#taken, (this.#guard.pending[0]?.seq ?? Infinity) - 1)
+    const upTo = Math.min(this.#taken, (this.#guard.pending.first?.seq ?? Infinity) - 1)
     const done = await this.#persist(async () => {
       try {
         for (const { counted, waived, ends } of parts) {
@@ -299,7 +300,7 @@ export class Intake {
   /** What was waived is kept, too, under the reason: it weighs nothing, and can be told of. */
   async #count(counted: readonly Numbered[], waived: readonly Waived[]): Promise<void> {
     const { store, journal } = this.#options
-    const tallies = [...counted, ...waived].map(tally)
+    const tallies = [...counted, ...waived].map((hit) => tally(hit))
     const clients = new Map([...counted, ...waived].map(({ evidence }) => [evidence.client, clientOf(evidence)]))
     for (const client of clients.values()) await this.#rulings.forgetReleased(client)
     const touched = await store.add(journal.box, tallies, this.#cursor)

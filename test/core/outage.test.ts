@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Event, type Evidence, KIND_NAMES, KINDS, type Kind, OUTCOMES } from '../../src/core/evidence.ts'
 import type { Probe, Role } from '../../src/core/evidence.ts'
+import { Queue } from '../../src/core/growing.ts'
 import {
   admit,
   freezeOf,
@@ -55,7 +56,7 @@ function run(events: readonly Event[], watch: Watch = 'witness'): Told {
 /** What became of what was seen at the backup, in the order in which it was decided. */
 const fate = ({ guard, counted, waived }: Told): string[] => [
   ...counted.filter(({ evidence }) => evidence.role === 'backup').map(() => 'counted'),
-  ...guard.pending.map(() => 'pending'),
+  ...[...guard.pending].map(() => 'pending'),
   ...waived.map(({ why }) => why),
 ]
 
@@ -291,7 +292,7 @@ test("the operator's word passes through", () => {
 
 test('at most PENDING_MAX wait; the oldest is waived', () => {
   const waiting = Array.from({ length: PENDING_MAX }, (_, i) => ({ seq: i + 2, evidence: hit(i) }))
-  const full: Guard = { ...newGuard('witness'), last: probe(0), pending: waiting }
+  const full: Guard = { ...newGuard('witness'), last: probe(0), pending: Queue.of(waiting) }
   const { guard, counted, waived } = admit(full, PENDING_MAX + 2, hit(PENDING_MAX))
   expect(guard.pending).toHaveLength(PENDING_MAX)
   expect(counted).toEqual([])
