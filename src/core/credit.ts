@@ -73,30 +73,6 @@ function faded(walks: readonly Instant[], each: number, halfLifeMs: number, now:
 export function walksOf(counts: Counts, withinMs: number): readonly Instant[] {
   const [starts, ends] = [counts.get('primary.contact'), counts.get('real.passed')]
   if (!starts || !ends) return []
-  const [start, end] = [starts.at(-1), ends.at(-1)]
-  const known = WALKS.get(ends)
-  const same = known?.starts === starts && known.start === start && known.end === end
-  if (same && known.withinMs === withinMs) return known.walks
-  const walks = findWalks(starts, ends, withinMs)
-  WALKS.set(ends, { starts, start, end, withinMs, walks })
-  return walks
-}
-
-/**
- * Buckets are replaced and never changed, and lists grow at their end or are replaced, too: the same ones with the same newest
- * hold the same walks, for other rules, and at the next sighting of something else. Whoever is judged a thousand times an hour
- * has them found once.
- */
-const WALKS = new WeakMap<readonly Bucket[], Known>()
-type Known = {
-  readonly starts: readonly Bucket[]
-  readonly start: Bucket | undefined
-  readonly end: Bucket | undefined
-  readonly withinMs: number
-  readonly walks: readonly Instant[]
-}
-
-function findWalks(starts: readonly Bucket[], ends: readonly Bucket[], withinMs: number): Instant[] {
   const hours = Math.ceil(withinMs / HOUR_MS)
   const walks: Instant[] = []
   // Both rise by the hour: the starts that are too old for one end are too old for the next.

@@ -311,18 +311,19 @@ export function fromLine(line: string): Entry | undefined {
   } catch {
     return undefined
   }
-  const read = entrySchema.safeParse(raw)
+  const read = eventSchema.safeParse(raw)
   if (!read.success) return undefined
-  const { seq, ...event } = read.data
+  const event = read.data
+  const seq = (raw as { readonly seq?: unknown }).seq
+  if (!Number.isSafeInteger(seq) || (seq as number) <= 0) return undefined
   if (event.type === 'evidence' && !parseClient(event.client)) return undefined
-  return { seq, event }
+  return { seq: seq as number, event }
 }
 
 const instant = z.int().nonnegative()
 const text = z.string().max(1000)
-const entrySchema = z.discriminatedUnion('type', [
+const eventSchema = z.discriminatedUnion('type', [
   z.object({
-    seq: z.int().positive(),
     type: z.literal('evidence'),
     at: instant,
     client: text,
@@ -337,14 +338,12 @@ const entrySchema = z.discriminatedUnion('type', [
     times: z.int().positive().max(TIMES_MAX).optional(),
   }),
   z.object({
-    seq: z.int().positive(),
     type: z.literal('probe'),
     at: instant,
     mx: text,
     outcome: z.enum(OUTCOMES),
   }),
   z.object({
-    seq: z.int().positive(),
     type: z.literal('word'),
     at: instant,
     word: z.enum(WORDS),

@@ -6,7 +6,7 @@
  * events; a record remembers the last number of each box and lane it has taken in, so that what is sent twice counts
  * once.
  */
-import { clientOf, type Instant, type Kind, KINDS, type Role, ROLES } from './evidence.ts'
+import { clientOf, type Instant, type Kind, KIND_NAMES, KINDS, type Role, ROLES } from './evidence.ts'
 import { type Numbered, WAIVED_WHYS, type Waived } from './outage.ts'
 import type { Member } from './pools.ts'
 
@@ -20,6 +20,18 @@ export const FACT_NAMES: readonly FactName[] = ROLES.flatMap((role) =>
   (Object.keys(KINDS) as Kind[])
     .filter((kind) => (KINDS[kind].roles as readonly Role[]).includes(role))
     .map((kind): FactName => `${role}.${kind}`),
+)
+
+/** The name of what is seen: the same string each time, which maps know by sight. */
+function factOf(role: Role | Waived['why'], kind: Kind): FactName {
+  return (NAMES[role] as Record<Kind, FactName>)[kind]
+}
+
+const NAMES = Object.fromEntries(
+  [...ROLES, ...WAIVED_WHYS].map((role) => [
+    role,
+    Object.fromEntries(KIND_NAMES.map((kind) => [kind, `${role}.${kind}`])),
+  ]),
 )
 
 /** Sums of facts, under a name of their own that rules may use in place of any fact. */
@@ -92,14 +104,13 @@ export const RETENTION_MS = 31 * 24 * HOUR_MS
 /** Most buckets that one record keeps; beyond it the oldest hours go first. */
 export const BUCKETS_MAX = 1024
 
-/** What a piece of evidence adds. */
-export function tally(hit: Numbered | Waived): Tally {
+/** What a piece of evidence adds; its client, where somebody has read it already. */
+export function tally(hit: Numbered | Waived, { key, network } = clientOf(hit.evidence)): Tally {
   const { evidence, seq } = hit
-  const { key, network } = clientOf(evidence)
   const { at, kind, times } = evidence
   const why = 'why' in hit ? hit.why : undefined
   const lane = why ? 'waived' : hit.waited ? 'waited' : undefined
-  const plain = { key, network, fact: `${why ?? evidence.role}.${kind}` as const, at, seq }
+  const plain = { key, network, fact: factOf(why ?? evidence.role, kind), at, seq }
   return { ...plain, ...(times === undefined ? {} : { times }), ...(lane ? { lane } : {}) }
 }
 
@@ -121,27 +132,29 @@ export function withSighting(counts: Counts, fact: FactName, at: Instant, times 
 
 /**
  * The same, added to counts and lists that nobody else holds: a long recording has no time for a copy at every line. A bucket is
- * replaced and never changed, so whoever has seen the newest knows whether a list has grown.
+ * replaced and never changed, for copies share it.
  */
 export function addSighting(counts: Map<FactName, readonly Bucket[]>, fact: FactName, at: Instant, times = 1): Counts {
   const hour = hourOf(at)
   const buckets = (counts.get(fact) ?? []) as Bucket[]
   const newest = buckets.at(-1)
+  if (newest?.hour === hour) {
+    buckets[buckets.length - 1] = grown(newest, at, times)
+    return counts
+  }
   if (!newest) counts.set(fact, [{ hour, count: times, first: at, last: at }])
   else if (newest.hour < hour) buckets.push({ hour, count: times, first: at, last: at })
-  else if (newest.hour === hour) {
-    const [first, last] = [Math.min(newest.first, at), Math.max(newest.last, at)]
-    buckets[buckets.length - 1] = { hour, count: newest.count + times, first, last }
-  } else {
+  else {
     const place = buckets.findIndex((bucket) => bucket.hour >= hour)
     const old = buckets[place] as Bucket
-    const grown =
-      old.hour === hour
-        ? { hour, count: old.count + times, first: Math.min(old.first, at), last: Math.max(old.last, at) }
-        : { hour, count: times, first: at, last: at }
-    counts.set(fact, buckets.toSpliced(place, old.hour === hour ? 1 : 0, grown))
+    if (old.hour === hour) counts.set(fact, buckets.with(place, grown(old, at, times)))
+    else counts.set(fact, buckets.toSpliced(place, 0, { hour, count: times, first: at, last: at }))
   }
   return bounded(counts)
+}
+
+function grown({ hour, count, first, last }: Bucket, at: Instant, times: number): Bucket {
+  return { hour, count: count + times, first: Math.min(first, at), last: Math.max(last, at) }
 }
 
 /**

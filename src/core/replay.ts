@@ -19,7 +19,7 @@ import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } f
 import { covers, Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
 import type { Member } from './pools.ts'
 import { allowedBy, type Rules, type Standing } from './rules.ts'
-import { judge, mayWeigh, type Verdict } from './verdict.ts'
+import { judge, mayReach, type Verdict } from './verdict.ts'
 
 /** What was seen and said. */
 export type Past = {
@@ -134,7 +134,7 @@ export function rejudge(
   for (const client of judged) {
     const before = listings.get(client.key)
     const facts = factsOf(world, client)
-    if (!before && !mayWeigh(facts, rules)) continue
+    if (!before && !mayReach(facts, rules)) continue
     const verdict = judge(client, facts, rules, now)
     const after = renew(before, verdict, rules, now)
     if (after) keep(listings, client.key, after)
@@ -197,7 +197,7 @@ export function factsOf(world: World, client: Client): Facts {
 
 function count(past: Past, hit: Numbered | Waived): Client {
   const client = clientOf(hit.evidence)
-  const { fact, at, times } = tally(hit)
+  const { fact, at, times } = tally(hit, client)
   const known = past.clients.get(client.key) ?? { counts: new Map(), forgottenAt: lastRelease(past, client) }
   if (at > known.forgottenAt) {
     addSighting(known.counts, fact, at, times)
@@ -214,11 +214,14 @@ function lastRelease({ releases }: Past, client: Client): Instant {
   return releases.size === 0 ? -1 : Math.max(-1, ...releases.findAll(client).map(({ word }) => word.at))
 }
 
-/** Sets a value as the newest of its map, and lets the oldest go when there are too many. */
-function keep<Value>(map: Map<string, Value>, key: string, value: Value): void {
-  map.delete(key)
+/**
+ * Sets a value of a map that holds `most`; of too many, one that was touched long ago goes. Who has been touched is moved to the
+ * end only once half of the places are taken: to move everybody each time costs more than to judge them.
+ */
+export function keep<Value>(map: Map<string, Value>, key: string, value: Value, most = CLIENTS_MAX): void {
+  if (map.size > most / 2) map.delete(key)
   map.set(key, value)
-  if (map.size > CLIENTS_MAX) map.delete(map.keys().next().value as string)
+  if (map.size > most) map.delete(map.keys().next().value as string)
 }
 
 /** The operator's word takes the place of what the operator said before of the same target. */
@@ -240,7 +243,7 @@ function heed(past: Past, word: Word): readonly string[] {
  */
 function forget(past: Past, prefix: Prefix, at: Instant): readonly string[] {
   const waiting = [...past.guards.values()].flatMap(({ pending }) =>
-    pending.map(({ evidence }) => clientOf(evidence).key),
+    [...pending].map(({ evidence }) => clientOf(evidence).key),
   )
   const inside = [...new Set([...past.clients.keys(), ...waiting])].filter((key) =>
     covers(prefix, clientOfKey(key) as Client),

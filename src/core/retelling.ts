@@ -19,6 +19,7 @@ import type { Watch } from './outage.ts'
 import { parsePrefix, Prefixes } from './prefixes.ts'
 import {
   type Change,
+  keep,
   type MemberOf,
   newPast,
   operatorsWord,
@@ -117,8 +118,9 @@ export function prepareRetelling({ sides, watchAt, from = -Infinity }: Retelling
       for (const [i, world] of worlds.entries()) rejudge(world, seen, event.at, (change) => hear(i, change, event.at))
       if (event.type === 'probe') outages.look(box, event.outcome !== 'up', event.at)
       else if (event.type === 'evidence' && event.role !== 'backup') {
-        walks.see(event)
-        if (event.role === 'real' && event.at > from) asked(event)
+        const client = clientOf(event)
+        walks.see(event, client)
+        if (event.role === 'real' && event.at > from) asked(event, client)
       }
     },
     end() {
@@ -172,13 +174,11 @@ export function prepareRetelling({ sides, watchAt, from = -Infinity }: Retelling
   }
 
   /** The real MX asks about a client. */
-  function asked(event: Evidence): void {
-    const { times = 1 } = event
+  function asked({ at, times = 1 }: Evidence, client: Client): void {
     questions += times
-    const client = clientOf(event)
     for (const [i, world] of worlds.entries()) {
       if (!world.listings.has(client.key)) continue
-      const { effect, by } = standingOf(world, client, event.at)
+      const { effect, by } = standingOf(world, client, at)
       if (by !== 'rules' || (effect !== 'block' && effect !== 'defer')) continue
       const what = effect === 'block' ? 'refused' : 'deferred'
       ;(answers[i] as (typeof answers)[number])[what] += times
@@ -220,14 +220,11 @@ function newWalks(withinMs: number) {
   const primaryAt = new Map<string, Instant>()
   const walked = new Set<string>()
   return {
-    see(event: Evidence) {
-      const { key } = clientOf(event)
-      if (event.role === 'primary') {
-        primaryAt.delete(key)
-        primaryAt.set(key, event.at)
-        if (primaryAt.size > CLIENTS_MAX) primaryAt.delete(primaryAt.keys().next().value as string)
+    see({ role, at }: Evidence, { key }: Client) {
+      if (role === 'primary') {
+        keep(primaryAt, key, at, CLIENTS_MAX)
       } else {
-        const gap = event.at - (primaryAt.get(key) ?? -Infinity)
+        const gap = at - (primaryAt.get(key) ?? -Infinity)
         if (gap >= -LATE_MS && gap <= withinMs && walked.size < CLIENTS_MAX) walked.add(key)
       }
     },

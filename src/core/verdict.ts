@@ -102,11 +102,19 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
 }
 
 /**
- * Can anything that these facts hold weigh under these rules? Where not, judge lists nobody, and whoever has millions to
- * judge need not ask it.
+ * Could what these facts hold reach the lowest threshold, if none of it had faded and nothing excused it? Where not, judge lists nobody,
+ * and whoever has millions to judge need not ask it.
  */
-export function mayWeigh({ own }: Facts, { list }: Rules): boolean {
-  return list.some(({ weight, counts }) => weight !== 0 && counts.some((fact) => own.has(fact)))
+export function mayReach({ own }: Facts, { list, thresholds }: Rules): boolean {
+  let most = 0
+  for (const rule of list) {
+    let weight = 0
+    for (const fact of rule.counts)
+      for (const bucket of own.get(fact) ?? []) weight += timesOf(bucket, rule) * rule.weight
+    most += Math.min(weight, rule.cap)
+    if (rounded(most) >= thresholds.observe) return true
+  }
+  return false
 }
 
 function reachedBy(score: number, trials: readonly Trial[], { thresholds }: Rules, now: Instant): Reached[] {

@@ -81,7 +81,7 @@ async function refill(head: Head): Promise<boolean> {
   return !done
 }
 
-const PIECE_BYTES = 1 << 20
+const PIECE_BYTES = 1 << 16
 /** No line of ours is that long: what is, is no journal, and is passed over. */
 const LINE_MAX = 64 * 1024
 
@@ -89,19 +89,20 @@ async function* batchesOf(files: readonly string[], read: (bytes: number, bad: n
   for (const file of files) {
     let rest = ''
     for await (const piece of createReadStream(file, { highWaterMark: PIECE_BYTES })) {
-      const lines = (rest + (piece as Buffer).toString('latin1')).split('\n')
+      const text = rest + (piece as Buffer).toString('latin1')
+      const lines = text.split('\n')
       rest = (lines.pop() as string).slice(0, LINE_MAX)
-      yield* entriesOf(lines, (piece as Buffer).length)
+      yield* entriesOf(lines, (piece as Buffer).length, isAscii(text))
     }
-    yield* entriesOf([rest], 0)
+    yield* entriesOf([rest], 0, isAscii(rest))
   }
 
-  function* entriesOf(lines: readonly string[], bytes: number) {
+  function* entriesOf(lines: readonly string[], bytes: number, ascii: boolean) {
     const batch: Entry[] = []
     let bad = 0
     for (const line of lines) {
       if (line === '' || line.startsWith(COUNTS)) continue
-      const entry = fromLine(isAscii(line) ? line : Buffer.from(line, 'latin1').toString('utf8'))
+      const entry = fromLine(ascii ? line : Buffer.from(line, 'latin1').toString('utf8'))
       if (!entry) bad++
       else if (!isPlayed(entry.event)) batch.push(entry)
     }
@@ -111,8 +112,8 @@ async function* batchesOf(files: readonly string[], read: (bytes: number, bad: n
 }
 
 /** Pieces end anywhere, also within a character; a line is put together from bytes, and read as UTF-8 only where it must be. */
-function isAscii(line: string): boolean {
-  return !/[\x80-\xff]/.test(line)
+function isAscii(text: string): boolean {
+  return !/[\x80-\xff]/.test(text)
 }
 
 /** How the first line of a store's recording begins. */

@@ -99,7 +99,11 @@ async function fill(at: Parameters<typeof openRedis>[0], events: readonly Event[
   for (const [i, event] of events.entries()) {
     const admission = admit(guard, i + 1, event)
     ;({ guard } = admission)
-    await store.add('box', [...admission.counted, ...admission.waived].map(tally), i + 1)
+    await store.add(
+      'box',
+      [...admission.counted, ...admission.waived].map((hit) => tally(hit)),
+      i + 1,
+    )
   }
   const { word, target, because, author, at: since } = ALLOW
   await store.put({

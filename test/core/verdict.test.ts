@@ -21,7 +21,7 @@ import {
 import { type Listing, renew } from '../../src/core/listing.ts'
 import { DEFERRED_MS } from '../../src/core/outage.ts'
 import { readRules, type Rule, type Rules, STANDINGS } from '../../src/core/rules.ts'
-import { judge, mayWeigh, type Verdict } from '../../src/core/verdict.ts'
+import { judge, mayReach, type Verdict } from '../../src/core/verdict.ts'
 
 const T0 = Date.UTC(2026, 0, 5)
 const MINUTE_MS = 60_000
@@ -475,19 +475,23 @@ describe('under any rules', () => {
   })
 })
 
-test('of whom nothing may weigh, the rules reach no verdict', () => {
+test('who cannot reach any threshold is listed by no verdict', () => {
   const sighting = fc.tuple(
     fc.constantFrom(...FACT_NAMES),
     fc.nat(20 * DAY_MS).map((ms) => T0 + ms),
   )
+  let spared = 0
   fc.assert(
-    fc.property(fc.array(sighting, { maxLength: 5 }), (seen) => {
+    fc.property(fc.array(sighting, { maxLength: 12 }), fc.nat(3 * DAY_MS), (seen, laterMs) => {
       const facts = alone(seen)
-      const counted = shipped.list.some(
-        ({ weight, counts }) => weight > 0 && counts.some((fact) => facts.own.has(fact)),
-      )
-      expect(mayWeigh(facts, shipped)).toBe(counted)
-      if (!counted) expect(judge(BOT, facts, shipped, T0 + 20 * DAY_MS)).toMatchObject({ score: 0, reached: [] })
+      if (mayReach(facts, shipped)) return
+      spared++
+      for (const now of [...seen.map(([, at]) => at), T0 + 20 * DAY_MS + laterMs])
+        expect(judge(BOT, facts, shipped, now)).toMatchObject({ word: 'clean', reached: [], enforced: [] })
     }),
   )
+  expect(spared).toBeGreaterThan(0)
+  // One trap and it may be.
+  expect(mayReach(alone([['backup.trap-recipient', T0]]), shipped)).toBe(true)
+  expect(mayReach(alone([['backup.recipient', T0]]), shipped)).toBe(false)
 })
