@@ -5,13 +5,14 @@
  * in mode observe and in any doubt a client is not listed. Strangers are refused, and nothing of theirs beyond the
  * question is read. Answers stay small, so that we are no use as an amplifier.
  */
-import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import type { Socket as UdpSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
 import type { Instant } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
 import { type Asker, Askers, type Measure } from './askers.ts'
 import { Callers } from './callers.ts'
+import { Datagrams } from './datagrams.ts'
 import { reasonLine } from './policy.ts'
 import { HEADER_BYTES, placeIn, readEdns, readQuestion, type Place, type Question, TYPE, wireName } from './question.ts'
 import { type Rcode, type Rec, type Reply, writeReply } from './reply.ts'
@@ -67,6 +68,8 @@ export type DnsblOptions = {
   /** The host named in SOA and NS; without it the zone's own name: enough where no parent zone delegates to us. */
   readonly nameServer?: string | undefined
   readonly observeCode: boolean
+  /** Take and send many datagrams in one call of the kernel, where that can be had. */
+  readonly bursts: boolean
   /** What a listing's TXT record says, with {because} and {ticket} to be filled in. */
   readonly text: () => string
   readonly now: () => Instant
@@ -74,8 +77,6 @@ export type DnsblOptions = {
   readonly limits?: Partial<DnsblLimits>
 }
 
-/** Questions that the kernel keeps while we are at something else; it gives no more than net.core.rmem_max. */
-const RECEIVE_BYTES = 1_048_576
 /** Largest query taken; an honest one is below 400 bytes. */
 const QUERY_BYTES_MAX = 4096
 const RESPONSE = 0x80
@@ -103,7 +104,7 @@ export class Dnsbl {
   readonly #askers: Askers
   readonly #callers: Callers
   #strangers = 0
-  readonly #udp = new Set<UdpSocket>()
+  readonly #datagrams: Datagrams
 
   constructor(options: DnsblOptions) {
     const { zone, contact, nameServer = zone, ttlSeconds, negativeTtlSeconds } = options
@@ -115,6 +116,12 @@ export class Dnsbl {
       ...this.#limits,
       tell: (reason) => options.tell({ what: 'closed', reason }),
       serve: (socket, served) => this.#serve(socket, served),
+    })
+    this.#datagrams = new Datagrams({
+      answer: (query, address) => this.answer(query, address, 'udp'),
+      unsent: () => options.tell({ what: 'unsent' }),
+      unsentBytes: this.#limits.unsentBytes,
+      inBursts: options.bursts,
     })
     this.#zone = wireName(zone)
     this.#ns = wireName(nameServer)
@@ -223,18 +230,12 @@ export class Dnsbl {
 
   /** A socket for the caller to bind. */
   udp(family: 'udp4' | 'udp6'): UdpSocket {
-    const socket = createSocket({ type: family, recvBufferSize: RECEIVE_BYTES })
-    this.#udp.add(socket)
-    const unsent = () => this.#options.tell({ what: 'unsent' })
-    const sent = (error: Error | null) => error && unsent()
-    socket.on('message', (query, from) => {
-      if (from.port === 0) return
-      const reply = this.answer(query, from.address, 'udp')
-      if (!reply) return
-      if (socket.getSendQueueSize() > this.#limits.unsentBytes) unsent()
-      else socket.send(reply, from.port, from.address, sent)
-    })
-    return socket.once('close', () => this.#udp.delete(socket))
+    return this.#datagrams.socket(family)
+  }
+
+  /** Why each datagram is taken and sent for itself; undefined where many are, under load. */
+  get oneByOne(): string | undefined {
+    return this.#datagrams.oneByOne
   }
 
   /** A server for the caller to listen with: each message has its length before it (RFC 7766). */
@@ -243,8 +244,7 @@ export class Dnsbl {
   }
 
   async close(): Promise<void> {
-    const closed = [...this.#udp].map((socket) => new Promise<void>((resolve) => socket.close(resolve)))
-    await Promise.all([this.#callers.close(), ...closed])
+    await Promise.all([this.#callers.close(), this.#datagrams.close()])
   }
 
   #serve(socket: Socket, served: () => void): void {

@@ -165,7 +165,13 @@ export const statusSchema = z.looseObject({
     problems: z.array(z.string()),
   }),
   doors: z.array(
-    z.looseObject({ name: z.string(), address: z.string(), open: z.boolean(), error: z.string().nullable() }),
+    z.looseObject({
+      name: z.string(),
+      address: z.string(),
+      open: z.boolean(),
+      error: z.string().nullable(),
+      note: z.string().nullable(),
+    }),
   ),
   held: z.looseObject({ primary: count, backup: count }),
   reputation: z.looseObject({ store: z.string(), ledger: z.string(), ledgerAgeMs: z.number(), waiting: count }),

@@ -248,8 +248,13 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     ...table(
       screen,
       ['listener', 'address', 'state'],
-      view.doors.map((door) => [door.name, door.address, door.open ? 'open' : (door.error ?? 'shut')]),
+      view.doors.map((door) => [door.name, door.address, stateOf(door)]),
     ),
     ...(view.realMx && view.realMx.mxs.length > 0 ? ['', ...realMxs(view.realMx, screen, now)] : []),
   ]
+}
+
+function stateOf({ open, error, note }: StatusView['doors'][number]): string {
+  if (!open) return error ?? 'shut'
+  return note === null ? 'open' : `open, ${note}`
 }

@@ -8,17 +8,10 @@
  * is not there is opened, too. What we cannot place is a mistake and stops the start: a socket that nobody accepts from
  * keeps its callers waiting.
  */
-import { readFileSync, readlinkSync } from 'node:fs'
-import { parseClient } from '../core/client.ts'
+import { isSame, type LookUp, openSockets, type OpenSocket } from '../answer/open-sockets.ts'
 import { didYouMean, type Problem } from '../core/document.ts'
 import { type Address, placeMistakes, spellAddress } from '../settings/places.ts'
 import { type Settings } from '../settings/settings.ts'
-
-/** A descriptor as the kernel knows it: a TCP socket that listens, or a UDP socket; with the address it is bound to. */
-export type OpenSocket = { readonly over: 'tcp' | 'udp'; readonly address: Address }
-
-/** What is behind a descriptor, or a sentence that says why it is of no use. */
-export type LookUp = (fd: number) => OpenSocket | string
 
 export type Activation =
   { readonly ok: true; readonly settings: Settings } | { readonly ok: false; readonly problems: readonly Problem[] }
@@ -58,7 +51,7 @@ export function takeSockets(
   parts: ReadonlySet<string>,
   env: NodeJS.ProcessEnv,
   pid: number,
-  lookUp: LookUp = inKernel(),
+  lookUp: LookUp = openSockets(),
 ): Activation {
   const { LISTEN_FDS: count = '0', LISTEN_PID: forWhom, LISTEN_FDNAMES: names = '' } = env
   for (const name of ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']) delete env[name]
@@ -176,65 +169,6 @@ function place(lists: Lists, { lists: mine, over }: Kind, { address }: OpenSocke
   }
 }
 
-function isSame(a: Address, b: Address): boolean {
-  return a.port === b.port && parseClient(a.host)?.ip === parseClient(b.host)?.ip
-}
-
 function problem(message: string, file = 'LISTEN_FDNAMES'): Problem {
   return { file, line: 1, column: 1, message }
-}
-
-/** Looks in proc(5): a descriptor is a link to a socket's number, and the tables of TCP and UDP list those numbers. */
-function inKernel(): LookUp {
-  let sockets: ReadonlyMap<string, OpenSocket | string> | undefined
-  return (fd) => {
-    try {
-      const number = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1]
-      if (number === undefined) return 'is no socket'
-      sockets ??= new Map(TABLES.flatMap(readTable))
-      return sockets.get(number) ?? 'is neither a TCP nor a UDP socket of this network namespace'
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ENOENT'
-        ? 'is not open'
-        : `cannot be looked at: ${(error as Error).message}`
-    }
-  }
-}
-
-const TABLES = [
-  ['tcp', '/proc/self/net/tcp'],
-  ['tcp', '/proc/self/net/tcp6'],
-  ['udp', '/proc/self/net/udp'],
-  ['udp', '/proc/self/net/udp6'],
-] as const
-const LISTENS = '0A'
-
-/** A table is absent where the kernel has no such family. */
-function readTable([over, file]: (typeof TABLES)[number]): [string, OpenSocket | string][] {
-  let text = ''
-  try {
-    text = readFileSync(file, 'latin1')
-  } catch {
-    return []
-  }
-  return text
-    .split('\n')
-    .slice(1)
-    .flatMap((line): [string, OpenSocket | string][] => {
-      const [, local = '', , state, , , , , , number] = line.trim().split(/\s+/)
-      const [host = '', port = ''] = local.split(':')
-      if (number === undefined) return []
-      if (over === 'tcp' && state !== LISTENS)
-        return [[number, 'does not listen: a unit with Accept=yes is of no use here']]
-      return [[number, { over, address: { host: spellHex(host), port: Number.parseInt(port, 16) } }]]
-    })
-}
-
-/** Words of 32 bits as the processor has them; every one that Node runs on here is little-endian. */
-function spellHex(hex: string): string {
-  const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).toReversed())
-  if (bytes.length === 4) return bytes.map((byte) => Number.parseInt(byte, 16)).join('.')
-  const groups = Array.from({ length: 8 }, (_, i) => `${bytes[2 * i]}${bytes[2 * i + 1]}`)
-  const text = groups.join(':')
-  return parseClient(text)?.ip ?? text
 }

@@ -36,8 +36,14 @@ export async function openAnswers(options: AnswersOptions): Promise<Answers> {
   const answers = () => options.rules().answers
   const doors: Door[] = []
   const closers: (() => Promise<void>)[] = []
-  const open = async (name: string, addresses: readonly Address[], listener: (address: Address) => Listener) => {
-    for (const address of addresses) doors.push(await openDoor(name, address, listener(address), tell.door))
+  const open = async (
+    name: string,
+    addresses: readonly Address[],
+    listener: (address: Address) => Listener,
+    more: Pick<Door, 'note'> = {},
+  ) => {
+    for (const address of addresses)
+      doors.push(Object.assign(await openDoor(name, address, listener(address), tell.door), more))
   }
   if (parts.has('policy')) {
     const policy = new PolicyService({ decide, answers, defersOnce, witness, now, tell: tell.policy })
@@ -63,7 +69,9 @@ export async function openAnswers(options: AnswersOptions): Promise<Answers> {
     const { listen } = settings.dnsbl
     const dnsbl = dnsblOf(options)
     closers.push(() => dnsbl.close())
-    await open('DNSBL, UDP', listen, ({ host }) => udp(() => dnsbl.udp(host.includes(':') ? 'udp6' : 'udp4')))
+    const sockets = ({ host }: Address) => udp(() => dnsbl.udp(host.includes(':') ? 'udp6' : 'udp4'))
+    const note = () => (dnsbl.oneByOne === undefined ? 'in bursts' : `one by one: ${dnsbl.oneByOne}`)
+    await open('DNSBL, UDP', listen, sockets, { note })
     await open('DNSBL, TCP', listen, () => tcp(dnsbl.tcp()))
   }
   return { doors, closers }
@@ -82,6 +90,7 @@ function dnsblOf({ settings, rules, decide, tell, now }: AnswersOptions): Dnsbl 
     contact,
     text: () => rules().answers.text,
     observeCode: settings.dnsbl['observe-code'],
+    bursts: settings.dnsbl.bursts,
     now,
     tell: tell.dnsbl,
   })

@@ -39,7 +39,7 @@ import { renewSecrets } from './secrets.ts'
 import { Replays } from './replays.ts'
 import { failuresOf } from '../settings/cases.ts'
 import type { Where } from '../settings/settings.ts'
-import { allShut, type Door } from './sockets.ts'
+import { allShut, type Door, viewOf } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
 import { lockState } from '../settings/state.ts'
 import type { StatusView } from './status-view.ts'
@@ -239,12 +239,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
       digest: reloading.loaded.digest,
       problems: reloading.problems.map(spellProblem),
     },
-    doors: doors.map(({ name, wanted, bound, error }) => ({
-      name,
-      address: bound ?? wanted,
-      open: bound !== undefined,
-      error: error ?? null,
-    })),
+    doors: doors.map(viewOf),
     held: { primary: decoys?.counts().primary.connections ?? 0, backup: decoys?.counts().backup.connections ?? 0 },
     room,
     workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, pids: crew?.pids() ?? [] },

@@ -23,8 +23,19 @@ export type Door = {
   /** As bound: the port that was given where 0 was wanted. Undefined while shut. */
   readonly bound: string | undefined
   readonly error: string | undefined
+  /** How who comes there is served, where that is worth a word. */
+  readonly note?: () => string
   /** No more tries. What is open is closed by the room that made it. */
   readonly giveUp: () => void
+}
+
+/** The same, for whoever looks. */
+export type DoorView = {
+  readonly name: string
+  readonly address: string
+  readonly open: boolean
+  readonly error: string | null
+  readonly note: string | null
 }
 
 /** Something that can listen: a TCP server, or a UDP socket made anew for each try. Gives the port it got. */
@@ -124,6 +135,16 @@ export function udp(make: () => Socket): Listener {
         resolve(socket.address().port)
       })
     })
+}
+
+export function viewOf({ name, wanted, bound, error, note }: Door): DoorView {
+  return {
+    name,
+    address: bound ?? wanted,
+    open: bound !== undefined,
+    error: error ?? null,
+    note: (bound === undefined ? undefined : note?.()) ?? null,
+  }
 }
 
 /** Why nobody could come in, or undefined while one door is open, or none is wanted. */

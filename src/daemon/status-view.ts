@@ -6,6 +6,7 @@ import type { DomainLayout } from '../watch/exchanges.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
 import type { PoolsView } from './pooling.ts'
+import type { DoorView } from './sockets.ts'
 import type { RealMxView } from './watching.ts'
 
 export type StatusView = {
@@ -22,12 +23,7 @@ export type StatusView = {
     readonly digest: string
     readonly problems: readonly string[]
   }
-  readonly doors: readonly {
-    readonly name: string
-    readonly address: string
-    readonly open: boolean
-    readonly error: string | null
-  }[]
+  readonly doors: readonly DoorView[]
   readonly held: { readonly primary: number; readonly backup: number }
   /** Connections at the decoys: what the open-file limit allows, and what the settings ask for. */
   readonly room: { readonly possible: number; readonly wanted: number }

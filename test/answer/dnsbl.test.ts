@@ -64,6 +64,7 @@ function make(given: Partial<DnsblOptions> = {}) {
     negativeTtlSeconds: 10,
     contact: 'postmaster.decoymx.test',
     observeCode: false,
+    bursts: true,
     text: () => ANSWERS.text,
     now: () => NOW,
     tell: (happening) => void told.push(happening),
@@ -505,6 +506,32 @@ describe('queries that are none, or not one', () => {
       { numRuns: 1000 },
     )
   })
+
+  test.each([true, false])(
+    'any bytes from a socket have the answers that they have by themselves (bursts: %s)',
+    async (bursts) => {
+      const { port } = await start({ bursts })
+      const { dnsbl } = make()
+      const socket = createSocket('udp4').bind(0, '127.0.0.1')
+      await once(socket, 'listening')
+      await fc.assert(
+        fc.asyncProperty(fc.array(nearly, { minLength: 1, maxLength: 80 }), async (packets) => {
+          const expected = packets.flatMap((packet) => dnsbl.answer(packet, ASKER, 'udp') ?? [])
+          const replies: Buffer[] = []
+          const { promise, resolve } = Promise.withResolvers<void>()
+          const take = (reply: Buffer) => replies.push(reply) === expected.length && resolve()
+          socket.on('message', take)
+          for (const packet of packets) socket.send(packet, port, '127.0.0.1')
+          if (expected.length > 0) await promise
+          socket.off('message', take)
+          const spelled = (all: Buffer[]) => all.map((each) => each.toString('hex')).toSorted()
+          expect(spelled(replies)).toEqual(spelled(expected))
+        }),
+        { numRuns: 30 },
+      )
+      socket.close()
+    },
+  )
 
   test('any bytes of a stranger: nothing is decided, and no answer is longer than what was sent', () => {
     const judged: Client[] = []

@@ -206,6 +206,7 @@ test('answers that wait are not changed by those that come after them', () => {
     negativeTtlSeconds: 10,
     contact: 'postmaster.decoymx.test',
     observeCode: false,
+    bursts: true,
     text: () => ANSWERS.text,
     now: () => 1_700_000_000_000,
     tell: () => undefined,

@@ -7,7 +7,7 @@ import type { Visit } from '../../src/console/visits.ts'
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 const ANYBODY = { q: '', choice: '', verdict: '' }
 
-const door = (name: string, address: string) => ({ name, address, open: true, error: null })
+const door = (name: string, address: string) => ({ name, address, open: true, error: null, note: null })
 const HEALTH: Health = {
   version: '0',
   mode: 'enforce',

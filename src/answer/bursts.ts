@@ -1,0 +1,189 @@
+/**
+ * Many datagrams in one call of the kernel: recvmmsg(2) and sendmmsg(2), which Node's dgram does not have, by way of koffi.
+ *
+ * dgram takes and gives one datagram a call, and that is most of what an answer by DNS costs. Here up to 64 are read at one
+ * stroke, answered where they lie, and sent at one stroke. Nothing is waited for: the socket stays dgram's, which wakes us.
+ *
+ * A wrong number would be no exception but a crash. So all memory is one block, taken once for the process and never given
+ * back; its addresses and lengths are written once, and every number that the kernel writes is looked at before it is used.
+ * Layouts are those of 64-bit Linux with the low byte first; elsewhere there are no bursts, and `bursts` says so.
+ */
+import { createRequire } from 'node:module'
+import { endianness } from 'node:os'
+import { clientOfBytes, dottedOf } from '../core/client.ts'
+
+/** What to send back; undefined: nothing. The datagram lies here until this has returned. */
+export type Answerer = (datagram: Buffer, address: string) => Buffer | undefined
+
+/** Longest datagram that comes whole. Of a longer one, so many bytes and one more. */
+export const DATAGRAM_BYTES_MAX = 4096
+const REPLY_BYTES_MAX = 1280
+/** In one call of the kernel. */
+const BURST_MAX = 64
+/** Addresses whose text is remembered. */
+const TEXTS_MAX = 10_000
+
+let made: Bursts | string | undefined
+
+/** The one of this process, or a sentence that says why there is none. */
+export function bursts(): Bursts | string {
+  return (made ??= make())
+}
+
+function make(): Bursts | string {
+  const { platform, arch } = process
+  if (platform !== 'linux' || !['x64', 'arm64'].includes(arch) || endianness() !== 'LE')
+    return `not made for ${platform} on ${arch}`
+  try {
+    return new Bursts(createRequire(import.meta.url)('koffi') as typeof import('koffi'))
+  } catch (error) {
+    return `koffi cannot be used: ${(error as Error).message.split('\n', 1)[0]}`
+  }
+}
+
+/**
+ * struct msghdr of recvmsg(2) on LP64: name 0, its length 8, iovec 16, their number 24, control 32, its length 40, flags 48.
+ * struct mmsghdr of recvmmsg(2) has the length of the datagram behind it. musl has int and socklen_t where glibc has size_t,
+ * with padding that is 0 here. struct iovec: base 0, length 8.
+ */
+const HEAD = { bytes: 64, name: 0, nameBytes: 8, iovec: 16, iovecs: 24, length: 56 } as const
+const IOVEC_BYTES = 16
+/** netinet/in.h, ip(7) and ipv6(7): family 0, port 2 (network order), IPv4 address 4; IPv6 flow 4, address 8, scope 24. */
+const FOURTH = { family: 2, bytes: 16 } as const
+const SIXTH = { family: 10, bytes: 28 } as const
+const NAME_BYTES = 32
+/** bits/socket.h, the same on all of Linux. */
+const MSG_DONTWAIT = 0x40
+/** One more than is taken, so that what is longer is known; and some, so that datagrams do not lie in the same lines of the cache. */
+const SLOT_BYTES = DATAGRAM_BYTES_MAX + 64
+
+const HEADS_IN = 0
+const HEADS_OUT = HEADS_IN + BURST_MAX * HEAD.bytes
+const IOVECS_IN = HEADS_OUT + BURST_MAX * HEAD.bytes
+const IOVECS_OUT = IOVECS_IN + BURST_MAX * IOVEC_BYTES
+const NAMES = IOVECS_OUT + BURST_MAX * IOVEC_BYTES
+const SLOTS_IN = NAMES + BURST_MAX * NAME_BYTES
+const SLOTS_OUT = SLOTS_IN + BURST_MAX * SLOT_BYTES
+const BLOCK_BYTES = SLOTS_OUT + BURST_MAX * REPLY_BYTES_MAX
+
+type Call = (fd: number, heads: number, count: number, flags: number, timeout?: number) => number
+
+export class Bursts {
+  readonly #receive: Call
+  readonly #send: Call
+  readonly #base: number
+  readonly #bytes: Buffer
+  readonly #words: Uint32Array
+  readonly #fourthTexts = new Map<number, string>()
+  readonly #sixthTexts = new Map<string, string>()
+
+  constructor({ load, alloc, address, view }: typeof import('koffi')) {
+    const libc = load(null)
+    this.#receive = libc.func('int recvmmsg(int, uintptr_t, unsigned int, int, uintptr_t)')
+    this.#send = libc.func('int sendmmsg(int, uintptr_t, unsigned int, int)')
+    const block: unknown = alloc('uint8_t', BLOCK_BYTES)
+    const memory = view(block, BLOCK_BYTES)
+    this.#base = Number(address(block))
+    this.#bytes = Buffer.from(memory)
+    this.#words = new Uint32Array(memory)
+    this.#bytes.fill(0)
+    for (let i = 0; i < BURST_MAX; i++) {
+      this.#lay(HEADS_IN, IOVECS_IN, SLOTS_IN, SLOT_BYTES, i)
+      this.#lay(HEADS_OUT, IOVECS_OUT, SLOTS_OUT, REPLY_BYTES_MAX, i)
+      this.#bytes.writeUInt32LE(DATAGRAM_BYTES_MAX + 1, IOVECS_IN + i * IOVEC_BYTES + 8)
+    }
+  }
+
+  #lay(heads: number, iovecs: number, slots: number, slotBytes: number, i: number): void {
+    const head = heads + i * HEAD.bytes
+    const iovec = iovecs + i * IOVEC_BYTES
+    this.#point(head + HEAD.name, NAMES + i * NAME_BYTES)
+    this.#point(head + HEAD.iovec, iovec)
+    this.#bytes.writeUInt32LE(1, head + HEAD.iovecs)
+    this.#point(iovec, slots + i * slotBytes)
+  }
+
+  /** Writes the address of one place of the block into another. */
+  #point(at: number, to: number): void {
+    const whole = this.#base + to
+    this.#words[at >> 2] = whole % 2 ** 32
+    this.#words[(at >> 2) + 1] = Math.floor(whole / 2 ** 32)
+  }
+
+  /**
+   * Takes what has come to a bound UDP socket, at most `most`, and answers each; gives how many came and how many answers
+   * the kernel did not take. `isOpen` is asked before what was answered is sent: an answer may have closed the socket.
+   */
+  drain(fd: number, most: number, answer: Answerer, isOpen: () => boolean): { taken: number; unsent: number } {
+    let [taken, unsent] = [0, 0]
+    while (taken < most && isOpen()) {
+      const wanted = Math.min(BURST_MAX, most - taken)
+      for (let i = 0; i < wanted; i++) this.#words[(HEADS_IN + i * HEAD.bytes + HEAD.nameBytes) >> 2] = SIXTH.bytes
+      const count = this.#receive(fd, this.#base + HEADS_IN, wanted, MSG_DONTWAIT, 0)
+      // -1: nothing is there. Should it be a true error, dgram meets it, too, and tells.
+      if (!(count > 0 && count <= wanted)) break
+      taken += count
+      const replies = this.#answerAll(count, answer)
+      if (isOpen()) unsent += this.#sendAll(fd, replies)
+      if (count < wanted) break
+    }
+    return { taken, unsent }
+  }
+
+  /** Gives how many replies are laid ready. */
+  #answerAll(count: number, answer: Answerer): number {
+    let replies = 0
+    for (let i = 0; i < count; i++) {
+      const head = (HEADS_IN + i * HEAD.bytes) >> 2
+      const length = this.#words[head + (HEAD.length >> 2)] as number
+      const nameBytes = this.#words[head + (HEAD.nameBytes >> 2)] as number
+      const address = this.#addressAt(NAMES + i * NAME_BYTES, nameBytes)
+      if (address === undefined || length > DATAGRAM_BYTES_MAX + 1) continue
+      const slot = SLOTS_IN + i * SLOT_BYTES
+      const reply = answer(this.#bytes.subarray(slot, slot + length), address)
+      if (!reply || reply.length > REPLY_BYTES_MAX) continue
+      this.#bytes.set(reply, SLOTS_OUT + replies * REPLY_BYTES_MAX)
+      this.#words[(IOVECS_OUT + replies * IOVEC_BYTES + 8) >> 2] = reply.length
+      const out = HEADS_OUT + replies * HEAD.bytes
+      this.#point(out + HEAD.name, NAMES + i * NAME_BYTES)
+      this.#words[(out + HEAD.nameBytes) >> 2] = nameBytes
+      replies++
+    }
+    return replies
+  }
+
+  /** Gives how many the kernel did not take: the first of a call that fails is passed over, and the others are tried. */
+  #sendAll(fd: number, replies: number): number {
+    let unsent = 0
+    for (let next = 0; next < replies;) {
+      const sent = this.#send(fd, this.#base + HEADS_OUT + next * HEAD.bytes, replies - next, MSG_DONTWAIT)
+      if (sent > 0 && sent <= replies - next) next += sent
+      else {
+        next++
+        unsent++
+      }
+    }
+    return unsent
+  }
+
+  /** As dgram spells it, but for the scope of a link-local address; undefined: none that can be answered. */
+  #addressAt(name: number, nameBytes: number): string | undefined {
+    const bytes = this.#bytes
+    const family = bytes[name] as number
+    if (bytes[name + 2] === 0 && bytes[name + 3] === 0) return undefined
+    if (family === FOURTH.family && nameBytes === FOURTH.bytes) {
+      const whole = bytes.readInt32BE(name + 4)
+      return this.#fourthTexts.get(whole) ?? remember(this.#fourthTexts, whole, dottedOf(whole))
+    }
+    if (family !== SIXTH.family || nameBytes !== SIXTH.bytes) return undefined
+    const key = bytes.toString('latin1', name + 8, name + 24)
+    const known = this.#sixthTexts.get(key)
+    return known ?? remember(this.#sixthTexts, key, clientOfBytes([...bytes.subarray(name + 8, name + 24)]).ip)
+  }
+}
+
+function remember<Key>(texts: Map<Key, string>, key: Key, text: string): string {
+  if (texts.size >= TEXTS_MAX) texts.clear()
+  texts.set(key, text)
+  return text
+}

@@ -1,0 +1,89 @@
+/**
+ * Who asks by UDP, whatever is spoken then: each datagram is answered or not, to where it came from.
+ *
+ * dgram owns the sockets and hands us the first datagram of a turn. What has come besides is taken, answered and sent many at
+ * a time where that can be had (bursts.ts), so that under load an answer costs half; by dgram alone it is the same, slower.
+ */
+import { createSocket, type Socket } from 'node:dgram'
+import { type Answerer, bursts } from './bursts.ts'
+import { udpDescriptorAt } from './open-sockets.ts'
+
+export type DatagramsOptions = {
+  readonly answer: Answerer
+  /** An answer that the network did not take. */
+  readonly unsent: () => void
+  /** Of answers that wait for the network card; more are dropped, as UDP may. */
+  readonly unsentBytes: number
+  /** Take and send many at a time, where that can be had. */
+  readonly inBursts: boolean
+}
+
+/** Questions that the kernel keeps while we are at something else; it gives no more than net.core.rmem_max. */
+const RECEIVE_BYTES = 1_048_576
+/** In one turn of the event loop, so that others who ask have theirs: a millisecond or two. */
+const TURN_MAX = 256
+
+export class Datagrams {
+  readonly #options: DatagramsOptions
+  readonly #sockets = new Set<Socket>()
+  #closed = false
+  #oneByOne: string | undefined
+
+  constructor(options: DatagramsOptions) {
+    this.#options = options
+    const many = options.inBursts ? bursts() : 'the settings say so'
+    if (typeof many === 'string') this.#oneByOne = many
+  }
+
+  /** Why each datagram is taken and sent for itself; undefined where many are. */
+  get oneByOne(): string | undefined {
+    return this.#oneByOne
+  }
+
+  /** A socket for the caller to bind. It is closed by `close` only. */
+  socket(family: 'udp4' | 'udp6'): Socket {
+    const { answer, unsent, unsentBytes } = this.#options
+    const socket = createSocket({ type: family, recvBufferSize: RECEIVE_BYTES })
+    this.#sockets.add(socket)
+    let drain = () => {}
+    socket.once('listening', () => (drain = this.#drainer(socket) ?? drain))
+    const sent = (error: Error | null) => error && unsent()
+    socket.on('message', (query, from) => {
+      const reply = from.port === 0 ? undefined : answer(query, from.address)
+      if (reply) {
+        if (socket.getSendQueueSize() > unsentBytes) unsent()
+        else socket.send(reply, from.port, from.address, sent)
+      }
+      drain()
+    })
+    return socket.once('close', () => this.#sockets.delete(socket))
+  }
+
+  #drainer(socket: Socket): (() => void) | undefined {
+    const { answer, unsent } = this.#options
+    const many = bursts()
+    if (this.#oneByOne !== undefined || typeof many === 'string') return undefined
+    const { address: host, port } = socket.address()
+    const fd = udpDescriptorAt({ host, port })
+    if (fd === undefined) {
+      this.#oneByOne = `the descriptor of ${host} port ${port} is not to be found in /proc`
+      return undefined
+    }
+    const isOpen = () => !this.#closed
+    let left = TURN_MAX
+    const turn = () => (left = TURN_MAX)
+    return () => {
+      if (left === 0) return
+      const came = many.drain(fd, left, answer, isOpen)
+      if (came.taken === 0) return
+      if (left === TURN_MAX) setImmediate(turn)
+      left -= came.taken
+      for (let n = 0; n < came.unsent; n++) unsent()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([...this.#sockets].map((socket) => new Promise<void>((resolve) => socket.close(resolve))))
+  }
+}

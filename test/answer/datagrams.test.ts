@@ -1,0 +1,203 @@
+import { createSocket, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import fc from 'fast-check'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { type Answerer, Bursts, bursts, DATAGRAM_BYTES_MAX } from '../../src/answer/bursts.ts'
+import { Datagrams, type DatagramsOptions } from '../../src/answer/datagrams.ts'
+import { udpDescriptorAt } from '../../src/answer/open-sockets.ts'
+
+const closers: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+  vi.restoreAllMocks()
+})
+
+/** Length and last byte: whoever asks can tell whose answer it is. */
+const short: Answerer = (datagram) => Buffer.from([datagram.length >> 8, datagram.length & 255, datagram.at(-1) ?? 0])
+
+async function serve(given: Partial<DatagramsOptions> = {}, host = '127.0.0.1') {
+  const datagrams = new Datagrams({ answer: short, unsent: () => {}, unsentBytes: 1e6, inBursts: true, ...given })
+  closers.push(() => datagrams.close())
+  const socket = datagrams.socket(host.includes(':') ? 'udp6' : 'udp4')
+  socket.bind(0, host)
+  await once(socket, 'listening')
+  return { datagrams, socket, host, port: (socket.address() as AddressInfo).port }
+}
+
+async function asker(family: 'udp4' | 'udp6' = 'udp4') {
+  const socket = createSocket({ type: family, recvBufferSize: 4_000_000 })
+  closers.push(() => new Promise((resolve) => socket.close(resolve)))
+  socket.bind(0, family === 'udp4' ? '127.0.0.1' : '::1')
+  await once(socket, 'listening')
+  return socket
+}
+
+/** All at once, so that many lie there when the other side looks; gives the replies as they come. */
+async function exchange(socket: Socket, to: { port: number; host: string }, sent: readonly Buffer[], expected: number) {
+  const replies: { bytes: Buffer; from: string; port: number }[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const take = (bytes: Buffer, { address, port }: { address: string; port: number }) => {
+    replies.push({ bytes, from: address, port })
+    if (replies.length === expected) resolve()
+  }
+  socket.on('message', take)
+  for (const bytes of sent) socket.send(bytes, to.port, to.host)
+  if (expected > 0) await promise
+  socket.off('message', take)
+  return replies
+}
+
+const numbered = (count: number) =>
+  Array.from({ length: count }, (_, n) => Buffer.from([...Array(n % 100).fill(0), n & 255]))
+const sorted = (all: readonly Buffer[]) => all.map((bytes) => bytes.toString('hex')).toSorted()
+const answered = (all: readonly Buffer[]) => all.map((bytes) => short(bytes, '') as Buffer)
+
+test('bursts can be had on the machines that we run our tests on', () => {
+  expect(bursts()).toBeInstanceOf(Bursts)
+})
+
+describe.each([
+  ['in bursts', true],
+  ['one by one', false],
+])('%s', (_, inBursts) => {
+  test.each(['127.0.0.1', '::1'])(
+    'a thousand questions at %s have their answers, each from where it asked',
+    async (host) => {
+      const drained = vi.spyOn(Bursts.prototype, 'drain')
+      const addresses = new Set<string>()
+      const answer: Answerer = (datagram, address) => (addresses.add(address), short(datagram, address))
+      const served = await serve({ inBursts, answer }, host)
+      const socket = await asker(host === '::1' ? 'udp6' : 'udp4')
+      const sent = numbered(1000)
+      const replies = await exchange(socket, served, sent, sent.length)
+      expect(sorted(replies.map(({ bytes }) => bytes))).toEqual(sorted(answered(sent)))
+      expect(new Set(replies.map(({ from, port }) => `${from} ${port}`))).toEqual(new Set([`${host} ${served.port}`]))
+      expect([...addresses]).toEqual([host])
+      const taken = drained.mock.results.reduce((sum, { value }) => sum + (value as { taken: number }).taken, 0)
+      if (inBursts) expect(taken).toBeGreaterThan(500)
+      else expect(drained).not.toHaveBeenCalled()
+    },
+  )
+
+  test('several who ask at once have each its own', async () => {
+    const served = await serve({ inBursts })
+    const askers = await Promise.all(Array.from({ length: 5 }, () => asker()))
+    const all = await Promise.all(
+      askers.map((socket, n) => exchange(socket, served, Array(50).fill(Buffer.alloc(n + 1, n)) as Buffer[], 50)),
+    )
+    for (const [n, replies] of all.entries())
+      expect(new Set(replies.map(({ bytes }) => bytes.toString('hex')))).toEqual(new Set([`000${n + 1}0${n}`]))
+  })
+
+  test('any datagrams: each is seen as it was sent; a longer one as one that is too long', async () => {
+    const seen: Buffer[] = []
+    const answer: Answerer = (datagram, address) => (seen.push(Buffer.from(datagram)), short(datagram, address))
+    const served = await serve({ inBursts, answer })
+    const socket = await asker()
+    const lengths = fc.oneof(fc.nat(64), fc.integer({ min: DATAGRAM_BYTES_MAX - 2, max: DATAGRAM_BYTES_MAX + 500 }))
+    const datagram = fc.tuple(lengths, fc.nat(255)).map(([length, byte]) => Buffer.alloc(length, byte))
+    await fc.assert(
+      fc.asyncProperty(fc.array(datagram, { minLength: 1, maxLength: 80 }), async (sent) => {
+        seen.length = 0
+        await exchange(socket, served, sent, sent.length)
+        const whole = (bytes: Buffer) => bytes.length <= DATAGRAM_BYTES_MAX
+        expect(sorted(seen.filter(whole))).toEqual(sorted(sent.filter(whole)))
+        expect(seen).toHaveLength(sent.length)
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test('who is not answered hears nothing, and the others their own', async () => {
+    const served = await serve({
+      inBursts,
+      answer: (bytes, from) => (bytes.length % 3 ? undefined : short(bytes, from)),
+    })
+    const sent = numbered(300)
+    const wanted = sent.filter(({ length }) => length % 3 === 0)
+    const replies = await exchange(await asker(), served, sent, wanted.length)
+    expect(sorted(replies.map(({ bytes }) => bytes))).toEqual(sorted(answered(wanted)))
+  })
+
+  test('an answer that closes everything is the last', async () => {
+    let seen = 0
+    const { promise: closed, resolve } = Promise.withResolvers<void>()
+    const served = await serve({
+      inBursts,
+      answer: () => (++seen === 20 && resolve(served.datagrams.close()), undefined),
+    })
+    const socket = await asker()
+    for (const bytes of numbered(200)) socket.send(bytes, served.port, served.host)
+    await closed
+    expect(seen).toBeGreaterThanOrEqual(20)
+    expect(seen).toBeLessThanOrEqual(20 + 64)
+  })
+
+  test('what is closed leaves no descriptor behind', async () => {
+    const { datagrams } = await serve({ inBursts })
+    await datagrams.close()
+    const before = readdirSync('/proc/self/fd').length
+    for (let n = 0; n < 20; n++) await (await serve({ inBursts })).datagrams.close()
+    expect(readdirSync('/proc/self/fd').length).toBe(before)
+  })
+})
+
+describe('what the kernel does not take', () => {
+  /** The real calls, but for the ones of these numbers that send: nobody's card is full at will. */
+  const failing = (...calls: number[]) => {
+    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
+    let n = 0
+    const load: typeof koffi.load = (path) => {
+      const libc = koffi.load(path)
+      const func = (definition: string) => {
+        const call = libc.func(definition)
+        if (!definition.includes('sendmmsg')) return call
+        return (fd: number, heads: number, count: number, flags: number) =>
+          calls.includes(n++) ? -1 : (call(fd, heads, Math.min(count, 7), flags) as number)
+      }
+      return { ...libc, func } as unknown as ReturnType<typeof koffi.load>
+    }
+    return new Bursts({ ...koffi, load })
+  }
+
+  test('is counted, and what comes behind it goes out', async () => {
+    const socket = await asker()
+    const { port } = socket.address()
+    const fd = udpDescriptorAt({ host: '127.0.0.1', port }) as number
+    // Sent at once, before the loop turns and dgram takes them.
+    const from = createSocket({ type: 'udp4', lookup: (address, _family, done) => done(null, address, 4) })
+    closers.push(() => new Promise((resolve) => from.close(resolve)))
+    const bound = once(from, 'listening')
+    from.bind(0, '127.0.0.1')
+    await bound
+    const heard = once(from, 'message')
+    for (const bytes of numbered(30)) from.send(bytes, port, '127.0.0.1')
+    expect(failing(0, 2).drain(fd, 64, short, () => true)).toEqual({ taken: 30, unsent: 2 })
+    await heard
+  })
+
+  test('a descriptor that is none gives nothing', () => {
+    expect(failing().drain(-1, 64, short, () => true)).toEqual({ taken: 0, unsent: 0 })
+  })
+})
+
+test('where there are no bursts, it says why', async () => {
+  expect((await serve({ inBursts: false })).datagrams.oneByOne).toBe('the settings say so')
+  expect((await serve()).datagrams.oneByOne).toBeUndefined()
+})
+
+test('of two sockets at one address neither is taken for the other', async () => {
+  const sockets = [0, 1].map(() => createSocket({ type: 'udp4', reusePort: true }))
+  for (const socket of sockets) closers.push(() => new Promise((resolve) => socket.close(resolve)))
+  const [first, second] = sockets as [Socket, Socket]
+  first.bind(0, '127.0.0.1')
+  await once(first, 'listening')
+  const place = { host: '127.0.0.1', port: first.address().port }
+  expect(udpDescriptorAt(place)).toBeGreaterThan(2)
+  second.bind(place.port, place.host)
+  await once(second, 'listening')
+  expect(udpDescriptorAt(place)).toBeUndefined()
+})
