@@ -3,7 +3,7 @@
  * differ, a client is listed or released by whoever judged it last.
  */
 import type { StatusView } from '../daemon/status-view.ts'
-import { type Chart, type Finding, ok, warn } from './finding.ts'
+import { type Finding, ok, warn } from './finding.ts'
 
 type View = Pick<StatusView, 'rules' | 'box'> & {
   readonly reputation: Pick<StatusView['reputation'], 'store' | 'neighbours'>
@@ -13,19 +13,13 @@ type View = Pick<StatusView, 'rules' | 'box'> & {
 const NAMED_MAX = 3
 const NEXT = 'put the same rules.yaml on each, then decoymx reload there'
 
-export function otherBoxes({ view }: Pick<Chart, 'view'>): Finding[] {
-  if (view?.reputation.store !== 'redis') return []
+export function otherBoxes(view: View): Finding[] {
+  if (view.reputation.store !== 'redis') return []
   const seen = otherRules(view)
   if (seen !== undefined) return [warn('boxes', seen, NEXT)]
   const { length } = view.reputation.neighbours
   if (length === 0) return [ok('boxes', 'no other box has told us of its rules lately')]
   return [ok('boxes', `${counted(length)} the store and ${length === 1 ? 'runs' : 'run'} the same rules`)]
-}
-
-/** As a remark of `status`; undefined while all are the same. */
-export function boxRemark(view: View): string | undefined {
-  const seen = otherRules(view)
-  return seen === undefined ? undefined : `${seen}. Next: ${NEXT}`
 }
 
 function otherRules({ rules, reputation }: View): string | undefined {

@@ -3,6 +3,7 @@
  */
 import { ask } from './appliance.ts'
 import type { CanaryView } from '../daemon/canary.ts'
+import type { StatusView } from '../daemon/status-view.ts'
 import { type Chart, fail, type Finding, ok, warn } from './finding.ts'
 
 /** A slow pace takes half a minute up to the first recipient. */
@@ -10,10 +11,25 @@ const PLAY_MS = 150_000
 
 export async function playCanary({ view, where }: Chart): Promise<Finding[]> {
   if (!view) return []
-  if (view.canary.state === 'off')
-    return [warn('canary', 'off: nobody sees whether the whole chain works', 'canary: {enabled: true} in the settings')]
+  if (view.canary.state === 'off') return lastPlay(view)
   const { body } = await ask(where.state, 'POST', '/api/v1/canary', undefined, PLAY_MS)
-  return findingsOf(body as CanaryView)
+  return gravityOf(view, findingsOf(body as CanaryView))
+}
+
+/** What the last play has shown, for who does not play it now. */
+export function lastPlay(view: StatusView): Finding[] {
+  const { state, because } = view.canary
+  if (state === 'off')
+    return [warn('canary', 'off: nobody sees whether the whole chain works', 'canary: {enabled: true} in the settings')]
+  const next = 'decoymx doctor plays it again and shows each step'
+  if (state === 'paused') return [warn('canary', `the canary could not be played: ${because}`, next)]
+  return state === 'failing' ? gravityOf(view, [fail('canary', `the canary fails: ${because}`, next)]) : []
+}
+
+/** While the store is not there nobody new is listed anywhere: that is told of the store, and is as grave as that. */
+function gravityOf({ reputation }: StatusView, findings: readonly Finding[]): Finding[] {
+  if (reputation.storeHealth.state === 'up') return [...findings]
+  return findings.map((each) => (each.level === 'fail' ? { ...each, level: 'warn' } : each))
 }
 
 /** One for each way out; and one for what kept it from being asked there. */

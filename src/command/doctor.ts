@@ -2,24 +2,20 @@
  * `doctor`: checks of the whole chain, each with what was seen and the next step; exit codes as Nagios plugins have them (0 ok,
  * 1 warning, 2 critical).
  *
- * It does not only ask the appliance whether it is well, it tries: it knocks at the primary (`knocking`), asks the DNSBL,
- * has the canary played. A
- * check is a small function in CHECKS; what it may look at is the Chart. One that fails to look says so, and keeps no other
+ * It does not only ask the appliance what it knows of itself (`known`, as `status` does), it tries: it knocks at the primary
+ * (`knocking`), asks the DNSBL, has the canary played. A check is a small function in CHECKS; what it may look at is the Chart. One that fails to look says so, and keeps no other
  * from looking.
  */
-import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs'
-import { join } from 'node:path'
 import { hanging, type Screen, table } from '../console/terminal.ts'
 import { spellProblem } from '../core/document.ts'
 import { ask } from './appliance.ts'
-import { otherBoxes } from './box-check.ts'
 import { playCanary } from './canary-check.ts'
 import { readAll } from '../settings/checked.ts'
 import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
 import { type Chart, type Check, fail, type Finding, ok, warn } from './finding.ts'
+import { hostFindings } from './host-check.ts'
+import { files as filesFinding, knownOf } from './known.ts'
 import { strangersAtKernel, strangersAtPrimary } from './knocking.ts'
-import { examinePools } from './pool-check.ts'
 import { storeKeeps } from './store-check.ts'
 import type { Where } from '../settings/settings.ts'
 import type { StatusView } from '../daemon/status-view.ts'
@@ -27,15 +23,12 @@ import type { StatusView } from '../daemon/status-view.ts'
 /** In the order of the chain. Those that need an appliance find nothing without one. */
 const CHECKS: Readonly<Record<string, Check>> = {
   settings: soundness,
-  appliance: running,
-  disk: room,
-  clock,
+  appliance: absence,
+  host: ({ where, settings, view }) =>
+    hostFindings(where.state, settings?.journal['max-megabytes'] ?? view?.journal.maxMegabytes),
+  known,
   store: storeKeeps,
-  boxes: otherBoxes,
-  listeners: doors,
   files: openFiles,
-  witness,
-  pools: ({ view }) => (view ? examinePools(view.pools, Date.now()) : []),
   primary: strangersAtPrimary,
   kernel: strangersAtKernel,
   dnsbl: dnsblAtItsDoor,
@@ -45,8 +38,6 @@ const CHECKS: Readonly<Record<string, Check>> = {
 
 const LEVELS = ['ok', 'warn', 'fail'] as const
 const WORDS = { ok: 'OK', warn: 'WARNING', fail: 'CRITICAL' } as const
-/** Files that a process opens beside connections. */
-const FILES_BESIDE = 200
 
 export async function doctor(
   where: Where,
@@ -83,14 +74,16 @@ async function examine(chart: Chart): Promise<Finding[]> {
       }
     }),
   )
-  return all.flat()
+  // What the appliance knows already is not told again by whoever has looked, too.
+  return [...new Map(all.flat().map((each) => [`${each.check} ${each.level} ${each.seen}`, each])).values()]
 }
 
-function soundness({ read, where }: Chart): Finding[] {
+/** While it runs, it runs with what it has read: what is wrong with its files now is no failure yet. */
+function soundness({ read, where, view }: Chart): Finding[] {
   const files = `${where.settings ?? 'default settings'}, ${where.rules}`
   if (read.ok) return [ok('settings', `sound: ${files}`)]
   return [
-    fail(
+    (view ? warn : fail)(
       'settings',
       `${read.problems.length === 1 ? '1 problem' : `${read.problems.length} problems, the first`}: ${spellProblem(read.problems[0] as (typeof read.problems)[0])}`,
       'decoymx check shows all of them',
@@ -98,106 +91,21 @@ function soundness({ read, where }: Chart): Finding[] {
   ]
 }
 
-function running({ view, absent, where }: Chart): Finding[] {
-  if (!view)
-    return [fail('appliance', absent ?? 'it does not answer', `start it, or name its --state (now ${where.state})`)]
-  const findings = [
-    ok('appliance', `version ${view.version} runs on ${where.state}, pid ${view.pid}, mode ${view.mode}`),
-  ]
-  if (view.rules.problems.length > 0)
-    findings.push(
-      warn(
-        'appliance',
-        `old rules are in use: ${view.rules.problems[0]}`,
-        'decoymx check shows them all; mended, the file is loaded by itself, or by decoymx reload',
-      ),
-    )
-  if (view.reputation.ledger !== 'fresh')
-    findings.push(
-      fail(
-        'appliance',
-        `its copy of the decisions is ${view.reputation.ledger}: nobody is refused`,
-        'is the store reachable?',
-      ),
-    )
-  return findings
+/** Files are looked at here, too: by the names that were given here. */
+function known({ view, read }: Chart): Finding[] {
+  return view ? knownOf(view, Date.now()).filter(({ check }) => read.ok || check !== 'settings') : []
 }
 
-/** Does the journal find the room that it may take? */
-function room({ where, settings }: Chart): Finding[] {
-  if (!existsSync(where.state)) return []
-  const { bavail, bsize } = statfsSync(where.state)
-  const free = Math.floor((bavail * bsize) / 1_048_576)
-  if (!settings)
-    return [
-      ok(
-        'disk',
-        `${free} MB free at ${where.state}; what the journal may take is told once settings and rules are sound`,
-      ),
-    ]
-  const wanted = settings.journal['max-megabytes']
-  const seen = `${free} MB free at ${where.state}, the journal may take ${wanted} MB`
-  if (free >= wanted) return [ok('disk', seen)]
-  return [warn('disk', seen, 'make room, or lower journal.max-megabytes: a full disk loses evidence')]
+function absence({ view, absent, where }: Chart): Finding[] {
+  if (view) return []
+  return [fail('appliance', absent ?? 'it does not answer', `start it, or name its --state (now ${where.state})`)]
 }
 
-/** Decisions end by the clock, and boxes that share a store compare theirs. */
-function clock({ where }: Chart): Finding[] {
-  const folder = join(where.state, 'journal')
-  if (!existsSync(folder)) return []
-  const newest = Math.max(0, ...readdirSync(folder).map((name) => statSync(join(folder, name)).mtimeMs))
-  if (newest > Date.now() + 60_000)
-    return [
-      fail('clock', `it is behind the journal: ${new Date(newest).toISOString()}`, 'set it right; decisions end by it'),
-    ]
-  const { stdout } = spawnSync('timedatectl', ['show', '--property=NTPSynchronized', '--value'], { encoding: 'utf8' })
-  const synchronised = (stdout ?? '').trim()
-  if (synchronised === 'yes') return [ok('clock', 'synchronised')]
-  if (synchronised === 'no')
-    return [
-      warn('clock', 'not synchronised (timedatectl)', 'run chrony or systemd-timesyncd: several boxes compare times'),
-    ]
-  return [ok('clock', 'not behind the journal; whether it is synchronised cannot be asked here (no timedatectl)')]
-}
-
-function doors({ view }: Chart): Finding[] {
-  if (!view) return []
-  const shut = view.doors.filter(({ open }) => !open)
-  if (shut.length === 0) return [ok('listeners', `all ${view.doors.length} are open`)]
-  return shut.map(({ name, address, error }) =>
-    fail(
-      'listeners',
-      `${name} ${address}: ${error ?? 'not open yet'}`,
-      'free the address; it is tried again by itself',
-    ),
-  )
-}
-
+/** Under other settings than those it runs with, as they are named here. */
 function openFiles({ view, settings }: Chart): Finding[] {
   if (!view || !settings) return []
-  const { connections } = settings.decoys.limits
-  const wanted = 2 * connections + FILES_BESIDE
-  return (view.workers.pids.length > 0 ? view.workers.pids : [view.pid]).flatMap((pid) => {
-    const limit = Number(/^Max open files +(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))?.[1] ?? Infinity)
-    const seen = `pid ${pid} may open ${limit}; two decoys with ${connections} connections each want ${wanted}`
-    if (limit >= wanted) return [ok('files', seen)]
-    return [warn('files', seen, `systemd: LimitNOFILE=${wanted}; or lower decoys.limits.connections`)]
-  })
-}
-
-function witness({ view }: Chart): Finding[] {
-  if (!view) return []
-  if (!view.realMx)
-    return [
-      warn(
-        'witness',
-        view.witness,
-        'name your real MX in real-mx.greet: an outage of it makes honest senders look guilty',
-      ),
-    ]
-  const { outcome, since } = view.realMx
-  if (outcome === 'up') return [ok('witness', `the real MX is up since ${since}; ${view.witness}`)]
-  return [warn('witness', `the real MX is ${outcome} since ${since}`, 'is it down, or is real-mx.greet wrong?')]
+  const wanted = 2 * settings.decoys.limits.connections
+  return wanted === view.room.wanted ? [] : filesFinding({ ...view.room, wanted }, Math.max(1, view.workers.wanted))
 }
 
 function told(findings: readonly Finding[], level: Finding['level'], screen: Screen): string[] {

@@ -7,10 +7,13 @@ import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
-import { boxRemark, sameRules } from './box-check.ts'
+import { sameRules } from './box-check.ts'
+import { lastPlay } from './canary-check.ts'
+import type { Finding } from './finding.ts'
+import { hostFindings } from './host-check.ts'
+import { knownOf } from './known.ts'
 import type { CanaryView } from '../daemon/canary.ts'
 import type { RealMxView } from '../daemon/watching.ts'
-import { BOUNDS } from './governor.ts'
 
 import type { StatusView } from '../daemon/status-view.ts'
 type Level = 0 | 1 | 2
@@ -64,7 +67,7 @@ async function look(folder: string, json: boolean, screen: Screen): Promise<Look
   try {
     const { body } = await ask(folder, 'GET', '/api/v1/status')
     const view = body as StatusView
-    const [level, remarks] = judged(view)
+    const [level, remarks] = judged(view, folder)
     if (json) return { level, lines: [JSON.stringify({ ...view, level: LEVELS[level], remarks }, null, 2)] }
     return { level, lines: told(view, level, remarks, screen, Date.now()) }
   } catch (error) {
@@ -77,69 +80,14 @@ async function look(folder: string, json: boolean, screen: Screen): Promise<Look
 const LEVELS = ['OK', 'WARNING', 'CRITICAL'] as const
 
 /** The worst of what is wrong, and a sentence for each with its next step. */
-function judged(view: StatusView): [Level, string[]] {
-  const grave: string[] = []
-  const light: string[] = []
-  for (const door of view.doors)
-    if (!door.open)
-      grave.push(`${door.name} ${door.address}: ${door.error ?? 'not open yet'}; tried again every few seconds`)
-  if (view.reputation.ledger !== 'fresh')
-    grave.push(`the copy of the decisions is ${view.reputation.ledger}: nobody is refused. Is the store reachable?`)
-  grave.push(...journalRemarks(view.reputation))
-  light.push(...storeRemarks(view.reputation), ...watched(view.realMx))
-  for (const why of ['standing', 'held', 'minute', 'network'] as const)
-    if (view.reputation.governor[why] > 0)
-      light.push(`governor: ${view.reputation.governor[why]} new listings wait: ${BOUNDS[why]}. See decoymx governor`)
-  if (view.room.possible < view.room.wanted)
-    light.push(
-      `the open-file limit allows ${view.room.possible} connections, the settings ask for ${view.room.wanted}: raise it (LimitNOFILE), have more decoys.workers, or lower decoys.limits.connections`,
-    )
-  const missing = view.workers.wanted - view.workers.pids.length
-  if (missing > 0) light.push(`${missing} of ${view.workers.wanted} workers are not running: the log says why`)
-  if (view.kernel?.state === 'failed')
-    light.push(`the kernel cannot refuse strangers at the primary, the decoy resets them: ${view.kernel.error}`)
-  if (view.kernelWanted && view.kernel?.state === 'off')
-    light.push(
-      'the kernel was told to refuse nobody, though the settings want it: the decoy resets strangers itself. decoymx kernel on',
-    )
-  if (view.reputation.waiting > 1000 && view.reputation.blocked === null)
-    light.push(`${view.reputation.waiting} events wait in the journal for the store`)
-  if (view.canary.state === 'failing')
-    light.push(`the canary fails: ${view.canary.because}. decoymx doctor plays it again and shows each step`)
-  const differs = boxRemark(view)
-  if (differs !== undefined) light.push(differs)
-  if (view.rules.problems.length > 0)
-    light.push(`the rules file is unsound, the old rules stay: ${view.rules.problems[0]}`)
+function judged(view: StatusView, folder: string): [Level, string[]] {
+  const findings = [...knownOf(view, Date.now()), ...lastPlay(view), ...hostFindings(folder, view.journal.maxMegabytes)]
+  const of = (level: Finding['level']) =>
+    findings
+      .filter((each) => each.level === level)
+      .map(({ seen, next }) => (next === null ? seen : `${seen}. Next: ${next}`))
+  const [grave, light] = [of('fail'), of('warn')]
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
-}
-
-function journalRemarks({ journalTrouble }: ReputationState): string[] {
-  if (!journalTrouble) return []
-  const { error, since, lost } = journalTrouble
-  return [
-    `evidence is lost, ${lost} events since ${new Date(since).toISOString()}: the journal cannot be written (${error}). What stands still stands. Make room on that disk`,
-  ]
-}
-
-/** What is wrong with the store, how long answers do without it, and that nothing is lost by it. */
-function storeRemarks({
-  store,
-  storeHealth,
-  blocked,
-  waiting,
-  ledger,
-  ledgerAgeMs,
-  ledgerMaxAgeMs,
-}: ReputationState): string[] {
-  const { state, error, since } = storeHealth
-  const left = ledger === 'fresh' ? ledgerMaxAgeMs - ledgerAgeMs : 0
-  const stands = left > 0 ? `the last known decisions are used for another ${span(left)}` : 'nobody is refused'
-  const keeps = `${events(waiting)} in the journal until then, none is lost`
-  if (state !== 'up') {
-    const trouble = store === 'embedded' ? 'cannot be written' : state === 'hung' ? 'hangs' : 'is away'
-    return [`the store ${trouble} since ${since}: ${error}; ${stands}; ${keeps}`]
-  }
-  return blocked === null ? [] : [`the store takes no evidence: ${blocked}; ${keeps}`]
 }
 
 const events = (count: number) => (count === 1 ? '1 event' : `${count} events`)
@@ -163,21 +111,6 @@ function realMxs({ mxs }: RealMxView, screen: Screen, now: number): string[] {
     because,
   ])
   return table(screen, ['real MX', 'state', 'for', 'because'], rows)
-}
-
-function watched(realMx: RealMxView | null): string[] {
-  if (!realMx || realMx.outcome === 'up') return []
-  const hint = 'Is real-mx in the settings right?'
-  if (realMx.mxs.length === 0) return [`no real MX is known to the witness, so no order of visits counts. ${hint}`]
-  const away = realMx.mxs.filter(({ outcome }) => outcome !== 'up')
-  return [
-    ...away.map(
-      ({ name, outcome, since, because }) => `the real MX ${name} is ${outcome} since ${since}: ${because}. ${hint}`,
-    ),
-    ...(realMx.outage
-      ? ['no real MX takes mail: the backup tells everybody 421, so that mail waits at its sender']
-      : []),
-  ]
 }
 
 /** Why order counts for nothing now, in words. Violations count all the same. */

@@ -3,19 +3,29 @@
  * that keeps nothing on disk forgets all of it at a restart.
  */
 import { readKeeping, type RedisKeeping } from '../reputation/reputation.ts'
+import type { Keeping } from '../daemon/keeping.ts'
 import { type Chart, type Finding, fail, ok, warn } from './finding.ts'
 
-export async function storeKeeps({ settings }: Pick<Chart, 'settings'>): Promise<Finding[]> {
+/** Where an appliance runs, what it says of its store comes first: while that is away, there is no more to say. */
+export async function storeKeeps({ settings, view }: Pick<Chart, 'settings' | 'view'>): Promise<Finding[]> {
   const redis = settings?.store.redis
-  if (!redis) return []
+  if (!redis || (view && view.reputation.storeHealth.state !== 'up')) return []
   try {
     return (await readKeeping(redis)).flatMap(findingsOf)
   } catch (error) {
-    const next =
-      'is it up, and are address, user and password those of the settings? docs/redis.md has the rights we need'
-    return [fail('store', `Redis cannot be asked: ${(error as Error).message}`, next)]
+    return [fail('store', `Redis cannot be asked: ${(error as Error).message}`, ASK_NEXT)]
   }
 }
+
+/** What the appliance was told when it last asked. */
+export function keepingFindings(keeping: Keeping): Finding[] {
+  if ('error' in keeping)
+    return [warn('store', `Redis does not say how it keeps what it has: ${keeping.error}`, ASK_NEXT)]
+  return keeping.servers.flatMap(findingsOf)
+}
+
+const ASK_NEXT =
+  'is it up, and are address, user and password those of the settings? docs/redis.md has the rights we need'
 
 function findingsOf({ at, policy, memoryMaxBytes, disk }: RedisKeeping): Finding[] {
   const found: Finding[] = []

@@ -12,7 +12,7 @@ import { createLog } from '../console/log.ts'
 import { openMailLog } from '../console/mail-log.ts'
 import { createMetrics } from '../console/metrics.ts'
 import type { Screen } from '../console/terminal.ts'
-import { type Problem, spellProblem } from '../core/document.ts'
+import type { Problem } from '../core/document.ts'
 import { isCanary } from '../core/canary.ts'
 import { type Client } from '../core/client.ts'
 import type { Evidence, Witness } from '../core/evidence.ts'
@@ -30,9 +30,11 @@ import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
 import { untilToldToEnd } from './ending.ts'
 import { editRules } from './editing.ts'
+import { filesLook } from './files-look.ts'
 import { openHttp } from './http.ts'
 import { calledAt, suspectsOf } from './suspects.ts'
 import { watchFile } from './file-watch.ts'
+import { StoreKeeping } from './keeping.ts'
 import { Pooling } from './pooling.ts'
 import { Reloading } from './reloading.ts'
 import { renewSecrets } from './secrets.ts'
@@ -42,7 +44,7 @@ import type { Where } from '../settings/settings.ts'
 import { allShut, type Door, viewOf } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
 import { lockState } from '../settings/state.ts'
-import type { StatusView } from './status-view.ts'
+import { rulesView, type StatusView } from './status-view.ts'
 import { type Tell, teller } from './telling.ts'
 import { decoyPrefixes, NO_WITNESS, type RealMxWatch, watchRealMx } from './watching.ts'
 
@@ -226,24 +228,23 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   const endWatch = settings.reload['on-change'] ? watchFile(where.rules, look) : () => {}
 
   const room = fileRoom(settings.decoys.limits.connections, 2, Math.max(1, settings.decoys.workers))
+  const wouldStart = filesLook(where, process.env, settings.http['access-file'])
+  const keeping = new StoreKeeping(redis)
   const status = (): StatusView => ({
     version,
     pid: process.pid,
     since: new Date(now() - process.uptime() * 1000).toISOString(),
     mode: rules().mode,
     box: reputation.box,
-    rules: {
-      file: rules().file,
-      count: rules().list.length,
-      loaded: new Date(reloading.loaded.at).toISOString(),
-      digest: reloading.loaded.digest,
-      problems: reloading.problems.map(spellProblem),
-    },
+    rules: rulesView(reloading),
+    files: { problems: wouldStart() },
     doors: doors.map(viewOf),
     held: { primary: decoys?.counts().primary.connections ?? 0, backup: decoys?.counts().backup.connections ?? 0 },
     room,
     workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, pids: crew?.pids() ?? [] },
     reputation: reputation.state(),
+    keeping: keeping.last,
+    journal: { maxMegabytes: settings.journal['max-megabytes'] },
     witness: realMx?.sentence() ?? NO_WITNESS,
     kernel: kernel?.state() ?? null,
     kernelWanted: settings.decoys.primary.kernel && kernel !== undefined,
@@ -290,7 +291,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   metrics.follow(status)
 
   const replays = new Replays(now)
-  const closers: (() => Promise<void>)[] = [async () => replays.close()]
+  const closers: (() => Promise<void>)[] = [async () => replays.close(), async () => keeping.close()]
   const apiOptions: Omit<ApiOptions, 'link'> = {
     version,
     reputation,

@@ -1,11 +1,14 @@
 /**
  * What the running appliance tells of itself at `/api/v1/status`: one shape for `status`, `doctor` and the console.
  */
+import { spellProblem } from '../core/document.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { DomainLayout } from '../watch/exchanges.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
+import type { Keeping } from './keeping.ts'
 import type { PoolsView } from './pooling.ts'
+import type { Reloading } from './reloading.ts'
 import type { DoorView } from './sockets.ts'
 import type { RealMxView } from './watching.ts'
 
@@ -22,7 +25,10 @@ export type StatusView = {
     /** The same for the same text, on every box. */
     readonly digest: string
     readonly problems: readonly string[]
+    readonly domains: readonly string[]
   }
+  /** Why it would not start again with its files as they are now. */
+  readonly files: { readonly problems: readonly string[] }
   readonly doors: readonly DoorView[]
   readonly held: { readonly primary: number; readonly backup: number }
   /** Connections at the decoys: what the open-file limit allows, and what the settings ask for. */
@@ -30,6 +36,9 @@ export type StatusView = {
   /** Processes that the decoys have of their own. */
   readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly reputation: ReputationState
+  /** How a shared store keeps what it has; null: it is our own, or has not said yet. */
+  readonly keeping: Keeping | null
+  readonly journal: { readonly maxMegabytes: number }
   readonly witness: string
   /** Null where no decoys run. */
   readonly kernel: KernelState | null
@@ -43,4 +52,16 @@ export type StatusView = {
   readonly pools: PoolsView
   /** What the last play to ourselves has shown. */
   readonly canary: CanaryView
+}
+
+export function rulesView({ loaded, problems }: Reloading): StatusView['rules'] {
+  const { rules, at, digest } = loaded
+  return {
+    file: rules.file,
+    count: rules.list.length,
+    loaded: new Date(at).toISOString(),
+    digest,
+    problems: problems.map(spellProblem),
+    domains: rules.domains,
+  }
 }

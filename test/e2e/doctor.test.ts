@@ -1,9 +1,12 @@
 /** The doctor, beside an appliance on loopback and beside none: what it sees, what it advises, and its exit code. */
-import { writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import type { Finding } from '../../src/command/finding.ts'
 import { folder } from '../folders.ts'
+import { KEEPS, startRedis } from '../servers.ts'
 import { type Appliance, runToEnd, startAppliance } from './appliance.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -48,8 +51,8 @@ describe('beside an appliance', () => {
         seen: expect.stringContaining('answers 127.0.0.2 for 127.0.0.2, ENOTFOUND for 127.0.0.1') as string,
       },
     ])
-    expect(of('witness')).toMatchObject([{ level: 'warn', next: expect.stringContaining('real-mx.greet') as string }])
-    expect([code, level]).toEqual([1, 'WARNING'])
+    expect(of('witness')).toMatchObject([{ level: 'ok', seen: expect.stringContaining('for trying out') as string }])
+    expect([code, level]).toEqual([0, 'OK'])
   })
 
   test('settings of another zone, and more connections than files: each is said with what to do', async () => {
@@ -62,7 +65,7 @@ describe('beside an appliance', () => {
         expect.objectContaining({
           check: 'files',
           level: 'warn',
-          next: expect.stringContaining('LimitNOFILE=2000200') as string,
+          next: expect.stringContaining('LimitNOFILE=2000256') as string,
         }),
       ]),
     )
@@ -92,4 +95,55 @@ test('without an appliance, and with unsound settings, both are told at once', a
     },
     { check: 'appliance', seen: expect.stringContaining('no decoymx is running') as string },
   ])
+})
+
+describe.skipIf(inject('missing').includes('redis-server'))('status and doctor', () => {
+  test('call the same box the same: sound; and with unsound rules, without its real MX and its Redis', async () => {
+    const redis = await startRedis(KEEPS)
+    onTestFinished(() => redis.stop())
+    const mx = createServer((socket) => {
+      socket.on('error', () => {}).write('220 mx.example.test ESMTP\r\n')
+      socket.on('data', (line) => socket.write(/^QUIT/.test(String(line)) ? '221 bye\r\n' : '250 ok\r\n'))
+    }).listen(0, '127.0.0.1')
+    await once(mx, 'listening')
+    onTestFinished(() => void mx.close())
+    const rules = join(folder(), 'rules.yaml')
+    const sound = readFileSync(join(ROOT, 'rules.yaml'), 'utf8')
+    writeFileSync(rules, sound)
+    const { port } = mx.address() as AddressInfo
+    const box = await startAppliance({
+      redisUrl: redis.url,
+      rules,
+      settings: { 'real-mx': { greet: [`127.0.0.1:${port}`], every: '1s' } },
+    })
+    onTestFinished(() => box.clear())
+    const said = async (command: string) => {
+      const words = [command, '--json', ...(command === 'doctor' ? ['--rules', rules] : [])]
+      return JSON.parse((await box.decoymx(...words)).stdout) as {
+        level: string
+        remarks: string[]
+        findings: Finding[]
+      }
+    }
+    const both = async () => {
+      const told = await said('doctor')
+      const { level, remarks } = await said('status')
+      const wrong = told.findings.filter((each) => each.level !== 'ok').map(({ check }) => check)
+      return { levels: [level, told.level], wrong: [...new Set(wrong)].toSorted(), remarks: remarks.join('\n') }
+    }
+
+    expect(await both()).toEqual({ levels: ['OK', 'OK'], wrong: [], remarks: '' })
+    mx.close()
+    await box.heard(/witness: the real MX is down/)
+    writeFileSync(rules, sound.replace('weight: 110', 'wieght: 110'))
+    await box.heard(/the old rules stay/)
+    await redis.kill()
+    await box.heard(/the last known ones are used/)
+    const { levels, wrong, remarks } = await both()
+    expect(levels).toEqual(['WARNING', 'WARNING'])
+    expect(wrong).toEqual(['canary', 'rules', 'settings', 'store', 'witness'])
+    expect(remarks).toMatch(
+      /the old rules stay: [^]*wieght[^]*the store is away since [^]*the real MX 127\.0\.0\.1:\d+ is down since/,
+    )
+  })
 })

@@ -10,7 +10,7 @@ import type { WaitingView } from '../../src/answer/views.ts'
 import { ask } from '../../src/command/appliance.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
 import { Visitor } from '../decoy/visitors.ts'
-import { type RedisServer, startRedis } from '../servers.ts'
+import { KEEPS, type RedisServer, startRedis } from '../servers.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 
 const SOUND = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
@@ -45,7 +45,7 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
     }
 
     beforeAll(async () => {
-      if (store === 'redis') redis = await startRedis()
+      if (store === 'redis') redis = await startRedis(KEEPS)
       const first = await startAppliance({ redisUrl: redis?.url })
       rules = join(first.folder, 'rules.yaml')
       await first.end()
@@ -70,7 +70,7 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
       expect((await status()).reputation.rulings.rules).toMatchObject({ block: 10 })
       const told = await appliance.decoymx('status')
       expect(told.code).toBe(1)
-      expect(told.stdout).toMatch(/governor: 50 new listings wait: too many in a minute.*See decoymx governor/)
+      expect(told.stdout).toMatch(/governor: 50 new listings wait: too many in a minute.*see decoymx governor/)
       expect(await metrics()).toContain('decoymx_listings_waiting{why="minute"} 50')
       expect(await metrics()).toContain('decoymx_listings_held_back_total{why="minute"} 50')
       expect(appliance.said()).toContain('governor: a listing waits')

@@ -14,7 +14,7 @@ import type { StatusView } from '../../src/daemon/status-view.ts'
 import { fromLine } from '../../src/core/evidence.ts'
 import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
 import { folder } from '../folders.ts'
-import { type RedisServer, startRedis } from '../servers.ts'
+import { KEEPS, type RedisServer, startRedis } from '../servers.ts'
 import { type Appliance, runToEnd, startAppliance, askPolicy } from './appliance.ts'
 
 const PROMISE_MS = 1000
@@ -68,7 +68,7 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
     let appliance: Appliance
 
     beforeAll(async () => {
-      if (store === 'redis') redis = await startRedis()
+      if (store === 'redis') redis = await startRedis(KEEPS)
       appliance = await startAppliance({ redisUrl: redis?.url })
     })
     afterAll(async () => {

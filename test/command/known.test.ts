@@ -1,0 +1,95 @@
+/** What the appliance knows of its own health: the level of each, as `status` and `doctor` both take it. */
+import { expect, test } from 'vitest'
+import { lastPlay } from '../../src/command/canary-check.ts'
+import { knownOf } from '../../src/command/known.ts'
+import type { StatusView } from '../../src/daemon/status-view.ts'
+
+const NOW = Date.UTC(2026, 10, 28)
+const SINCE = new Date(NOW - 60_000).toISOString()
+const SOUND = {
+  version: '0',
+  pid: 1,
+  mode: 'enforce',
+  rules: { digest: 'ab', problems: [], domains: ['example.org'] },
+  files: { problems: [] },
+  doors: [{ name: 'policy', address: '127.0.0.1:10040', open: true, error: null }],
+  room: { possible: 20_000, wanted: 16_000 },
+  workers: { wanted: 0, pids: [] },
+  reputation: {
+    store: 'redis',
+    storeHealth: { state: 'up', error: null, since: SINCE },
+    blocked: null,
+    waiting: 0,
+    ledger: 'fresh',
+    ledgerAgeMs: 0,
+    ledgerMaxAgeMs: 300_000,
+    journalTrouble: null,
+    governor: { minute: 0, network: 0, standing: 0, held: 0 },
+    neighbours: [],
+  },
+  keeping: { servers: [{ at: 'here:6379', policy: 'noeviction', memoryMaxBytes: 0, disk: 'writes' }] },
+  witness: 'mx1 every 30 s',
+  kernel: { state: 'off', error: null },
+  kernelWanted: false,
+  realMx: { outcome: 'up', since: SINCE, outage: false, mxs: [{ name: 'mx1', outcome: 'up' }] },
+  pools: { dns: true, pools: 40, networks: 300, unread: [], notes: [], reviewed: '2026-11-01' },
+  canary: { state: 'sound', because: null },
+}
+
+type Changes = { readonly [Key in keyof typeof SOUND]?: unknown }
+
+function found(changes: Changes, reputation: object = {}): string[] {
+  const view = { ...SOUND, ...changes, reputation: { ...SOUND.reputation, ...reputation } } as unknown as StatusView
+  return [...knownOf(view, NOW), ...lastPlay(view)].flatMap(({ check, level, next }) => {
+    expect([check, next !== null]).toEqual([check, level !== 'ok'])
+    return level === 'ok' ? [] : [`${level} ${check}`]
+  })
+}
+
+const away = { state: 'down', error: 'ECONNREFUSED', since: SINCE }
+const TRIAL = { rules: { ...SOUND.rules, domains: ['example.test'] } }
+
+test.each<[string, string[], Changes, object?]>([
+  ['nothing', [], {}],
+  ['old rules in use', ['warn rules'], { rules: { ...SOUND.rules, problems: ['a'] }, files: { problems: ['a'] } }],
+  ['settings with which it would not start again', ['warn settings'], { files: { problems: ['b'] } }],
+  ['a door that is shut', ['fail listeners'], { doors: [{ ...SOUND.doors[0], open: false }] }],
+  ['few files', ['warn files'], { room: { possible: 100, wanted: 16_000 } }],
+  ['a worker that is missing', ['warn workers'], { workers: { wanted: 2, pids: [7] } }],
+  ['a journal that cannot be written', ['fail journal'], {}, { journalTrouble: { error: '', since: NOW, lost: 1 } }],
+  ['a store that is away', ['warn store'], {}, { storeHealth: away }],
+  ['one that is away for long', ['fail appliance', 'warn store'], {}, { storeHealth: away, ledger: 'stale' }],
+  ['evidence that is not taken', ['warn store'], {}, { blocked: 'OOM' }],
+  ['evidence that waits', ['warn store'], {}, { waiting: 1001 }],
+  [
+    'a store that forgets',
+    ['warn store', 'warn store'],
+    { keeping: { servers: [{ at: '', policy: 'allkeys-lru', memoryMaxBytes: 1, disk: 'nothing' }] } },
+  ],
+  ['one that does not say', ['warn store'], { keeping: { error: 'NOPERM' } }],
+  ['other rules on another box', ['warn boxes'], {}, { neighbours: [{ box: 'b', host: 'h', rules: 'cd', at: NOW }] }],
+  ['no witness', ['warn witness'], { realMx: null }],
+  ['no witness, for trying out', [], { realMx: null, ...TRIAL }],
+  ['no witness where no decoys run', [], { realMx: null, kernel: null }],
+  [
+    'a real MX that is away',
+    ['warn witness', 'warn witness'],
+    { realMx: { outcome: 'down', outage: true, mxs: [{ name: 'mx1', outcome: 'down', because: '' }] } },
+  ],
+  ['no DNS for pools', ['warn pools'], { pools: { ...SOUND.pools, dns: false } }],
+  ['no DNS for pools, for trying out', [], { pools: { ...SOUND.pools, dns: false }, ...TRIAL }],
+  ['a kernel that cannot refuse', ['warn kernel'], { kernel: { state: 'failed', error: 'EPERM' } }],
+  ['one that was told not to', ['warn kernel'], { kernelWanted: true }],
+  ['listings that wait', ['warn governor'], {}, { governor: { ...SOUND.reputation.governor, minute: 3 } }],
+  ['a canary that fails', ['fail canary'], { canary: { state: 'failing', because: 'policy' } }],
+  [
+    'one that fails because the store is away',
+    ['warn store', 'warn canary'],
+    { canary: { state: 'failing', because: 'it is not known' } },
+    { storeHealth: away },
+  ],
+  ['one that could not be played', ['warn canary'], { canary: { state: 'paused', because: '' } }],
+  ['none', ['warn canary'], { canary: { state: 'off', because: null } }],
+])('%s: %j', (_, wrong, changes, reputation) => {
+  expect(found(changes, reputation)).toEqual(wrong)
+})
