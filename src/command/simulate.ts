@@ -136,7 +136,7 @@ function weekOf({ days }: SimulateOptions, setting: Setting, seed: number): Week
 
 type Total = Pick<
   KindSum,
-  'senders' | 'observed' | 'listed' | 'messages' | 'delivered' | 'delayed' | 'refused' | 'detourMs'
+  'senders' | 'observed' | 'listed' | 'blocked' | 'messages' | 'delivered' | 'delayed' | 'refused' | 'detourMs'
 >
 
 function totalOf(kinds: readonly KindSum[]): Total {
@@ -145,6 +145,7 @@ function totalOf(kinds: readonly KindSum[]): Total {
     senders: sum(({ senders }) => senders),
     observed: sum(({ observed }) => observed),
     listed: sum(({ listed }) => listed),
+    blocked: sum(({ blocked }) => blocked),
     messages: sum(({ messages }) => messages),
     delivered: sum(({ delivered }) => delivered),
     delayed: sum(({ delayed }) => delayed),
@@ -195,9 +196,9 @@ function summary({ rules, weeks: { kinds }, honest }: Outcome, named: boolean): 
     found ? ` = ${percent(found.rate)}, 95 % from ${percent(found.low)} to ${percent(found.high)}` : ''
   return [
     ...(named ? [`under ${rules.file}`] : []),
-    `honest senders listed: ${honest.listed} of ${honest.senders}${rate(touched)} (only observed: ${honest.observed})`,
+    `honest senders listed: ${honest.listed} of ${honest.senders}${rate(touched)} (blocked: ${honest.blocked}; only observed: ${honest.observed})`,
     `honest messages delayed by us: ${honest.delayed} of ${honest.messages} (refused: ${honest.refused}); longest detour to the real MX: ${(honest.detourMs / 1000).toFixed(1)} s`,
-    `bots listed: ${bots.listed} of ${bots.senders}${rate(caught)}; the real MX took ${bots.messages > 0 ? percent(bots.delivered / bots.messages) : '-'} of their mail`,
+    `bots listed: ${bots.listed} of ${bots.senders}${rate(caught)} (blocked: ${bots.blocked}, only deferred: ${bots.listed - bots.blocked}); the real MX took ${bots.messages > 0 ? percent(bots.delivered / bots.messages) : '-'} of their mail`,
   ]
 }
 
@@ -224,41 +225,62 @@ const GROUPS: Record<KindSum['of'], string> = {
   bot: 'bots',
 }
 
-/** For a person a table for each group, narrow enough for 80 columns; under two sets of rules, what differs stands out. */
+/**
+ * For a person a table for each group, narrow enough for 80 columns; under two sets of rules, what differs stands out. Of the
+ * honest nearly none is blocked: only where some are it has a column.
+ */
 function groupedTables(screen: Screen, first: Weeks, second: Weeks | undefined): string[] {
   return (['honest', 'stranded', 'bot'] as const).flatMap((of) => {
     const kinds = first.kinds.filter((kind) => kind.of === of)
     if (kinds.length === 0) return []
-    const rows = kinds.map((kind) => {
-      const other = second && (second.kinds.find((each) => each.kind === kind.kind) ?? kind)
-      return other ? narrowPair(kind, other) : narrowRow(kind)
-    })
-    const heads = second ? NARROW_PAIR : of === 'bot' ? NARROW.slice(0, -1) : NARROW
-    return ['', screen.colours.bold(GROUPS[of]), ...table(screen, heads, rows)]
+    const pairs = kinds.map((kind) => [kind, second?.kinds.find((each) => each.kind === kind.kind) ?? kind] as const)
+    const blocked = of === 'bot' || pairs.flat().some((kind) => kind.blocked > 0)
+    const columns = second ? PAIRED[of === 'bot' ? 'bot' : 'honest'] : NARROW[of === 'bot' ? 'bot' : 'honest']
+    const shown = columns(blocked)
+    const rows = pairs.map((pair) => shown.map((column) => CELLS[column](...pair)))
+    const title = `${GROUPS[of]}${blocked ? '' : '; none blocked'}`
+    return ['', screen.colours.bold(title), ...table(screen, shown, rows)]
   })
 }
 
-const NARROW = ['kind', 'senders', 'observed', 'listed (95 %)', 'mail', 'taken', 'delayed', 'detour']
-const NARROW_PAIR = ['kind', 'senders', 'listed (95 %)', 'then', 'taken', 'delayed']
+type Column = keyof typeof CELLS
+type Columns = Record<'honest' | 'bot', (blocked: boolean) => readonly Column[]>
 
-function narrowRow(kind: KindSum): string[] {
-  const { senders, observed, messages, delayed, delivered, detourMs } = kind
-  const detour = delivered > 0 ? `${(detourMs / 1000).toFixed(1)} s` : '-'
-  const row = [kind.kind, `${senders}`, `${observed}`, narrowRate(kind), `${messages}`, taken(kind), `${delayed}`]
-  return kind.of === 'bot' ? row : [...row, detour]
+const NARROW: Columns = {
+  honest: (blocked) => [
+    'kind',
+    'senders',
+    blocked ? 'blocked' : 'observed',
+    'listed (95 %)',
+    'mail',
+    'taken',
+    'delayed',
+    'detour',
+  ],
+  bot: () => ['kind', 'senders', 'observed', 'listed (95 %)', 'blocked', 'mail', 'taken', 'delayed'],
+}
+const PAIRED: Columns = {
+  honest: (blocked) => ['kind', 'senders', 'listed (95 %)', 'other rules', blocked ? 'blocked' : 'taken', 'delayed'],
+  bot: () => ['kind', 'senders', 'listed (95 %)', 'other rules', 'blocked', 'taken'],
 }
 
-function narrowPair(kind: KindSum, other: KindSum): string[] {
-  const [rate, then] = [narrowRate(kind), narrowRate(other)]
-  const both = (before: string, after: string) => (before === after ? before : `${before} -> ${after}`)
-  return [
-    kind.kind,
-    `${kind.senders}`,
-    rate,
-    rate === then ? 'same' : then,
-    both(taken(kind), taken(other)),
-    both(`${kind.delayed}`, `${other.delayed}`),
-  ]
+/** What stands in each column, of a kind under the first rules and under the others; they are the same where there are none. */
+const CELLS = {
+  kind: ({ kind }: KindSum) => kind,
+  senders: ({ senders }: KindSum) => `${senders}`,
+  observed: ({ observed }: KindSum) => `${observed}`,
+  'listed (95 %)': narrowRate,
+  'other rules': (kind: KindSum, other: KindSum) =>
+    narrowRate(kind) === narrowRate(other) ? 'same' : narrowRate(other),
+  blocked: (kind: KindSum, other: KindSum) => both(blockedShare(kind), blockedShare(other)),
+  mail: ({ messages }: KindSum) => `${messages}`,
+  taken: (kind: KindSum, other: KindSum) => both(taken(kind), taken(other)),
+  delayed: (kind: KindSum, other: KindSum) => both(`${kind.delayed}`, `${other.delayed}`),
+  detour: ({ delivered, detourMs }: KindSum) => (delivered > 0 ? `${(detourMs / 1000).toFixed(1)} s` : '-'),
+}
+
+function both(before: string, after: string): string {
+  return before === after ? before : `${before} -> ${after}`
 }
 
 /** `62% (41-79)`. */
@@ -268,11 +290,28 @@ function narrowRate({ weekly }: KindSum): string {
   return found ? `${whole(found.rate)}% (${whole(found.low)}-${whole(found.high)})` : '-'
 }
 
+/** `41%`: of all of the kind, as `listed` is. */
+function blockedShare({ blocked, senders }: KindSum): string {
+  return senders > 0 ? `${((blocked / senders) * 100).toFixed(0)}%` : '-'
+}
+
 function taken({ delivered, messages }: KindSum): string {
   return messages > 0 ? `${((delivered / messages) * 100).toFixed(0)}%` : '-'
 }
 
-const PAIRED_HEADS = ['who', 'kind', 'senders', 'listed', '95 %', 'then', '95 % then', 'taken', 'then taken', 'delayed']
+const PAIRED_HEADS = [
+  'who',
+  'kind',
+  'senders',
+  'listed',
+  '95 %',
+  'then',
+  '95 % then',
+  'blocked',
+  'taken',
+  'then taken',
+  'delayed',
+]
 
 /** Both outcomes of the same weeks, kind by kind. */
 function pairedRows(first: Weeks, second: Weeks): string[][] {
@@ -283,11 +322,33 @@ function pairedRows(first: Weeks, second: Weeks): string[][] {
       return found ? [percent(found.rate), `${percent(found.low)}-${percent(found.high)}`] : ['-', '-']
     })
     const taken = [kind, other].map(({ delivered, messages }) => (messages > 0 ? percent(delivered / messages) : '-'))
-    return [kind.of, kind.kind, String(kind.senders), ...rates, ...taken, `${kind.delayed} -> ${other.delayed}`]
+    const blocked = `${kind.blocked} -> ${other.blocked}`
+    return [
+      kind.of,
+      kind.kind,
+      String(kind.senders),
+      ...rates,
+      blocked,
+      ...taken,
+      `${kind.delayed} -> ${other.delayed}`,
+    ]
   })
 }
 
-const HEADS = ['who', 'kind', 'senders', 'observed', 'listed', 'rate', '95 %', 'messages', 'taken', 'delayed', 'detour']
+const HEADS = [
+  'who',
+  'kind',
+  'senders',
+  'observed',
+  'listed',
+  'blocked',
+  'rate',
+  '95 %',
+  'messages',
+  'taken',
+  'delayed',
+  'detour',
+]
 
 function rowOf(kind: KindSum): string[] {
   const found = rateOf(kind.weekly)
@@ -297,6 +358,7 @@ function rowOf(kind: KindSum): string[] {
     String(kind.senders),
     String(kind.observed),
     String(kind.listed),
+    String(kind.blocked),
     found ? percent(found.rate) : '-',
     found ? `${percent(found.low)}-${percent(found.high)}` : '-',
     String(kind.messages),

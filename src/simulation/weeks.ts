@@ -16,6 +16,8 @@ export type KindSum = {
   readonly senders: number
   readonly observed: number
   readonly listed: number
+  /** Of the listed, those that were blocked at least once; the others were only deferred. */
+  readonly blocked: number
   readonly messages: number
   readonly delivered: number
   readonly delayed: number
@@ -49,6 +51,7 @@ export function withWeek(sum: Weeks, week: Week): Weeks {
       senders: old.senders + 1,
       observed: old.observed + (!listed && standings.length > 0 ? 1 : 0),
       listed: old.listed + (listed ? 1 : 0),
+      blocked: old.blocked + (standings.some(({ word }) => word === 'block') ? 1 : 0),
       messages: old.messages + life.messages,
       delivered: old.delivered + life.delivered,
       delayed: old.delayed + life.delayed,
@@ -67,6 +70,7 @@ const NOTHING = {
   senders: 0,
   observed: 0,
   listed: 0,
+  blocked: 0,
   messages: 0,
   delivered: 0,
   delayed: 0,

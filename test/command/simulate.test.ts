@@ -52,11 +52,13 @@ describe('simulate', { timeout: 60_000 }, () => {
     const { code, out, err } = await run()
     expect(code).toBe(0)
     const rows = out.map((line) => line.split('\t'))
-    expect(new Set(rows.map(({ length }) => length))).toEqual(new Set([11]))
-    expect(rows[0]?.slice(0, 5)).toEqual(['who', 'kind', 'senders', 'observed', 'listed'])
+    expect(new Set(rows.map(({ length }) => length))).toEqual(new Set([12]))
+    expect(rows[0]?.slice(0, 6)).toEqual(['who', 'kind', 'senders', 'observed', 'listed', 'blocked'])
     const pregreeter = rows.find(([, kind]) => kind === 'pregreeter')
     expect(pregreeter?.[0]).toBe('bot')
     expect(Number(pregreeter?.[4])).toBeGreaterThan(0)
+    for (const [, kind, , , listed, blocked] of rows.slice(1))
+      expect([kind, Number(blocked) <= Number(listed)]).toEqual([kind, true])
     expect(err.join('\n')).toMatch(/honest senders listed: 0 of \d+/)
     expect(err.join('\n')).toMatch(/honest messages delayed by us: 0 of \d+ \(refused: 0\); longest detour .*: 2\.0 s/)
   })
@@ -75,9 +77,13 @@ describe('simulate', { timeout: 60_000 }, () => {
     expect(err).toEqual([])
     expect(out.filter((line) => line.length > 80)).toEqual([])
     const heads = out.filter((line) => line.startsWith('KIND'))
-    expect(heads.map((line) => line.split(/ {2,}/))).toEqual(
-      Array.from({ length: 3 }, () => ['KIND', 'SENDERS', 'LISTED (95 %)', 'THEN', 'TAKEN', 'DELAYED']),
-    )
+    const both = ['KIND', 'SENDERS', 'LISTED (95 %)', 'OTHER RULES']
+    expect(heads.map((line) => line.split(/ {2,}/))).toEqual([
+      [...both, 'TAKEN', 'DELAYED'],
+      [...both, 'BLOCKED', 'DELAYED'],
+      [...both, 'BLOCKED', 'TAKEN'],
+    ])
+    expect(out).toContain('honest senders; none blocked')
     expect(out.find((line) => line.startsWith('postfix '))).toMatch(/ 0% \(0-\d+\) +same +100% +0$/)
     const [asked = '', ...rest] = out.join('\n').split('\n\n').toReversed()
     expect(asked.replace(/\n +/g, ' ')).toMatch(
@@ -122,17 +128,19 @@ describe('simulate', { timeout: 60_000 }, () => {
     expect(code).toBe(1)
     const rows = out.map((line) => line.split('\t'))
     expect(rows[0]?.slice(0, 7)).toEqual(['who', 'kind', 'senders', 'listed', '95 %', 'then', '95 % then'])
-    expect(new Set(rows.map(({ length }) => length))).toEqual(new Set([10]))
+    expect(new Set(rows.map(({ length }) => length))).toEqual(new Set([11]))
     const text = err.join('\n')
     expect(text).toMatch(/under .*rules\.yaml\nhonest senders listed: 0 of \d+ = 0\.0%, 95 % from 0\.0% to/)
     expect(text).toMatch(
-      /bots listed: \d+ of \d+ = [\d.]+%, 95 % from [\d.]+% to [\d.]+%; the real MX took [\d.]+% of their mail/,
+      /bots listed: \d+ of \d+ = [\d.]+%, 95 % from [\d.]+% to [\d.]+% \(blocked: \d+, only deferred: \d+\); the real MX took [\d.]+% of their mail/,
     )
 
     const { out: json } = await run({ ...few, otherFile: merciless(), json: true })
     const told = JSON.parse(json.join('\n'))
     expect(told.honest.listed).toBe(0)
     expect(told.with.honest.listed).toBeGreaterThan(0)
+    for (const { kind, listed, blocked } of [...told.bots, ...told.with.honest.kinds])
+      expect([kind, blocked >= 0 && blocked <= listed]).toEqual([kind, true])
     expect(told.with.caught).toMatchObject({ rate: expect.any(Number), low: expect.any(Number) })
   })
 
