@@ -103,7 +103,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('status and doctor',
     onTestFinished(() => redis.stop())
     const mx = createServer((socket) => {
       socket.on('error', () => {}).write('220 mx.example.test ESMTP\r\n')
-      socket.on('data', (line) => socket.write(/^QUIT/.test(String(line)) ? '221 bye\r\n' : '250 ok\r\n'))
+      socket.on('data', (line) => socket.write(String(line).startsWith('QUIT') ? '221 bye\r\n' : '250 ok\r\n'))
     }).listen(0, '127.0.0.1')
     await once(mx, 'listening')
     onTestFinished(() => void mx.close())
