@@ -34,20 +34,30 @@ function roomOf(file: string): string {
   return rest.length > 0 ? room : 'main'
 }
 
-type Import = { readonly from: string; readonly to: string; readonly named: string; readonly typeOnly: boolean }
+type Import = {
+  readonly from: string
+  readonly to: string
+  readonly named: string
+  readonly typeOnly: boolean
+  /** Opened only when that line is reached. */
+  readonly late: boolean
+}
 
 /** Every import and re-export that opens a file of ours or a package, static or not. */
 function importsOf(file: string): Import[] {
   const code = withoutComments(sources.get(file) ?? '')
   const fixed = [...code.matchAll(/^(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s+)?'([^'\n]+)'/gm)]
-  const called = [...code.matchAll(/\bimport\(\s*'([^'\n]+)'/g)].map(
-    ([whole, named]) => [whole, undefined, named] as const,
-  )
-  return [...fixed, ...called].map(([, type, named = '']) => ({
+  const called = [...code.matchAll(/\bimport\(\s*'([^'\n]+)'/g)]
+  const all = [
+    ...fixed.map(([, type, named = '']) => ({ type, named, late: false })),
+    ...called.map(([, named = '']) => ({ type: undefined, named, late: true })),
+  ]
+  return all.map(({ type, named, late }) => ({
     from: file,
     to: named.startsWith('.') ? normalize(join(dirname(file), named)) : named,
     named,
     typeOnly: type !== undefined,
+    late,
   }))
 }
 
@@ -109,6 +119,15 @@ describe('floors', () => {
       ),
     ).toEqual(['a', 'c', 'd', 'a'])
   })
+})
+
+test('before a command is known few packages are opened: each takes the time of every command', () => {
+  const opened = new Set(['src/main.ts'])
+  // A set hands out what is added while it is walked.
+  for (const file of opened)
+    for (const { from, to, typeOnly, late } of imports) if (from === file && !typeOnly && !late) opened.add(to)
+  const packages = [...opened].filter((each) => !each.startsWith('src/') && !each.startsWith('node:'))
+  expect(packages.toSorted()).toEqual(['commander', 'ipaddr.js', 'picocolors', 'zod'])
 })
 
 /** The first circle found, as the way around it; empty when there is none. */

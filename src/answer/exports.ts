@@ -18,10 +18,8 @@ import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { Mode, Rules } from '../core/rules.ts'
 import type { Decide } from '../reputation/decision.ts'
 import type { Ruling } from '../reputation/reputation.ts'
+import { type Format, FORMATS } from './formats.ts'
 import { keyOf, secondsLeft, type Timed, wholeOf } from './nft-sets.ts'
-
-export const FORMATS = ['plain', 'cidr', 'nft', 'ipset', 'rbldnsd', 'csv', 'json'] as const
-export type Format = (typeof FORMATS)[number]
 
 /** What stands, and how it is told. */
 export type ExportBasis = {

@@ -14,7 +14,7 @@ import {
   rulesFileSchema,
   savedSchema,
 } from './editing.ts'
-import { FORMATS } from './exports.ts'
+import { FORMATS } from './formats.ts'
 import {
   clientSchema,
   mistakeSchema,

@@ -8,7 +8,8 @@
  */
 import { closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { countsDown, type Format, type Head, headOf } from '../answer/exports.ts'
+import { countsDown, type Head, headOf } from '../answer/exports.ts'
+import type { Format } from '../answer/formats.ts'
 import type { Screen } from '../console/terminal.ts'
 import { putInPlace } from '../settings/replacing.ts'
 import { askForText } from './appliance.ts'

@@ -37,9 +37,6 @@ export type SimulateOptions = {
   readonly now: () => number
 }
 
-/** Bounds of one run: a day of work, and facts are kept for 31 days. */
-export const WEEKS_MAX = 100_000
-export const DAYS_MAX = 31
 /** How often progress is told. */
 const TOLD_EVERY_MS = 5000
 /** So many listed honest senders are told in full. */

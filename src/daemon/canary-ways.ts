@@ -6,7 +6,8 @@
  */
 import { Resolver } from 'node:dns/promises'
 import { connect, type Socket } from 'node:net'
-import type { Export, Format } from '../answer/exports.ts'
+import type { Export } from '../answer/exports.ts'
+import type { Format } from '../answer/formats.ts'
 import { type Client, reversedLabels } from '../core/client.ts'
 import type { Answers } from '../core/rules.ts'
 import { isGuest } from '../decoy/nftables.ts'

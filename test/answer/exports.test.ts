@@ -1,14 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  countsDown,
-  type ExportBasis,
-  exportOf as making,
-  exportsInTurn,
-  type Format,
-  FORMATS,
-  headOf,
-} from '../../src/answer/exports.ts'
+import { countsDown, type ExportBasis, exportOf as making, exportsInTurn, headOf } from '../../src/answer/exports.ts'
+import { type Format, FORMATS } from '../../src/answer/formats.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import { Never } from '../../src/core/never.ts'
 import { covers, parsePrefix, type Prefix, Prefixes } from '../../src/core/prefixes.ts'

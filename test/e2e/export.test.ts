@@ -2,7 +2,7 @@
 import { chmodSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { FORMATS } from '../../src/answer/exports.ts'
+import { FORMATS } from '../../src/answer/formats.ts'
 import { folder } from '../folders.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 

@@ -6,16 +6,7 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { KIND_NAMES, ROLES } from '../../core/evidence.ts'
 import { RIGHTS, type Rights } from '../../core/rights.ts'
-import { makePassword, makeToken } from '../access.ts'
-import { check } from '../check.ts'
-import { consoleLink } from '../console.ts'
-import { demo } from '../demo.ts'
-import { doctor } from '../doctor.ts'
-import { kernel } from '../kernel.ts'
-import { init, type Words } from '../init.ts'
-import { reload } from '../reload.ts'
-import { run } from '../../daemon/run.ts'
-import { status, watchStatus } from '../status.ts'
+import type { Words } from '../init.ts'
 import { tail, type TailWords, VERDICTS } from '../tail.ts'
 import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
@@ -38,8 +29,8 @@ export function applianceCommands(program: Command, stage: Stage): void {
       }),
     )
     .action(
-      does((options: Options & { readonly only?: string[] }) =>
-        run(whereOf(options), {
+      does(async (options: Options & { readonly only?: string[] }) =>
+        (await import('../../daemon/run.ts')).run(whereOf(options), {
           parts: new Set(options.only ?? PARTS),
           version,
           screen,
@@ -59,8 +50,8 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .option('--into <dir>', 'where to write decoymx.yaml and rules.yaml', '.')
     .option('--force', 'also over files that are there')
     .action(
-      does(({ into, force = false, ...words }: Words & { readonly into: string; readonly force?: boolean }) =>
-        init(words, {
+      does(async ({ into, force = false, ...words }: Words & { readonly into: string; readonly force?: boolean }) =>
+        (await import('../init.ts')).init(words, {
           into,
           force,
           screen,
@@ -80,8 +71,8 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .option('--cases <paths...>', 'cases, or folders of them, that must come true')
     .addOption(json())
     .action(
-      does((options: Options & { readonly strict?: boolean; readonly cases?: string[] }) =>
-        check(whereOf({ ...options, state: '.' }), process.env, {
+      does(async (options: Options & { readonly strict?: boolean; readonly cases?: string[] }) =>
+        (await import('../check.ts')).check(whereOf({ ...options, state: '.' }), process.env, {
           strict: options.strict ?? false,
           cases: options.cases ?? [],
           json: options.json ?? false,
@@ -99,8 +90,8 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .option('--force', 'also when more clients are affected than reload.bound of the settings allows')
     .addOption(json())
     .action(
-      does((options: Options & { readonly force?: boolean }) =>
-        reload(whereOf(options).state, {
+      does(async (options: Options & { readonly force?: boolean }) =>
+        (await import('../reload.ts')).reload(whereOf(options).state, {
           force: options.force ?? false,
           json: options.json ?? false,
           screen,
@@ -115,7 +106,11 @@ export function applianceCommands(program: Command, stage: Stage): void {
       'the whole flow in a minute, on loopback: honest senders and bots play to a real appliance, and you can ask it',
     )
     .addOption(new Option('--once', 'end after the play; exit 0 if the story held, else 1'))
-    .action(does((options: { readonly once?: boolean }) => demo({ once: options.once ?? false, screen, complain })))
+    .action(
+      does(async (options: { readonly once?: boolean }) =>
+        (await import('../demo.ts')).demo({ once: options.once ?? false, screen, complain }),
+      ),
+    )
 
   program
     .command('status')
@@ -129,12 +124,17 @@ export function applianceCommands(program: Command, stage: Stage): void {
     )
     .addOption(json())
     .action(
-      does((options: Options & { readonly watch?: number }) => {
+      does(async (options: Options & { readonly watch?: number }) => {
         const { state: folder } = whereOf(options)
-        if (options.watch === undefined) return status(folder, { json: options.json ?? false, screen })
+        if (options.watch === undefined)
+          return (await import('../status.ts')).status(folder, { json: options.json ?? false, screen })
         const ended = new AbortController()
         for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort())
-        return watchStatus(folder, { screen, everyMs: options.watch * 1000, ended: ended.signal })
+        return (await import('../status.ts')).watchStatus(folder, {
+          screen,
+          everyMs: options.watch * 1000,
+          ended: ended.signal,
+        })
       }),
     )
 
@@ -170,7 +170,11 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .addOption(settings())
     .addOption(rules())
     .addOption(json())
-    .action(does((options: Options) => doctor(whereOf(options), process.env, { json: options.json ?? false, screen })))
+    .action(
+      does(async (options: Options) =>
+        (await import('../doctor.ts')).doctor(whereOf(options), process.env, { json: options.json ?? false, screen }),
+      ),
+    )
 
   program
     .command('kernel')
@@ -181,8 +185,12 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .addOption(state())
     .addOption(json())
     .action(
-      does((action: 'on' | 'off' | 'status', options: Options) =>
-        kernel(whereOf(options).state, action, { json: options.json ?? false, screen, complain }),
+      does(async (action: 'on' | 'off' | 'status', options: Options) =>
+        (await import('../kernel.ts')).kernel(whereOf(options).state, action, {
+          json: options.json ?? false,
+          screen,
+          complain,
+        }),
       ),
     )
 
@@ -198,8 +206,12 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .addOption(rights().default('operator'))
     .addOption(json())
     .action(
-      does((options: Options & { readonly rights: Rights }) =>
-        consoleLink(whereOf(options).state, options.rights, { json: options.json ?? false, screen, complain }),
+      does(async (options: Options & { readonly rights: Rights }) =>
+        (await import('../console.ts')).consoleLink(whereOf(options).state, options.rights, {
+          json: options.json ?? false,
+          screen,
+          complain,
+        }),
       ),
     )
 
@@ -208,7 +220,11 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .description('a new token for the HTTP API, and its lines for the access file')
     .argument('<name>', 'stands beside each word that is given with it')
     .addOption(rights())
-    .action(does((name: string, options: { readonly rights: Rights }) => makeToken(name, options.rights, screen)))
+    .action(
+      does(async (name: string, options: { readonly rights: Rights }) =>
+        (await import('../access.ts')).makeToken(name, options.rights, screen),
+      ),
+    )
 
   program
     .command('password')
@@ -216,8 +232,13 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .argument('<name>', 'stands beside each word that is given')
     .addOption(rights())
     .action(
-      does((name: string, options: { readonly rights: Rights }) =>
-        makePassword(name, options.rights, { input: process.stdin, screen, errors, complain }),
+      does(async (name: string, options: { readonly rights: Rights }) =>
+        (await import('../access.ts')).makePassword(name, options.rights, {
+          input: process.stdin,
+          screen,
+          errors,
+          complain,
+        }),
       ),
     )
 }

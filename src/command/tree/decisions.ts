@@ -4,14 +4,9 @@
  * All but `enforce` ask the running appliance, through its socket in the state directory.
  */
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
-import { FORMATS, type Format } from '../../answer/exports.ts'
+import { FORMATS, type Format } from '../../answer/formats.ts'
 import { EVERYTHING } from '../../core/evidence.ts'
 import { audit, LIST_LIMIT, list, say } from '../decisions.ts'
-import { enforce } from '../enforce.ts'
-import { exportList } from '../export.ts'
-import { exportRecording } from '../export-recording.ts'
-import { settleWaiting, showWaiting } from '../governor.ts'
-import { why } from '../why.ts'
 import { author, because, json, type Options, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 const within = () => new Option('--for <span>', 'how long it stands, like 7d; without it until released')
@@ -36,8 +31,12 @@ export function decisionCommands(program: Command, stage: Stage): void {
     .addOption(state())
     .addOption(json())
     .action(
-      does((subject: string, options: Options) =>
-        why(whereOf(options).state, subject, { json: options.json ?? false, screen, complain }),
+      does(async (subject: string, options: Options) =>
+        (await import('../why.ts')).why(whereOf(options).state, subject, {
+          json: options.json ?? false,
+          screen,
+          complain,
+        }),
       ),
     )
 
@@ -103,8 +102,8 @@ export function decisionCommands(program: Command, stage: Stage): void {
     .addOption(rules())
     .addOption(json())
     .action(
-      does((options: Options & { readonly preview?: boolean; readonly days: number }) =>
-        enforce(whereOf(options), {
+      does(async (options: Options & { readonly preview?: boolean; readonly days: number }) =>
+        (await import('../enforce.ts')).enforce(whereOf(options), {
           preview: options.preview ?? false,
           days: options.days,
           json: options.json ?? false,
@@ -142,11 +141,17 @@ export function decisionCommands(program: Command, stage: Stage): void {
     .addOption(author())
     .addOption(json())
     .action(
-      does((action: 'enlist' | 'discard' | undefined, target: string, options: Options) => {
+      does(async (action: 'enlist' | 'discard' | undefined, target: string, options: Options) => {
         const { state: folder } = whereOf(options)
         const { because, author, json = false } = options
-        if (!action) return showWaiting(folder, { json, screen, complain })
-        return settleWaiting(folder, action, target, { because, author, json, screen, complain })
+        if (!action) return (await import('../governor.ts')).showWaiting(folder, { json, screen, complain })
+        return (await import('../governor.ts')).settleWaiting(folder, action, target, {
+          because,
+          author,
+          json,
+          screen,
+          complain,
+        })
       }),
     )
 
@@ -164,12 +169,24 @@ export function decisionCommands(program: Command, stage: Stage): void {
     .addOption(new Option('--out <file>', 'into this file, all of it or nothing; without it to the standard output'))
     .addOption(new Option('--force', 'also over a file that is not ours, or when the list has grown or shrunk a lot'))
     .action(
-      does((format: Format | 'recording', options: Options & { readonly out?: string; readonly force?: boolean }) => {
-        const { out, force = false } = options
-        const { state: folder, settings: file } = whereOf(options)
-        return format === 'recording'
-          ? exportRecording(file, { out, force, screen: errors, complain, problems, now: Date.now })
-          : exportList(folder, format, { out, force, screen: errors, complain })
-      }),
+      does(
+        async (
+          format: Format | 'recording',
+          options: Options & { readonly out?: string; readonly force?: boolean },
+        ) => {
+          const { out, force = false } = options
+          const { state: folder, settings: file } = whereOf(options)
+          return format === 'recording'
+            ? (await import('../export-recording.ts')).exportRecording(file, {
+                out,
+                force,
+                screen: errors,
+                complain,
+                problems,
+                now: Date.now,
+              })
+            : (await import('../export.ts')).exportList(folder, format, { out, force, screen: errors, complain })
+        },
+      ),
     )
 }

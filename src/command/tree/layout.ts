@@ -2,8 +2,7 @@
  * The commands about a domain's MX layout. None of them needs an appliance, and none changes anything.
  */
 import { type Command, Option } from 'commander'
-import { lintDomain } from '../lint.ts'
-import { planDomain, type PlanWords } from '../plan.ts'
+import type { PlanWords } from '../plan.ts'
 import type { SurveyWords } from '../surveying.ts'
 import { json, settings, type Stage, whole } from './options.ts'
 
@@ -33,8 +32,13 @@ export function layoutCommands(program: Command, { screen, errors, problems, doe
     .addOption(new Option('--probe', 'also call port 25 of every exchange, as a stranger from this host'))
     .addOption(new Option('--port <n>', 'call this port in place of 25').argParser(whole(1, 65_535)))
     .action(
-      does((domain: string, words: SurveyWords & { readonly json?: boolean }) =>
-        lintDomain(domain, words, process.env, { json: words.json ?? false, screen, errors, problems }),
+      does(async (domain: string, words: SurveyWords & { readonly json?: boolean }) =>
+        (await import('../lint.ts')).lintDomain(domain, words, process.env, {
+          json: words.json ?? false,
+          screen,
+          errors,
+          problems,
+        }),
       ),
     )
 
@@ -46,8 +50,13 @@ export function layoutCommands(program: Command, { screen, errors, problems, doe
     .addOption(address('primary'))
     .addOption(address('backup'))
     .action(
-      does((domain: string, words: PlanWords & { readonly json?: boolean }) =>
-        planDomain(domain, words, process.env, { json: words.json ?? false, screen, errors, problems }),
+      does(async (domain: string, words: PlanWords & { readonly json?: boolean }) =>
+        (await import('../plan.ts')).planDomain(domain, words, process.env, {
+          json: words.json ?? false,
+          screen,
+          errors,
+          problems,
+        }),
       ),
     )
 }

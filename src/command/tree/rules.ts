@@ -5,10 +5,11 @@
  */
 import { type Command, Option } from 'commander'
 import { DEFAULT_LAYOUT } from '../../core/mx.ts'
-import { replay } from '../replay.ts'
-import { DAYS_MAX, simulate, WEEKS_MAX } from '../simulate.ts'
-import { runTests } from '../test.ts'
 import { json, type Options, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
+
+/** Bounds of one simulation: a day of work, and facts are kept for 31 days. */
+const WEEKS_MAX = 100_000
+const DAYS_MAX = 31
 
 type SimulateWords = {
   weeks: number
@@ -31,8 +32,14 @@ export function ruleCommands(program: Command, stage: Stage): void {
     .addOption(rules())
     .addOption(json())
     .action(
-      does((cases: string[], options: Options) =>
-        runTests({ rulesFile: options.rules, cases, json: options.json ?? false, screen, problems }),
+      does(async (cases: string[], options: Options) =>
+        (await import('../test.ts')).runTests({
+          rulesFile: options.rules,
+          cases,
+          json: options.json ?? false,
+          screen,
+          problems,
+        }),
       ),
     )
 
@@ -52,8 +59,8 @@ export function ruleCommands(program: Command, stage: Stage): void {
     .addOption(settings())
     .addOption(json())
     .action(
-      does((journals: string[], options: Options & { readonly against: string; readonly picture?: string }) =>
-        replay(journals, whereOf(options), {
+      does(async (journals: string[], options: Options & { readonly against: string; readonly picture?: string }) =>
+        (await import('../replay.ts')).replay(journals, whereOf(options), {
           against: options.against,
           picture: options.picture,
           json: options.json ?? false,
@@ -90,7 +97,7 @@ export function ruleCommands(program: Command, stage: Stage): void {
     .addOption(json())
     .action(
       does(
-        ({
+        async ({
           rules: rulesFile,
           with: otherFile,
           population: populationFile,
@@ -100,7 +107,7 @@ export function ruleCommands(program: Command, stage: Stage): void {
           seed,
           json: asJson,
         }: SimulateWords) =>
-          simulate({
+          (await import('../simulate.ts')).simulate({
             rulesFile,
             otherFile,
             populationFile,

@@ -2,6 +2,7 @@
  * The command tree: every word that a person can type, with its arguments and options, as one value.
  *
  * It is apart from main.ts so that what is made of it (usage, shell completion, manual pages) reads the same tree.
+ * What a command does is opened when it is typed: whoever asks for a status does not wait for the daemon's packages.
  */
 import { Argument, Command } from 'commander'
 import { typed } from '../called.ts'
