@@ -15,17 +15,30 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [...LAB, ...IMAGE, '**/node_modules/**'],
           globalSetup: 'test/setup.ts',
+          setupFiles: 'test/worker.ts',
           testTimeout: 90_000,
           hookTimeout: 90_000,
         },
       },
       // By itself (`npm run lab`): it fetches mail servers, takes minutes, and measures how soon they deliver.
       {
-        test: { name: 'lab', include: LAB, fileParallelism: false, globalSetup: 'test/setup.ts' },
+        test: {
+          name: 'lab',
+          include: LAB,
+          fileParallelism: false,
+          globalSetup: 'test/setup.ts',
+          setupFiles: 'test/worker.ts',
+        },
       },
       // By itself (`npm run image`), after a change of deploy/Dockerfile: it makes a Debian and builds an image on it.
       {
-        test: { name: 'image', include: IMAGE, testTimeout: 120_000, globalSetup: 'test/setup.ts' },
+        test: {
+          name: 'image',
+          include: IMAGE,
+          testTimeout: 120_000,
+          globalSetup: 'test/setup.ts',
+          setupFiles: 'test/worker.ts',
+        },
       },
     ],
   },

@@ -41,6 +41,7 @@ async function intoTheStore(): Promise<number> {
 
 async function theWholeWay(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'decoymx-ingest-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const rules = shippedRules()
   const reputation = await openReputation({
     folder,
@@ -71,7 +72,6 @@ async function theWholeWay(): Promise<number> {
   await flow(events, 2 * events)
   const took = performance.now() - began
   await reputation.close()
-  rmSync(folder, { recursive: true })
   return took
 }
 

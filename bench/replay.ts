@@ -65,7 +65,9 @@ function record(rules: Rules): string[] {
   const layout = readLayout(DEFAULT_LAYOUT)
   if (typeof layout === 'string') throw new Error(layout)
   const root = join(tmpdir(), 'decoymx-bench-replay')
-  rmSync(root, { recursive: true, force: true })
+  const clear = () => rmSync(root, { recursive: true, force: true })
+  clear()
+  process.once('exit', clear)
   const boxes = BOXES.map((role, i) => {
     const folder = join(root, role)
     mkdirSync(folder, { recursive: true })
