@@ -110,17 +110,49 @@ export async function audit(
   if (json) screen.print(JSON.stringify({ words }, null, 2))
   else if (words.length === 0) screen.print('No operator has said anything.')
   else {
-    const rows = words.map(({ at, author, word, target, until, because }) => [
-      screen.person ? when(at, Date.now()) : at,
+    const spell = (instant: string) => (screen.person ? when(instant, Date.now()) : instant)
+    const rows = deedsOf(words).map(({ at, author, word, target, until, because, undone }) => [
+      spell(at),
       author,
       word,
       target,
-      until && screen.person ? when(until, Date.now()) : (until ?? ''),
+      undone
+        ? `undone ${spell(undone.at)}${undone.author === author ? '' : ` by ${undone.author}`}`
+        : until
+          ? spell(until)
+          : '',
       because,
     ])
     for (const line of table(screen, ['when', 'who', 'word', 'target', 'until', 'because'], rows)) screen.print(line)
   }
   return 0
+}
+
+/** A word, and the word of a second by which the console took it back. */
+type Deed = SpokenView & { readonly undone?: SpokenView }
+
+/**
+ * A word and its undoing are one deed. The newest come first; an undoing of which the word is not among them stands alone.
+ */
+export function deedsOf(words: readonly SpokenView[]): Deed[] {
+  const undoings = new Map<string, SpokenView>()
+  const deeds: Deed[] = []
+  for (const word of words) {
+    const key = `${word.word} ${word.target}`
+    const undone = undoings.get(key)
+    undoings.delete(key)
+    if (isUndoing(word)) {
+      // Nobody undoes an undoing: what is there already has lost its word.
+      if (undone) deeds.push(undone)
+      undoings.set(key, word)
+    } else deeds.push(undone ? { ...word, undone } : word)
+  }
+  return [...deeds, ...undoings.values()].toSorted((a, b) => Date.parse(b.at) - Date.parse(a.at))
+}
+
+/** As pages/browser.js says it. */
+function isUndoing({ at, until, because }: SpokenView): boolean {
+  return because === 'undo' && until !== null && Date.parse(until) - Date.parse(at) <= 1000
 }
 
 export function printRulings(screen: Screen, rulings: readonly RulingView[], now: number): void {
