@@ -178,7 +178,7 @@ export class Dnsbl {
     const { decide, ttlSeconds } = this.#options
     // Of a list that is not to be believed this entry, too, is gone: who tests us shall see it.
     if (place.ip === TEST_LISTED && decide(place).doubt !== 'overfull')
-      return { is: 'listed', listed: { word: 'block', text: TEST_TEXT, ttlSeconds } }
+      return { is: 'listed', listed: { word: 'block', text: () => TEST_TEXT, ttlSeconds } }
     if (place.ip === TEST_ABSENT) return ABSENT
     const decision = decide(place)
     const listed = this.#listing(decision)
@@ -194,7 +194,7 @@ export class Dnsbl {
     const leftSeconds = until === undefined ? ttlSeconds : Math.floor((until - now()) / 1000)
     return {
       word: effect,
-      text: reasonLine(decision, this.#options.text()),
+      text: () => reasonLine(decision, this.#options.text()),
       ttlSeconds: Math.max(0, Math.min(ttlSeconds, leftSeconds)),
     }
   }
@@ -209,7 +209,7 @@ export class Dnsbl {
     if (!listed) return undefined
     if (type === TYPE.A || any) return { ...own, type: 'A', ttlSeconds: listed.ttlSeconds, data: CODES[listed.word] }
     if (type !== TYPE.TXT) return undefined
-    return { ...own, type: 'TXT', ttlSeconds: listed.ttlSeconds, data: textData(listed.text) }
+    return { ...own, type: 'TXT', ttlSeconds: listed.ttlSeconds, data: textData(listed.text()) }
   }
 
   #denial({ nameEnd }: Question): Rec {
@@ -308,7 +308,7 @@ function refuseUnwritable(name: string): void {
 
 const TEST_TEXT = 'test entry of this list (RFC 5782)'
 
-type Listed = { readonly word: Listing; readonly text: string; readonly ttlSeconds: number }
+type Listed = { readonly word: Listing; readonly text: () => string; readonly ttlSeconds: number }
 
 /** What stands at a name of the zone. Empty: nothing itself, but names below it may. */
 type Found = {

@@ -152,7 +152,7 @@ export class LookupService {
     if (error !== undefined) tell({ what: 'failed', error })
     if (!decision) return
     tell({ what: 'answered', answer: text, decision })
-    this.#visits.note(decision, undefined)
+    this.#visits.note(decision)
   }
 }
 

@@ -109,7 +109,7 @@ export class Milter {
     for (const error of errors) tell({ what: 'failed', error })
     for (const decision of decisions) {
       tell({ what: 'answered', decision })
-      this.#visits.note(decision, undefined)
+      this.#visits.note(decision)
     }
   }
 }

@@ -82,9 +82,17 @@ export class PolicyService {
     const read = requestReader(this.#limits)
     return (chunk) => {
       const { requests, rest, trouble } = read(chunk)
-      const answers = requests.map((request) => this.#answer(request))
-      const replies = answers.map(({ line }) => `action=${line}\n\n`).join('')
-      return { replies, rest, trouble, afterwards: () => answers.forEach((answer) => this.#afterwards(answer)) }
+      const answers: Answer[] = []
+      let replies = ''
+      for (const request of requests) {
+        const answer = this.#answer(request)
+        answers.push(answer)
+        replies += `action=${answer.line}\n\n`
+      }
+      const afterwards = () => {
+        for (const answer of answers) this.#afterwards(answer)
+      }
+      return { replies, rest, trouble, afterwards }
     }
   }
 
@@ -111,8 +119,9 @@ export class PolicyService {
     const { tell } = this.#options
     if (error !== undefined) return tell({ what: 'failed', error })
     if (!decision) return tell({ what: 'unreadable', address: printable(request.clientAddress) })
-    tell({ what: 'answered', action: line.split(' ', 1)[0] as PolicyWord, decision })
-    this.#visits.note(decision, whereOf(request))
+    const blank = line.indexOf(' ')
+    tell({ what: 'answered', action: (blank < 0 ? line : line.slice(0, blank)) as PolicyWord, decision })
+    this.#visits.note(decision, () => whereOf(request))
   }
 }
 
@@ -151,9 +160,14 @@ export function reasonLine(decision: Pick<Decision, 'because' | 'ticket'>, text:
   const why = becauseOf(decision)
   const { ticket } = decision
   if (ticket === undefined) return why
-  const filled = text.replaceAll('{ticket}', ticket).replaceAll('{because}', () => why)
+  if (text !== laid.text) laid = { text, pieces: text.split(/(\{ticket\}|\{because\})/) }
+  let filled = ''
+  for (const piece of laid.pieces) filled += piece === '{ticket}' ? ticket : piece === '{because}' ? why : piece
   return filled.slice(0, LINE_MAX)
 }
+
+/** The text of the rules taken apart: it is the same for every answer until they are loaded anew. */
+let laid: { readonly text: string; readonly pieces: readonly string[] } = { text: '', pieces: [] }
 
 function becauseOf({ because }: Pick<Decision, 'because'>): string {
   return printable(because || 'refused by local policy').slice(0, BECAUSE_MAX)

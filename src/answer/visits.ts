@@ -2,8 +2,7 @@
  * Who comes to the real MX, as its questions tell: evidence that excuses what a client does at the backup afterwards, and
  * vouches for the real MX itself.
  */
-import { LRUCache } from 'lru-cache'
-import type { Instant, Kind, Witness } from '../core/evidence.ts'
+import type { Instant, Witness } from '../core/evidence.ts'
 import type { Decision } from '../reputation/decision.ts'
 
 export type VisitsOptions = {
@@ -19,27 +18,34 @@ export type VisitsOptions = {
 const NOTE_EVERY_MS = 600_000
 
 /** Told by the word that stands, whatever the mode, so that a replay of an observing box tells the same. */
-const KIND_OF: Partial<Record<Decision['verdict'], Kind>> = { block: 'refused', defer: 'deferred' }
+const KIND_OF = { block: 'refused', defer: 'deferred', observe: 'passed', allow: 'passed', clean: 'passed' } as const
 
 export class Visits {
   readonly #options: VisitsOptions
-  readonly #noted: LRUCache<string, Instant>
+  /** When each client was last told of as what, the oldest first; at most `most` of each kind. */
+  readonly #noted = {
+    passed: new Map<string, Instant>(),
+    deferred: new Map<string, Instant>(),
+    refused: new Map<string, Instant>(),
+  }
 
   constructor(options: VisitsOptions) {
     this.#options = options
-    this.#noted = new LRUCache({ max: options.most })
   }
 
-  /** `where`: the address of the MX that was called, if the asker says so. */
-  note({ client, verdict }: Decision, where: string | undefined): void {
-    const { witness, now, failed } = this.#options
-    const kind = KIND_OF[verdict] ?? 'passed'
+  /** `where`: the address of the MX that was called, if the asker says so; asked only where it is told. */
+  note({ client, verdict }: Decision, where?: () => string | undefined): void {
+    const { witness, now, failed, most } = this.#options
+    const kind = KIND_OF[verdict]
     const at = now()
-    const last = this.#noted.get(`${kind} ${client.key}`)
+    const noted = this.#noted[kind]
+    const last = noted.get(client.key)
     if (last !== undefined && Math.abs(at - last) < NOTE_EVERY_MS) return
-    this.#noted.set(`${kind} ${client.key}`, at)
+    noted.delete(client.key)
+    noted.set(client.key, at)
+    if (noted.size > most) noted.delete(noted.keys().next().value as string)
     try {
-      witness({ type: 'evidence', at, client: client.ip, role: 'real', kind, where }).catch(failed)
+      witness({ type: 'evidence', at, client: client.ip, role: 'real', kind, where: where?.() }).catch(failed)
     } catch (error) {
       failed(error)
     }

@@ -13,7 +13,7 @@ export function createLog(level: string, stream: NodeJS.WritableStream, screen: 
   const options = {
     level,
     base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: timeOf(),
     formatters: { level: (label: string) => ({ level: label }) },
   }
   if (!screen.person) return pino(options, gathered(stream))
@@ -26,9 +26,22 @@ export function createLog(level: string, stream: NodeJS.WritableStream, screen: 
   return pino(options, worded)
 }
 
+/** In ISO 8601, made once a millisecond: in a flood there are many lines in each. */
+function timeOf(): () => string {
+  let [at, text] = [Number.NaN, '']
+  return () => {
+    const now = Date.now()
+    if (now !== at) {
+      at = now
+      text = `,"time":"${new Date(now).toISOString()}"`
+    }
+    return text
+  }
+}
+
 /**
- * Lines of one turn of the event loop in one write, for a write costs more than a line: in a flood there are thousands a
- * second. What is still here when the process ends goes out then; beyond LINES_MAX characters it does at once.
+ * Lines of LINES_MS in one write, for a write costs more than a line: in a flood there are thousands a second. What is still
+ * here when the process ends goes out then; beyond LINES_MAX characters it does at once.
  */
 function gathered(stream: NodeJS.WritableStream): pino.DestinationStream {
   let lines = ''
@@ -40,7 +53,7 @@ function gathered(stream: NodeJS.WritableStream): pino.DestinationStream {
   process.on('exit', flush)
   return {
     write(line) {
-      if (lines === '') setImmediate(flush)
+      if (lines === '') setTimeout(flush, LINES_MS)
       lines += line
       if (lines.length > LINES_MAX) flush()
     },
@@ -48,6 +61,7 @@ function gathered(stream: NodeJS.WritableStream): pino.DestinationStream {
 }
 
 const LINES_MAX = 65_536
+const LINES_MS = 5
 
 function words(json: string, screen: Screen): string {
   const { level, time, msg, ...rest } = JSON.parse(json) as { level: string; time: string; msg?: string } & Record<

@@ -32,46 +32,35 @@ export type Decide = (client: Client, domain?: string) => Decision
 
 export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant): Decide {
   return (client, domain) => {
-    const { mode, allow, never, exceptionFor, ...general } = rules()
-    const exception = domain === undefined ? undefined : exceptionFor(domain)
-    const { modes } = exception ?? general
-    const none = {
-      client,
-      mode: exception?.modes.defer ?? mode,
-      by: undefined,
-      until: undefined,
-      ticket: undefined,
-      because: undefined,
-      doubt: undefined,
-    }
+    const current = rules()
+    const exception = domain === undefined ? undefined : current.exceptionFor(domain)
+    const { modes } = exception ?? current
+    const mode = exception?.modes.defer ?? current.mode
     const operators = ledger.allowFor(client)
-    if (operators)
-      return {
-        ...none,
-        verdict: 'allow',
-        effect: 'pass',
-        by: 'operator',
-        until: operators.until,
-        ticket: operators.ticket,
-        because: operators.because,
-      }
-    const entry = allowedBy({ allow }, client, now())
-    if (entry)
-      return { ...none, verdict: 'allow', effect: 'pass', by: 'rules', until: entry.until, because: entry.because }
+    if (operators) return allowed(client, mode, 'operator', operators)
+    const entry = allowedBy(current, client, now())
+    if (entry) return allowed(client, mode, 'rules', entry)
 
     const ruling = ledger.rulingFor(client)
-    if (!ruling || ruling.word === 'allow' || ruling.word === 'release' || never(client))
-      return { ...none, verdict: 'clean', effect: 'pass', doubt: doubtOf(ledger) }
-    const { word, by, until, ticket, because, score = Infinity } = ruling
     const doubt = doubtOf(ledger)
-    const alone = [{ word, until: until ?? Infinity }]
+    if (!ruling || ruling.word === 'allow' || ruling.word === 'release' || current.never(client))
+      return clean(client, mode, doubt)
+    const {
+      word,
+      by,
+      until,
+      ticket,
+      because,
+      score = Infinity,
+      enforced = [{ word, until: until ?? Infinity }],
+    } = ruling
     // Higher thresholds than those it was made with: the sum when it was last judged must reach them, too.
-    const reaches = (stand: Standing) => !exception || by === 'operator' || score >= exception.thresholds[stand]
-    const enforced = (ruling.enforced ?? alone).filter((stand) => reaches(stand.word))
+    const reached =
+      exception && by !== 'operator' ? enforced.filter((stand) => score >= exception.thresholds[stand.word]) : enforced
     return {
-      ...none,
+      client,
       verdict: word,
-      effect: doubt ? 'pass' : effectOf({ enforced }, { modes }, now()),
+      effect: doubt ? 'pass' : effectOf({ enforced: reached }, { modes }, now()),
       mode: modes[word],
       by,
       until,
@@ -80,6 +69,18 @@ export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant):
       doubt,
     }
   }
+}
+
+/** What allows: an operator's word has a ticket, an entry of the rules has none. */
+type Allowing = { readonly until?: Instant | undefined; readonly ticket?: string; readonly because: string }
+
+function allowed(client: Client, mode: Mode, by: 'operator' | 'rules', { until, ticket, because }: Allowing): Decision {
+  return { client, verdict: 'allow', effect: 'pass', mode, by, until, ticket, because, doubt: undefined }
+}
+
+function clean(client: Client, mode: Mode, doubt: Decision['doubt']): Decision {
+  const none = undefined
+  return { client, verdict: 'clean', effect: 'pass', mode, by: none, until: none, ticket: none, because: none, doubt }
 }
 
 function doubtOf(ledger: Ledger): Decision['doubt'] {

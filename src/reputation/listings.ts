@@ -338,10 +338,18 @@ function codeOf(ticket: string): number | undefined {
 
 const DASH = 45
 
+/** Made for each answer about a listed client, so by two letters at a time: as text of base 36 a number of that size takes long. */
 function ticketOfCode(code: number): string {
-  const letters = code.toString(36).toUpperCase().padStart(8, '0')
-  return `${letters.slice(0, 4)}-${letters.slice(4)}`
+  const first = Math.floor(code / FOUR_LETTERS)
+  return `${fourLetters(first)}-${fourLetters(code - first * FOUR_LETTERS)}`
 }
+
+function fourLetters(code: number): string {
+  return `${PAIRS[Math.floor(code / 1296)]}${PAIRS[code % 1296]}`
+}
+
+const FOUR_LETTERS = 36 ** 4
+const PAIRS = Array.from({ length: 1296 }, (_, pair) => pair.toString(36).toUpperCase().padStart(2, '0'))
 
 /** Why a client is listed is said in the rules' words, which are few: each is kept once, as long as somebody needs it. */
 class Sentences {

@@ -5,18 +5,19 @@ import { expect, test } from 'vitest'
 import { createLog } from '../../src/console/log.ts'
 import { screenOf } from '../../src/console/terminal.ts'
 
-function ear(): { stream: Writable & NodeJS.WriteStream; writes: string[] } {
+function ear() {
   const writes: string[] = []
-  const write = (chunk: Buffer, _encoding: string, done: () => void) => (writes.push(String(chunk)), done())
-  return { stream: new Writable({ write }) as Writable & NodeJS.WriteStream, writes }
+  const { promise: written, resolve } = Promise.withResolvers<void>()
+  const write = (chunk: Buffer, _encoding: string, done: () => void) => (writes.push(String(chunk)), resolve(), done())
+  return { stream: new Writable({ write }) as Writable & NodeJS.WriteStream, writes, written }
 }
 
-test('lines of one turn go out together, in order; a flood does not wait for its end', async () => {
-  const { stream, writes } = ear()
+test('lines of a moment go out together, in order; a flood does not wait for its end', async () => {
+  const { stream, writes, written } = ear()
   const log = createLog('info', stream, screenOf(stream, {}))
   for (let n = 0; n < 3; n++) log.info({ n }, 'seen')
   expect(writes).toEqual([])
-  await new Promise((resolve) => setImmediate(resolve))
+  await written
   expect(writes.length).toBe(1)
   const lines = writes[0]
     ?.trimEnd()

@@ -66,6 +66,18 @@ describe('metrics', () => {
     for (const name of named) expect(text).toContain(`# HELP ${name} `)
   })
 
+  test('what happens with every question is added up and is there at each scrape, once', async () => {
+    const metrics = createMetrics('0.0.0')
+    for (const answer of ['pass', 'block', 'block']) metrics.answers.inc({ asker: 'dnsbl', answer })
+    const block = async () =>
+      /^decoymx_answers_total\{asker="dnsbl",answer="block"\} (.*)$/m.exec((await metrics.read()).text)
+    expect((await block())?.[1]).toBe('2')
+    metrics.answers.inc({ asker: 'dnsbl', answer: 'block' })
+    expect((await block())?.[1]).toBe('3')
+    expect((await metrics.read()).text).toContain('decoymx_answers_total{asker="dnsbl",answer="pass"} 1')
+    expect((await metrics.read()).text).toContain('decoymx_dnsbl_queries_total{over="tcp",rcode="BADVERS"} 0')
+  })
+
   test('the house is looked at once for a scrape, however many gauges there are', async () => {
     const metrics = createMetrics('0.0.0')
     let looks = 0
