@@ -38,7 +38,7 @@ const EVERYONE = [STRANGER, STRANGER6, BOT, BOT6_NEIGHBOUR, SUSPECT, IN_NETWORK,
 /** A client that talks first at the backup is deferred, and nothing more. */
 const RULES = (mode: string) => `
 mode: ${mode}
-domains: [example.test]
+domains: [example.net]
 thresholds: { observe: 20, defer: 70, block: 100 }
 stands: { observe: 6h, defer: 1h, block: 24h }
 rules:
