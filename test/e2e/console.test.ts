@@ -99,7 +99,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
   test('who comes appears by itself; blocked and undone, as the store has it', async () => {
     await logIn('otto')
     await misbehave('203.0.113.20', 'MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.org>')
-    const row = page.locator('tr', { hasText: '203.0.113.20' })
+    const row = page.locator('#visits tr', { hasText: '203.0.113.20' })
     await row.waitFor()
     await row.locator('a.ip').click()
     await page.waitForURL(/clients\/203\.0\.113\.20$/)

@@ -259,4 +259,25 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
     }
     await page.click('[data-do=revert]')
   })
+
+  test('on a wide screen the file stands beside its rules and stays in view; on a narrow one below them', async () => {
+    await edit('otto')
+    const boxes = async (width: number) => {
+      await page.setViewportSize({ width, height: 800 })
+      const [rulesBox, editorBox] = [
+        await page.locator('#rules').boundingBox(),
+        await page.locator('#editor').boundingBox(),
+      ]
+      if (!rulesBox || !editorBox) throw new Error('neither is there')
+      return { rules: rulesBox, editor: editorBox }
+    }
+    const wide = await boxes(1440)
+    expect(wide.editor.x).toBeGreaterThan(wide.rules.x + wide.rules.width)
+    await page.evaluate('scrollTo(0, document.body.scrollHeight)')
+    const { editor } = await boxes(1440)
+    expect(editor.y).toBeGreaterThanOrEqual(0)
+    expect(editor.y + editor.height).toBeLessThanOrEqual(800)
+    const narrow = await boxes(1100)
+    expect(narrow.editor.y).toBeGreaterThan(narrow.rules.y + narrow.rules.height)
+  })
 })

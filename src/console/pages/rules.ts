@@ -25,8 +25,7 @@ export function rulesPage(rules: Rules, standing: Standing, file: RulesFile, vis
     html`<h1>
       Rules <small><a href="rules#editor">${rules.file}</a>, mode ${rules.mode}</small>
     </h1>`,
-    table(rules, standing),
-    editor(file, visitor?.rights === 'operator'),
+    html`<div class="beside">${table(rules, standing)} ${editor(file, visitor?.rights === 'operator')}</div>`,
   ]
 }
 
