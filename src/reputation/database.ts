@@ -117,9 +117,13 @@ function withStatements(
   db: DatabaseSync,
   found: Pick<OpenFile, 'records' | 'rulings' | 'unreadable' | 'marks'>,
 ): OpenFile {
-  // REPLACE gives the row a new place at the end, which keeps rulings in order of their last put.
+  // REPLACE gives the row a new place at the end, which keeps rulings in order of their last put; records are in no order,
+  // and stay where they are.
   const set = {
-    record: db.prepare('REPLACE INTO records (key, touched, text) VALUES (?, ?, ?)'),
+    record: db.prepare(
+      `INSERT INTO records (key, touched, text) VALUES (?, ?, ?)
+       ON CONFLICT (key) DO UPDATE SET touched = excluded.touched, text = excluded.text`,
+    ),
     ruling: db.prepare('REPLACE INTO rulings (id, text) VALUES (?, ?)'),
     mark: db.prepare('REPLACE INTO marks (name, value) VALUES (?, ?)'),
   }

@@ -798,6 +798,22 @@ describe('embedded alone', () => {
     expect(rowsOf(place)).toEqual(['10.0.3.0/24', '10.0.3.1'])
   })
 
+  test('of a great many the oldest go some at a time', async () => {
+    const place = await EMBEDDED.place()
+    const store = await EMBEDDED.openAt(place, { clientsMax: 2000 })
+    const tallies = Array.from({ length: 1001 }, (_, i) =>
+      tallyOf(i + 1, `10.${i >> 8}.${i & 255}.1`, 'backup.contact'),
+    )
+    await store.add('box', tallies.slice(0, 1000), 1000)
+    const counted = async (key: string) => total(await store.counts(key), 'backup.contact')
+    expect([await counted('10.0.0.1'), await counted('10.0.1.1')]).toEqual([1, 1])
+    await store.add('box', tallies.slice(1000), 1001)
+    const left = ['10.0.0.1', '10.0.0.0/24', '10.0.1.1', '10.0.1.0/24', '10.0.2.1', '10.3.232.1']
+    expect(await Promise.all(left.map(counted))).toEqual([0, 0, 0, 0, 1, 1])
+    await store.close()
+    expect(rowsOf(place)).toHaveLength(1998)
+  })
+
   test('lets records go that nobody has touched for their time', async () => {
     const place = await EMBEDDED.place()
     let now = NOON
