@@ -263,7 +263,7 @@ export const NO_REASON = 'no reason given'
 export type Event = Evidence | Probe | Word
 
 /** Where evidence flows: settled once the event is on disk, or given up on. Never rejects. */
-export type Witness = (event: Event) => Promise<void>
+export type Witness = (event: Event) => Promise<unknown>
 
 /** Most sightings that one line may tell of: more is a damaged line. */
 export const TIMES_MAX = 10_000_000
@@ -300,7 +300,7 @@ export function clientOf(evidence: Evidence): Client {
 export type Entry = { readonly seq: number; readonly event: Event }
 
 export function toLine(entry: Entry): string {
-  return `${JSON.stringify({ seq: entry.seq, ...entry.event })}\n`
+  return `{"seq":${entry.seq},${JSON.stringify(entry.event).slice(1)}\n`
 }
 
 /** Reads one journal line; undefined for a torn or foreign one. Fields of later versions are dropped. */

@@ -159,7 +159,7 @@ function evidenceTo(send: (batch: number, events: readonly Event[]) => void) {
       return Promise.resolve()
     }
     count++
-    return new Promise((resolve) => {
+    return new Promise<void>((resolve) => {
       settlers.push(resolve)
       if (events.push(event) === 1) setImmediate(flush)
     })

@@ -57,7 +57,7 @@ export type DialogueOptions = {
   readonly protects: (domain: string) => boolean
   readonly isTrap: (address: string) => boolean
   /** Settled once the sighting is on disk. */
-  readonly testify: (party: Party, sighting: Sighting) => Promise<void>
+  readonly testify: (party: Party, sighting: Sighting) => Promise<unknown>
   /** It is over, and all that it showed is told. */
   readonly ended: (raw: Socket, party: Party, talked: Talked) => void
   /** The library met trouble that it cannot name: its bug or ours, and worth a line in the log. */
@@ -113,7 +113,7 @@ export function dialogues(options: DialogueOptions): Converse {
     onRcptTo({ address }, session, answer) {
       const talk = open.get(session.id)?.talk
       if (talk) show(talk, nameRecipient(talk.naming, recipientOf(address, options)), 'rcpt', options)
-      within(WITNESS_MS, talk?.onDisk, () => answer(NO_RECIPIENT))
+      within(WITNESS_MS, talk && onDisk(talk), () => answer(NO_RECIPIENT))
     },
     // Never reached, for no recipient is ever accepted. Without it the library would accept.
     onData(stream, _session: SMTPServerSession, answer) {
@@ -135,7 +135,7 @@ export function dialogues(options: DialogueOptions): Converse {
       naming: newNaming(),
       testified: new Map(),
       sender: undefined,
-      onDisk: undefined,
+      unwritten: [],
     }
     const see = (sighting: Sighting) => testify(talk, sighting, options)
     const manners = newManners(options.name, party.address, options.offers.keepBytes)
@@ -171,8 +171,14 @@ type Talk = {
   readonly testified: Map<Kind, string | undefined>
   /** The first that it named. */
   sender: string | undefined
-  /** Settled when all that was seen so far is on disk. */
-  onDisk: Promise<unknown> | undefined
+  /** Settled when all that was seen so far is on disk; one for each kind at most. */
+  unwritten: Promise<unknown>[]
+}
+
+/** Settled when all that was seen so far is on disk. */
+function onDisk(talk: Talk): Promise<unknown> | undefined {
+  if (talk.unwritten.length > 1) talk.unwritten = [Promise.all(talk.unwritten)]
+  return talk.unwritten[0]
 }
 
 function recipientOf(address: string, { protects, isTrap }: DialogueOptions) {
@@ -198,7 +204,8 @@ function testify(talk: Talk, sighting: Sighting, options: DialogueOptions): void
   if (talk.testified.has(sighting.kind)) return
   talk.testified.set(sighting.kind, sighting.detail)
   const written = options.testify(talk.party, sighting)
-  talk.onDisk = talk.onDisk ? Promise.all([talk.onDisk, written]) : written
+  // What is written together has one promise.
+  if (talk.unwritten.at(-1) !== written) talk.unwritten.push(written)
   show(talk, noteManner(talk.naming, sighting.kind), 'rcpt', options)
 }
 
@@ -212,6 +219,7 @@ const PLAIN_DOMAIN = /^(?!xn--)[a-z][a-z0-9-]*(\.(?!xn--)[a-z][a-z0-9-]*)+$/i
 
 /** Calls back once: when what was waited for is settled, or when the time is up. */
 function within(ms: number, wait: Promise<unknown> | undefined, then: () => void): void {
+  if (!wait) return then()
   let over = false
   const once = () => {
     if (over) return
@@ -220,7 +228,7 @@ function within(ms: number, wait: Promise<unknown> | undefined, then: () => void
     then()
   }
   const timer = setTimeout(once, ms)
-  void Promise.resolve(wait).then(once, once)
+  void wait.then(once, once)
 }
 
 /**

@@ -357,10 +357,9 @@ export class Decoy {
     })
   }
 
-  #testify({ client, where, session }: Testifying, sighting: Sighting): Promise<void> {
+  #testify({ client, where, session }: Testifying, sighting: Sighting): Promise<unknown> {
     const { witness, role, now } = this.#options
-    const place = where === undefined ? {} : { where, session }
-    return witness({ type: 'evidence', at: now(), client: client.ip, role, ...place, ...sighting })
+    return witness({ type: 'evidence', at: now(), client: client.ip, role, where, session, ...sighting })
   }
 
   #nextSession(): string {

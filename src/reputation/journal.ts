@@ -39,7 +39,12 @@ const TAIL_BYTES = 64 * 1024
 
 export type JournalTrouble = { readonly error: string; readonly since: Instant; readonly lost: number }
 
-type Waiting = { readonly entry: Entry; readonly done: (written: boolean) => void }
+/** What is written together; its promise tells everyone who waits for any of it. */
+type Batch = {
+  readonly entries: Entry[]
+  readonly written: Promise<boolean>
+  readonly done: (written: boolean) => void
+}
 type File = { readonly name: string; readonly firstSeq: number; readonly day: string }
 
 export class Journal {
@@ -47,7 +52,7 @@ export class Journal {
   readonly #options: JournalOptions
   readonly box: string
   #seq: number
-  #waiting: Waiting[] = []
+  #waiting: Batch | undefined
   #draining: Promise<void> | undefined
   #trouble: JournalTrouble | undefined
   /** When the last write began, on a clock that nobody sets. */
@@ -81,17 +86,24 @@ export class Journal {
     this.#seq = Math.max(this.#seq, seq)
   }
 
-  /** The number of the event once it is on disk, or undefined when it could not be written. */
-  append(event: Event): Promise<number | undefined> {
-    if (this.#waiting.length >= WAITING_MAX) {
+  /** Gives the event its number, and tells when it is on disk, or that it could not be written. */
+  enter(event: Event): { readonly seq: number; readonly written: Promise<boolean> } {
+    this.#waiting ??= newBatch()
+    const { entries, written } = this.#waiting
+    if (entries.length >= WAITING_MAX) {
       this.#failed(1, 'the disk is too slow: too many events wait for it')
-      return Promise.resolve(undefined)
+      return { seq: 0, written: LOST }
     }
-    const entry = { seq: ++this.#seq, event }
-    return new Promise((resolve) => {
-      this.#waiting.push({ entry, done: (written) => resolve(written ? entry.seq : undefined) })
-      this.#draining ??= this.#drain()
-    })
+    const seq = ++this.#seq
+    entries.push({ seq, event })
+    this.#draining ??= this.#drain()
+    return { seq, written }
+  }
+
+  /** The number of the event once it is on disk, or undefined when it could not be written. */
+  async append(event: Event): Promise<number | undefined> {
+    const { seq, written } = this.enter(event)
+    return (await written) ? seq : undefined
   }
 
   /** Every readable entry after `seq` that is on disk now, in order; with `mark` only of lines that hold this text. */
@@ -113,29 +125,31 @@ export class Journal {
    */
   async #drain(): Promise<void> {
     await setImmediate()
-    while (this.#waiting.length > 0) {
+    while (this.#waiting) {
       const early = this.#wroteAt + GATHER_MS - performance.now()
       if (early > 0) await setTimeout(early)
       this.#wroteAt = performance.now()
-      const batch = this.#waiting
-      this.#waiting = []
-      const written = await this.#write(batch)
-      if (written) this.#options.written(batch.map(({ entry }) => entry))
-      for (const { done } of batch) done(written)
+      const { entries, done } = this.#waiting
+      this.#waiting = undefined
+      const written = await this.#write(entries)
+      if (written) this.#options.written(entries)
+      done(written)
     }
     this.#draining = undefined
   }
 
-  async #write(batch: readonly Waiting[]): Promise<boolean> {
+  async #write(entries: readonly Entry[]): Promise<boolean> {
     try {
-      const file = await this.#fileFor((batch[0] as Waiting).entry.seq)
-      const bytes = Buffer.from(batch.map(({ entry }) => toLine(entry)).join(''))
+      const file = await this.#fileFor((entries[0] as Entry).seq)
+      let lines = ''
+      for (const entry of entries) lines += toLine(entry)
+      const bytes = Buffer.from(lines)
       await file.handle.appendFile(bytes)
       file.bytes += bytes.length
       this.#trouble = undefined
       return true
     } catch (error) {
-      this.#failed(batch.length, (error as Error).message)
+      this.#failed(entries.length, (error as Error).message)
       await this.#open?.handle.close().catch(() => {})
       this.#open = undefined
       return false
@@ -179,6 +193,14 @@ export class Journal {
       total -= sizes[i] as number
     }
   }
+}
+
+/** What cannot wait is given up at once. */
+const LOST = Promise.resolve(false)
+
+function newBatch(): Batch {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  return { entries: [], written: promise, done: resolve }
 }
 
 /** The same of a folder that another process writes, or wrote. */

@@ -203,7 +203,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
 
   return {
     box: journal.box,
-    witness: async (event: Event) => void (await journal.append(event)),
+    witness: (event: Event) => journal.enter(event).written,
     decide,
     async say(word) {
       const seq = await journal.append(word)

@@ -22,7 +22,7 @@ export type RealMxOptions = {
   readonly random: () => number
   /** When a real MX last asked us about a client: a sign of life. */
   readonly askedAt: () => Instant | undefined
-  readonly report: (probe: Probe) => Promise<void>
+  readonly report: (probe: Probe) => Promise<unknown>
   /** What is found of one MX, or of all, is not what was found before. */
   readonly changed: (what: {
     readonly mx: string | undefined

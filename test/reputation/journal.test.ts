@@ -123,6 +123,22 @@ describe('journal', () => {
     await journal.close()
   })
 
+  test('what is written together is told together, to everyone who waits for any of it', async () => {
+    const path = folder()
+    const { journal } = await opened(path)
+    const [first, second] = [journal.enter(contact(NOON)), journal.enter(contact(NOON + 1))]
+    expect([first.seq, second.seq]).toEqual([1, 2])
+    expect(second.written).toBe(first.written)
+    expect(await first.written).toBe(true)
+    const third = journal.enter(contact(NOON + 2))
+    expect(third.written).not.toBe(first.written)
+    expect(await third.written).toBe(true)
+    const seqs: number[] = []
+    for await (const { seq } of journal.read(0)) seqs.push(seq)
+    expect(seqs).toEqual([1, 2, 3])
+    await journal.close()
+  })
+
   test('a disk that cannot be written to is told, and the journal goes on once it can', async () => {
     const path = folder()
     const { journal, told } = await opened(path)
