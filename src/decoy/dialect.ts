@@ -43,7 +43,12 @@ const PARAMETERS: ReadonlySet<string> = new Set(
   ),
 )
 
+/** As nearly everybody says it: in capitals, with a dotted name whose last label begins with a letter; and a path. */
+const PLAIN_HELO = /^(EHLO|HELO) [A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.[A-Za-z][A-Za-z0-9_-]*$/
+const PLAIN_PATH = /^(MAIL FROM|RCPT TO):<[^\s>]*>$/
+
 function heloForm(line: string): string {
+  if (PLAIN_HELO.test(line)) return 'upper:name'
   const [verb = '', name = '', ...more] = line.trim().split(/\s+/)
   return [caseOf(verb), nameForm(name), ...(more.length > 0 ? ['more'] : []), ...trail(line)].join(':')
 }
@@ -57,6 +62,7 @@ function nameForm(name: string): string {
 }
 
 function pathForm(line: string): string {
+  if (PLAIN_PATH.test(line)) return 'upper:tight'
   const match = /^\s*([a-z]+\s+[a-z]+)\s*:(\s*)(<?)[^\s>]*>?(.*)$/i.exec(line)
   if (!match) return 'odd'
   const [, words = '', gap = '', angle = '', rest = ''] = match

@@ -11,6 +11,7 @@ export function falseName(said: string, us: { readonly name: string; readonly ad
   const name = plainName(said)
   if (name === '') return 'no name at all'
   if (name === us.name) return `our own name: ${said}`
+  if (name.length <= 253 && HOST_NAME.test(name) && !name.includes('localhost')) return undefined
   if (/^localhost(\.localdomain)?$/.test(name) || name.endsWith('.localhost')) return `localhost: ${said}`
 
   const literal = /^\[(ipv6:)?(.*)\]$/.exec(name)
@@ -28,8 +29,12 @@ export function falseName(said: string, us: { readonly name: string; readonly ad
 
 /** Lower case, without the root's dot: two spellings of one name are one name. */
 export function plainName(said: string): string {
-  return said.toLowerCase().replace(/\.$/, '')
+  const name = said.toLowerCase()
+  return name.endsWith('.') ? name.slice(0, -1) : name
 }
+
+/** As nearly all are: labels of a host name, the last of which begins with a letter, so that it is no address. */
+const HOST_NAME = /^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9_-]{0,61}[a-z0-9_])?$/
 
 /** The underscore is not allowed in host names, and yet in honest ones. */
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/

@@ -111,7 +111,7 @@ export function observe(manners: Manners, bytes: Buffer, moment: Moment): Sighti
     const feed = bytes.indexOf(LF, start)
     const end = feed < 0 ? bytes.length : feed
     const next = feed < 0 ? end : feed + 1
-    seeOpening(manners, bytes.subarray(start, next), see)
+    if (manners.opening.length < OPENING_MAX || manners.hello) seeOpening(manners, bytes.subarray(start, next), see)
     if (end > start) {
       manners.line = grown(manners.line, bytes, start, end)
       manners.last = bytes[end - 1] as number
@@ -221,7 +221,7 @@ function judgeLine(manners: Manners, verb: string, line: string, crlf: boolean, 
   if (misplaced !== undefined) see('misplaced-command', misplaced)
   if (COMMANDS.has(verb)) listen(manners.dialect, verb, line, crlf)
   if (verb === 'HELO' || verb === 'EHLO') {
-    seeName(manners, line.trim().split(/\s+/)[1] ?? '', see)
+    seeName(manners, argumentOf(line), see)
   } else if (verb === 'AUTH') {
     see('auth', mechanismOf(line))
     manners.authed = true
@@ -284,7 +284,15 @@ function isCommand(verb: string): boolean {
 }
 
 function verbOf(line: string): string {
-  return firstWord(line).toUpperCase()
+  // As nearly everybody writes it.
+  const blank = line.indexOf(' ')
+  const word = blank < 0 ? line : line.slice(0, blank)
+  return COMMANDS.has(word) ? word : firstWord(line).toUpperCase()
+}
+
+/** The second word; empty where there is none. */
+function argumentOf(line: string): string {
+  return /^\s*\S+\s+(\S+)/.exec(line)?.[1] ?? ''
 }
 
 function firstWord(line: string): string {
@@ -313,7 +321,7 @@ function plainWord(line: string): string | undefined {
 
 /** Only names are known to be no password: some scripts send the password where the mechanism belongs. */
 function mechanismOf(line: string): string {
-  const word = (line.trim().split(/\s+/)[1] ?? '').toUpperCase()
+  const word = argumentOf(line).toUpperCase()
   return MECHANISMS.has(word) ? word : 'an unknown mechanism'
 }
 

@@ -35,8 +35,10 @@ const V2_BODY_MAX = 2048
 const V2_HEAD = 16
 
 export function readProxyHeader(bytes: Buffer): ProxyReading {
+  if (bytes.length === 0) return MORE
+  // They differ in their first byte.
+  if (bytes[0] === V1_SIGNATURE[0] && begins(bytes, V1_SIGNATURE)) return readV1(bytes)
   if (begins(bytes, V2_SIGNATURE)) return bytes.length < V2_HEAD ? MORE : readV2(bytes)
-  if (begins(bytes, V1_SIGNATURE)) return readV1(bytes)
   return bad('it does not begin with a PROXY header')
 }
 
@@ -45,7 +47,10 @@ export type ProxyHeader = Extract<ProxyReading, { is: 'header' }>
 /** Why there is none: it cannot be read, it did not come in time, or the proxy only looked whether we are there. */
 export type ProxyFailure = { readonly is: 'bad' | 'late'; readonly because: string } | { readonly is: 'gone' }
 
-/** Waits for the header on a paused socket, no longer than `limitMs`, and leaves it paused again. Calls back once. */
+/**
+ * Waits for the header on a paused socket, no longer than `limitMs`. Calls back once; from then on the socket flows, and whoever
+ * takes it over listens before it returns.
+ */
 export function awaitProxyHeader(
   socket: Socket,
   limitMs: number,
@@ -54,7 +59,7 @@ export function awaitProxyHeader(
   let seen: Buffer = Buffer.alloc(0)
   const settle = (outcome: ProxyHeader | ProxyFailure) => {
     clearTimeout(timer)
-    socket.off('data', hear).off('end', gone).off('close', gone).pause()
+    socket.off('data', hear).off('end', gone).off('close', gone)
     done(outcome)
   }
   const gone = () => settle({ is: 'gone' })
@@ -84,10 +89,11 @@ function begins(bytes: Buffer, signature: Buffer): boolean {
 }
 
 function readV1(bytes: Buffer): ProxyReading {
-  const end = bytes.subarray(0, V1_MAX).indexOf('\r\n')
+  const text = bytes.toString('latin1', 0, V1_MAX)
+  const end = text.indexOf('\r\n')
   if (end < 0) return bytes.length < V1_MAX ? MORE : bad(`no end of line within ${V1_MAX} bytes`)
   const rest = bytes.subarray(end + 2)
-  const [, family, from, to, fromPort, toPort, ...more] = bytes.toString('latin1', 0, end).split(' ')
+  const [, family, from, to, fromPort, toPort, ...more] = text.slice(0, end).split(' ')
   if (family === 'UNKNOWN') return { is: 'header', ...NOBODY, rest }
   if (family !== 'TCP4' && family !== 'TCP6') return bad('neither TCP4, TCP6 nor UNKNOWN')
   if (more.length > 0) return bad('more words than a header has')

@@ -64,3 +64,24 @@ const WORDS =
   'EHLO MAIL RCPT upper lower title mixed name dotted literal address label none more trail tight spaced bare odd other SIZE BODY SMTPUTF8 RET ENVID AUTH NOTIFY ORCPT REQUIRETLS BY MT-PRIORITY HOLDFOR HOLDUNTIL MTRK SOLICIT XVERP CRLF LF both'.split(
     ' ',
   )
+
+test('what most say is known at a glance, and told as anything is that is taken apart: the same with a blank before it', () => {
+  const word = fc.stringMatching(/^[a-zA-Z0-9_.<>[\]:= -]{0,20}$/)
+  const verbs = fc.constantFrom('EHLO ', 'HELO ', 'LHLO ', 'Ehlo ', 'MAIL FROM:', 'RCPT TO:<', 'rcpt to:')
+  const names = fc.constantFrom(
+    '',
+    'mail.sender.example',
+    'localhost',
+    '192.0.2.1',
+    'a.b.1',
+    'a-b.c_d.e9.',
+    'x@sender.example>',
+  )
+  fc.assert(
+    fc.property(verbs, names, word, (verb, name, more) => {
+      const line = `${verb}${name}${more}`
+      expect(speak('HELO a', line)).toBe(speak('HELO a', ` ${line}`))
+      expect(speak(line, 'MAIL FROM:<>')).toBe(speak(` ${line}`, 'MAIL FROM:<>'))
+    }),
+  )
+})
