@@ -4,6 +4,7 @@
  * Contacts that were told without a session (a known offender's, a flood's) are gathered by client. At most VISITS_MAX are
  * remembered, and of each DEEDS_MAX deeds. Values only: the caller has the clock.
  */
+import { LRUCache } from 'lru-cache'
 import type { Evidence, Instant, Kind, Role } from '../core/evidence.ts'
 
 export type Visit = {
@@ -21,23 +22,25 @@ const VISITS_MAX = 500
 const DEEDS_MAX = 40
 
 export class Visits {
-  readonly #visits = new Map<string, Visit>()
+  readonly #visits = new LRUCache<string, Visit>({ max: VISITS_MAX })
   /** Rises with all that is heard. */
   heard = 0
 
   hear({ client, role, session, where, at, kind, detail, times = 1 }: Evidence): void {
     this.heard++
-    const id = `${role}-${session ?? client}`
-    const visit: Visit = this.#visits.get(id) ?? { id, client, role, where, first: at, last: at, times: 0, deeds: [] }
-    this.#visits.delete(id)
-    this.#visits.set(id, visit)
+    // A session is of one decoy; who comes without may be met at both.
+    const key = session ?? `${role} ${client}`
+    let visit = this.#visits.get(key)
+    if (!visit) {
+      visit = { id: `${role}-${session ?? client}`, client, role, where, first: at, last: at, times: 0, deeds: [] }
+      this.#visits.set(key, visit)
+    }
     visit.last = at
     if (kind === 'contact') visit.times += times
     else if (visit.deeds.length < DEEDS_MAX) visit.deeds.push({ kind, detail, at })
-    if (this.#visits.size > VISITS_MAX) this.#visits.delete(this.#visits.keys().next().value as string)
   }
 
   newest(): Visit[] {
-    return [...this.#visits.values()].toReversed()
+    return [...this.#visits.values()]
   }
 }

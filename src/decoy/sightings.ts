@@ -18,6 +18,9 @@ const WINDOWS_MAX = 65_536
 /** Told at one asking: after a flood the lines of a minute are not one burst for journal, store and rules. */
 const DUE_MAX = 200
 
+/** Where there are too many, this part of all is told at once: to find the first takes a while. */
+const ROOM_SHARE = 0.002
+
 /** Seen so many times, the first time at `at`. */
 export type Merged = { readonly client: Client; readonly at: Instant; readonly times: number }
 
@@ -47,9 +50,10 @@ export class Sightings {
   /** Those whose time is over, or that must make room. */
   due(now: number): Merged[] {
     const merged: Merged[] = []
+    const room = this.crowded ? this.#max - Math.floor(this.#max * ROOM_SHARE) : this.#max
     for (const [who, { opened, untold, at }] of this.#windows) {
-      if (now - opened < WINDOW_MS && this.#windows.size <= this.#max) break
-      if (merged.length >= DUE_MAX && now < Infinity && this.#windows.size <= this.#max) break
+      if (now - opened < WINDOW_MS && this.#windows.size <= room) break
+      if (merged.length >= DUE_MAX && now < Infinity && this.#windows.size <= room) break
       this.#windows.delete(who)
       if (untold > 0) merged.push({ client: clientOfWho(who), at, times: untold })
     }

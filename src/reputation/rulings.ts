@@ -4,6 +4,7 @@
  * Every change of what stands goes through here, and from here to the store, which tells the ledger of every process.
  */
 import { setImmediate } from 'node:timers/promises'
+import { LRUCache } from 'lru-cache'
 import { type Client, clientOfKey, parseClient } from '../core/client.ts'
 import { creditOf } from '../core/credit.ts'
 import { EVERYTHING, type Instant, type Word } from '../core/evidence.ts'
@@ -63,8 +64,8 @@ export class Rulings {
   /** Clients that have forgotten what came before a release, with its time. */
   readonly #forgotten = new Set<string>()
 
-  /** Who was judged lately, the newest last: other rules may say otherwise of them. */
-  readonly #lately = new Map<string, Client>()
+  /** Who was judged lately, the newest first: other rules may say otherwise of them. */
+  readonly #lately = new LRUCache<string, Client>({ max: LATELY_MAX })
 
   constructor(options: RulingsOptions) {
     this.#options = options
@@ -72,14 +73,18 @@ export class Rulings {
 
   /**
    * To be called before anything is added to the facts of a client: what was seen of it before an operator released it is
-   * forgotten, also if nobody knew of the client when a whole network was released.
+   * forgotten, also if nobody knew of the client when a whole network was released. Undefined: there is nothing to forget,
+   * as for nearly everybody.
    */
-  async forgetReleased(client: Client): Promise<void> {
-    const { store, ledger } = this.#options
-    const release = ledger.releaseOf(client)
-    const mark = release && `${client.key} ${release.at}`
-    if (!mark || this.#forgotten.has(mark)) return
-    await store.forget(client.key, release.at)
+  forgetReleased(client: Client): Promise<void> | undefined {
+    const release = this.#options.ledger.releaseOf(client)
+    if (!release) return undefined
+    const mark = `${client.key} ${release.at}`
+    return this.#forgotten.has(mark) ? undefined : this.#forget(client, release.at, mark)
+  }
+
+  async #forget(client: Client, at: Instant, mark: string): Promise<void> {
+    await this.#options.store.forget(client.key, at)
     if (this.#forgotten.size >= FORGOTTEN_MAX) this.#forgotten.clear()
     this.#forgotten.add(mark)
   }
@@ -96,9 +101,7 @@ export class Rulings {
    */
   async judge(client: Client, facts: Facts, seenAt: Instant): Promise<void> {
     const { governor, ledger, rules, now } = this.#options
-    this.#lately.delete(client.key)
     this.#lately.set(client.key, client)
-    if (this.#lately.size > LATELY_MAX) this.#lately.delete(this.#lately.keys().next().value as string)
     const verdict = this.#judge(client, released(facts, ledger, client), now())
     const good = isGood(facts, verdict.credit)
     if (good) noteGood(governor, client, now())
@@ -167,7 +170,7 @@ export class Rulings {
   /** Who waits to be listed, or was judged lately, and is not listed. */
   #unlisted(): Client[] {
     const { ledger, governor, now } = this.#options
-    const known = new Map(this.#lately)
+    const known = new Map(this.#lately.entries())
     for (const { client } of stillWaiting(governor, now())) known.set(client.key, client)
     return [...known.values()].filter(({ key }) => !ledger.ofRules(key))
   }

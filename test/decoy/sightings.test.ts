@@ -33,6 +33,17 @@ describe('sightings of one client', () => {
     expect(sightings.rest()).toHaveLength(400)
   })
 
+  test('of more clients than are remembered some go together, those that came first', () => {
+    const sightings = new Sightings(1000)
+    for (let i = 0; i < 1000; i++) sightings.note(client(`10.0.${i >> 8}.${i & 255}`), i, 0, 0)
+    expect(sightings.crowded).toBe(false)
+    sightings.note(client('10.1.0.0'), 1000, 0, 0)
+    expect(sightings.crowded).toBe(true)
+    expect(sightings.due(0).map(({ client: { ip } }) => ip)).toEqual(['10.0.0.0', '10.0.0.1', '10.0.0.2'])
+    expect(sightings.crowded).toBe(false)
+    expect(sightings.rest()).toHaveLength(998)
+  })
+
   test('none is lost and none doubled, and one client has a line a minute at most', () => {
     const steps = fc.array(fc.tuple(fc.nat(3), fc.nat(30_000)), { maxLength: 100 })
     fc.assert(
