@@ -93,7 +93,7 @@ export type Tally = {
    * What is seen at one role arrives in rising order of `seq`; what had to wait for a probe, and what was waived, come later,
    * each in an order of its own.
    */
-  readonly lane?: 'waited' | 'waived'
+  readonly lane?: 'waited' | 'waived' | undefined
 }
 
 export const HOUR_MS = 3_600_000
@@ -110,8 +110,7 @@ export function tally(hit: Numbered | Waived, { key, network } = clientOf(hit.ev
   const { at, kind, times } = evidence
   const why = 'why' in hit ? hit.why : undefined
   const lane = why ? 'waived' : hit.waited ? 'waited' : undefined
-  const plain = { key, network, fact: factOf(why ?? evidence.role, kind), at, seq }
-  return { ...plain, ...(times === undefined ? {} : { times }), ...(lane ? { lane } : {}) }
+  return { key, network, fact: factOf(why ?? evidence.role, kind), at, seq, times, lane }
 }
 
 /** The row in which its number rises. A record keeps the last number of each box and lane. */

@@ -396,10 +396,11 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
   }
 }
 
-/** A finished dialogue as fields of a log line; what was seen by kind, with its detail. */
-function told({ heldMs, seen, ...session }: Session) {
-  const kinds = Object.fromEntries(seen.map(({ kind, detail }) => [kind, detail ?? '']))
-  return { ...session, seconds: Math.round(heldMs / 10) / 100, seen: kinds }
+/** A finished dialogue as fields of a log line; what was seen by kind. */
+function told(session: Session) {
+  const kinds: Partial<Record<string, string>> = {}
+  for (const { kind, detail = '' } of session.seen) kinds[kind] = detail
+  return { ...session, heldMs: undefined, seconds: Math.round(session.heldMs / 10) / 100, seen: kinds }
 }
 
 type Changed = Extract<Extract<ReputationHappening, { from: 'ledger' }>['it'], { what: 'changed' }>

@@ -8,7 +8,7 @@
 import { isStaleCanary } from '../core/canary.ts'
 import type { Client } from '../core/client.ts'
 import { clientOf, type Entry, type Evidence, type Instant, type Word } from '../core/evidence.ts'
-import { type Facts, NO_COUNTS, tally } from '../core/facts.ts'
+import { type Facts, NO_COUNTS, type Tally, tally } from '../core/facts.ts'
 import { Queue } from '../core/growing.ts'
 import {
   admit,
@@ -300,9 +300,17 @@ export class Intake {
   /** What was waived is kept, too, under the reason: it weighs nothing, and can be told of. */
   async #count(counted: readonly Numbered[], waived: readonly Waived[]): Promise<void> {
     const { store, journal } = this.#options
-    const tallies = [...counted, ...waived].map((hit) => tally(hit))
-    const clients = new Map([...counted, ...waived].map(({ evidence }) => [evidence.client, clientOf(evidence)]))
-    for (const client of clients.values()) await this.#rulings.forgetReleased(client)
+    const tallies: Tally[] = []
+    const clients = new Map<string, Client>()
+    for (const hit of [...counted, ...waived]) {
+      let client = clients.get(hit.evidence.client)
+      if (!client) {
+        clients.set(hit.evidence.client, (client = clientOf(hit.evidence)))
+        const forgetting = this.#rulings.forgetReleased(client)
+        if (forgetting) await forgetting
+      }
+      tallies.push(tally(hit, client))
+    }
     const touched = await store.add(journal.box, tallies, this.#cursor)
     const factsOf = (client: Client): Facts => ({
       own: touched.get(client.key) ?? NO_COUNTS,
