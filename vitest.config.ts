@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const LAB = ['test/e2e/lab.test.ts', 'test/e2e/askers.test.ts']
+const LAB = ['test/e2e/lab.test.ts', 'test/e2e/outage.test.ts', 'test/e2e/askers.test.ts']
 const IMAGE = ['test/e2e/image.test.ts']
 
 export default defineConfig({
@@ -25,8 +25,7 @@ export default defineConfig({
         test: {
           name: 'lab',
           include: LAB,
-          fileParallelism: false,
-          globalSetup: 'test/setup.ts',
+          globalSetup: ['test/setup.ts', 'test/e2e/lab/setup.ts'],
           setupFiles: 'test/worker.ts',
         },
       },

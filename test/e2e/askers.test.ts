@@ -5,13 +5,14 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { noNamespaces, type Place } from '../namespaces.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Place } from '../namespaces.ts'
 import { type Appliance, startAppliance, within } from './appliance.ts'
 import { type Asker, ASKERS, BECAUSE, MX, RESOLVER, type Way } from './lab/askers.ts'
+import { hindranceOf } from './lab/hindrance.ts'
 import { layNetwork, type Network } from './lab/network.ts'
-import { installNodePackages, noPackages, unpackedDebian } from './lab/packages.ts'
-import { noRooms, openRoom, type Room } from './lab/room.ts'
+import { unpackedDebian } from './lab/packages.ts'
+import { openRoom, type Room } from './lab/room.ts'
 
 /** No documentation addresses: Haraka asks about none of these. */
 const LISTED = '198.18.9.9'
@@ -21,10 +22,7 @@ const ANSWER_MS = 30_000
 /** What the files allow, 2 s, and a busy machine; the programs' own defaults are 5 s to 100 s. */
 const HUNG_MS = 4500
 
-const missing = inject('missing').filter((program) => ['swaks', 'dig', 'dnsmasq', 'ip'].includes(program))
-const hindered = missing.length > 0 ? `missing: ${missing.join(', ')}` : (noNamespaces() ?? noRooms() ?? noPackages())
-if (hindered !== undefined && process.env['CI']) throw new Error(hindered)
-if (hindered !== undefined) process.stderr.write(`\nSkipped, test/e2e/askers: ${hindered}\n`)
+const hindered = hindranceOf('test/e2e/askers', ['swaks', 'dig', 'dnsmasq', 'ip'])
 
 describe.skipIf(hindered !== undefined)('the programs that ask', () => {
   let network: Network
@@ -35,7 +33,6 @@ describe.skipIf(hindered !== undefined)('the programs that ask', () => {
   const rooms = new Map<Asker, Room>()
 
   beforeAll(async () => {
-    await installNodePackages()
     const folders = new Map<Asker, string[]>()
     for (const asker of ASKERS)
       folders.set(asker, asker.debian === undefined ? [] : [(await unpackedDebian(asker.debian)).folder])

@@ -11,7 +11,6 @@ import type { Place } from '../../namespaces.ts'
 import { type Appliance, startAppliance } from '../appliance.ts'
 import { serveZone } from './dns.ts'
 import { layNetwork } from './network.ts'
-import { installNodePackages, unpackedDebian } from './packages.ts'
 import { type RealMx, startRealMx } from './real-mx.ts'
 import { MAKES, type Make } from './makes.ts'
 import { type Sender, startSender } from './senders.ts'
@@ -35,6 +34,8 @@ export type Lab = {
 
 /** How long a suspect is held at the primary here. */
 export const HOLD_MS = 1000
+/** How long the real MX is down here. */
+export const OUTAGE_MS = 120_000
 
 const NAMESERVER = '192.0.2.53'
 const ORIGIN = 'origin.example'
@@ -82,9 +83,6 @@ export async function openLab(): Promise<Lab> {
     for (const each of ends) if (each.status === 'rejected') throw each.reason as Error
   }
   try {
-    await installNodePackages()
-    // One after the other: they share apt's lists.
-    for (const { debian } of MAKES) if (debian !== undefined) await unpackedDebian(debian)
     await serveZone(await network.host('dns', NAMESERVER), zone())
     realMx = await startRealMx({
       place: await network.host('mx', ...LAYOUTS.map((layout) => ADDRESSES[layout][0])),
