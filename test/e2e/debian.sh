@@ -25,6 +25,8 @@ fi
 cd /
 packages=$1
 export NO_COLOR=1
+# The index of all manual pages of this machine would be made anew after each step, which takes longer than the steps.
+rm -f /var/lib/man-db/auto-update
 files=(--settings /etc/decoymx/decoymx.yaml --rules /etc/decoymx/rules.yaml)
 as_user() { runuser -u decoymx -- /usr/bin/decoymx "$@"; }
 
