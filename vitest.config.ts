@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import LongestFirst from './test/longest-first.ts'
 
 const LAB = ['test/e2e/lab.test.ts', 'test/e2e/outage.test.ts', 'test/e2e/askers.test.ts']
 const IMAGE = ['test/e2e/image.test.ts']
@@ -8,6 +9,7 @@ export default defineConfig({
     reporters: ['default', './test/closing-line.ts'],
     // Tests wait more than they work: on two cores three keep them busy.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
