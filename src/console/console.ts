@@ -19,18 +19,18 @@ import type { Decision } from '../reputation/decision.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import { clientPage } from './pages/client.ts'
 import { type Filter, type Html, page } from './pages/layout.ts'
-import { decisionsPage, newestOf } from './pages/decisions.ts'
+import { decisionsPage, ROWS_MAX, searchFor } from './pages/decisions.ts'
 import { type Health, healthPage } from './pages/health.ts'
 import { type Guest, livePage, type Tiles } from './pages/live.ts'
 import { loginPage } from './pages/login.ts'
-import { type RulesFile, rulesPage, standingOf } from './pages/rules.ts'
+import { type RulesFile, rulesPage } from './pages/rules.ts'
 import type { Sessions } from './sessions.ts'
 import { Sparing } from './sparing.ts'
 import { span } from './terminal.ts'
 import { Visits } from './visits.ts'
 
 export type ConsoleOptions = {
-  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'waiting'>
+  readonly reputation: Pick<Reputation, 'explain' | 'newest' | 'reasons' | 'ofTicket' | 'waiting'>
   readonly decide: (client: Client) => Decision
   readonly rules: () => Rules
   /** The rules file as it is now, and whether it may be saved from here. */
@@ -133,7 +133,7 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     const filter = asked(c, 'word')
     const newest = sparing.get(`decisions ${filter.choice} ${filter.q}`, wantsAnew(c), () => {
       const ruleOf = new Map(options.rules().list.map(({ because, name }) => [because, name]))
-      return newestOf(reputation.rulings(), filter, ruleOf, now())
+      return reputation.newest(searchFor(filter, ruleOf), ROWS_MAX)
     })
     const waiting = reputation.waiting()
     const body = decisionsPage({ newest, waiting, decide, filter, visitor: c.get('visitor'), now: now() })
@@ -142,7 +142,7 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
   reader('/rules', (c) => {
     const { rules, editing } = options
     const file = editing.file()
-    const standing = sparing.get(`rules ${file.inUse}`, wantsAnew(c), () => standingOf(rules(), reputation.rulings))
+    const standing = sparing.get(`rules ${file.inUse}`, wantsAnew(c), () => reputation.reasons(rules().allow))
     const body = rulesPage(rules(), standing, file, c.get('visitor'))
     return show(c, 'rules', 'Rules', body)
   })

@@ -1,6 +1,6 @@
 /**
  * What takes long to find out is not found out at every glance: it is kept for WORTH times as long as it took. What is made of a
- * million decisions stands for some seconds then, what is made of a few for no time that anybody notices; so pages that
+ * million decisions stands for a second then, what is made of a few for no time that anybody notices; so pages that
  * follow take a twentieth of the process that answers the real MX, at most.
  */
 const WORTH = 20

@@ -320,6 +320,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
     api: apiOptions,
     console: {
       ...apiOptions,
+      reputation,
       decide,
       rules,
       status,

@@ -9,6 +9,7 @@ import { dottedOf, numberOfDotted } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import type { Standing } from '../core/rules.ts'
 import { Listings } from './listings.ts'
+import type { Newest, Search } from './search.ts'
 import { idOf, type Ruling } from './store.ts'
 
 export class ById {
@@ -97,6 +98,16 @@ export class ById {
   *values(): Generator<Ruling> {
     yield* this.#fourth.values()
     yield* this.others()
+  }
+
+  /** Of those that `tally` counts, those that are looked for: the newest, as they were put, and how many. */
+  newest(now: Instant, search: Search, most: number): Newest {
+    return this.#fourth.newest(now, search, most)
+  }
+
+  /** Of those that `tally` counts, for how many each reason was given. */
+  reasons(now: Instant, except: (whole: number) => boolean): Map<string, number> {
+    return this.#fourth.reasons(now, except)
   }
 
   /** All but those that `tally` counts. */

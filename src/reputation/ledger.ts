@@ -11,6 +11,7 @@ import type { Instant } from '../core/evidence.ts'
 import { standOf } from '../core/listing.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
 import { ById, Unended } from './by-id.ts'
+import type { Newest, Search } from './search.ts'
 import { type Change, idOf, type Ruling, type Store } from './store.ts'
 
 export type LedgerHappening =
@@ -210,6 +211,41 @@ export class Ledger {
     for (const each of this.#eased.values())
       if (each.word === 'allow' && !this.#byId.get(idOf(each)) && standing(each, now)) counts.operator.allow++
     return counts
+  }
+
+  /** Of those that stand and are looked for, the newest; a release for as long as it excuses. */
+  newest(search: Search, most: number): Newest {
+    const now = this.#options.now()
+    const { found, count } = this.#byId.newest(now, search, most)
+    const eased = [...this.#eased.values()].filter((each) => each.word === 'allow' && !this.#byId.get(idOf(each)))
+    const others = [...this.#byId.others(), ...eased].flatMap((each) => {
+      const ruling = standing(each, now)
+      if (!ruling || (ruling.grace ?? Infinity) <= now || (search.word ?? ruling.word) !== ruling.word) return []
+      return search.ruling(ruling) ? [ruling] : []
+    })
+    const all = [...found.map((each) => standing(each, now) as Ruling), ...others].sort((a, b) => b.since - a.since)
+    return { found: all.slice(0, most), count: count + others.length }
+  }
+
+  /** For how many clients each reason of the rules decides: where an operator, or one of these networks, has spoken, none does. */
+  reasons(allow: Pick<Prefixes<unknown>, 'find' | 'findFourth'>): Map<string, number> {
+    const now = this.#options.now()
+    const spoken = new Prefixes<true>()
+    const others = [...this.#byId.others(), ...this.#eased.values()].filter((each) => standing(each, now))
+    for (const { by, word, target } of others) {
+      const prefix = by === 'operator' && word !== 'release' ? parsePrefix(target) : ''
+      if (typeof prefix !== 'string') spoken.set(prefix, true)
+    }
+    const reasons = this.#byId.reasons(
+      now,
+      (whole) => spoken.findFourth(whole) === true || allow.findFourth(whole) !== undefined,
+    )
+    for (const { by, because, target } of others) {
+      const client = by === 'rules' ? clientOfKey(target) : undefined
+      if (client && !spoken.find(client) && allow.find(client) === undefined)
+        reasons.set(because, (reasons.get(because) ?? 0) + 1)
+    }
+    return reasons
   }
 
   /** The clients that the rules list now. */

@@ -11,6 +11,8 @@ import { dottedOf, numberOfDotted } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import type { Stand } from '../core/listing.ts'
 import { type Standing, STANDINGS } from '../core/rules.ts'
+import type { Search } from './search.ts'
+import { Sentences } from './sentences.ts'
 import type { Ruling } from './store.ts'
 
 export class Listings {
@@ -55,7 +57,7 @@ export class Listings {
     const code = codeOf(ticket)
     if (enforced === undefined || code === undefined || !fits(ruling, stands, enforced)) return false
     const sentence = this.#sentences.keep(because)
-    if (sentence === NONE) return false
+    if (sentence === undefined) return false
     let row = this.#rowOf(whole)
     if (row === NONE) row = this.#take(whole)
     else {
@@ -132,6 +134,56 @@ export class Listings {
       else counts[word]++
     }
     return counts
+  }
+
+  /** For how many that stand each reason was given, those left out for whose number `except` is true. */
+  reasons(now: Instant, except: (whole: number) => boolean): Map<string, number> {
+    const counts: number[] = []
+    for (let row = 0; row < this.#rows; row++) {
+      if (!this.#isUsed(row)) continue
+      const [numbers, first] = [this.#numbers(row), at(row, NUMBERS) + STOOD]
+      if (!STANDINGS.some((_, i) => (numbers[first + i] as number) > now)) continue
+      const [links, link] = [this.#links(row), at(row, LINKS)]
+      if (except((links[link + KEY] as number) >>> 0)) continue
+      const sentence = links[link + SENTENCE] as number
+      counts[sentence] = (counts[sentence] ?? 0) + 1
+    }
+    return new Map(Object.entries(counts).map(([sentence, n]) => [this.#sentences.text(Number(sentence)), n]))
+  }
+
+  /**
+   * Of those that are looked for the newest, and how many there are, the newest first. Only these are made: of a million the
+   * numbers are looked at, and no object is made. Rows that were taken last are nearly always the newest, so they come first.
+   */
+  newest(now: Instant, { word, listing }: Search, most: number): { readonly found: Ruling[]; readonly count: number } {
+    const sinceOf = (row: number) => this.#numbers(row)[at(row, NUMBERS) + SINCE] as number
+    let rows: number[] = []
+    let [count, floor] = [0, -Infinity]
+    const cut = () => {
+      rows = rows.sort((a, b) => sinceOf(b) - sinceOf(a)).slice(0, most)
+      if (rows.length === most) floor = sinceOf(rows.at(-1) as number)
+    }
+    for (let row = this.#rows - 1; row >= 0; row--) {
+      if (!this.#isUsed(row)) continue
+      const [numbers, first] = [this.#numbers(row), at(row, NUMBERS)]
+      let heaviest = 0
+      while (heaviest < STANDINGS.length && !((numbers[first + STOOD + heaviest] as number) > now)) heaviest++
+      if (heaviest === STANDINGS.length || (word !== undefined && STANDINGS[heaviest] !== word)) continue
+      if (listing && !this.#fits(row, listing)) continue
+      count++
+      if ((numbers[first + SINCE] as number) > floor && rows.push(row) >= 2 * most) cut()
+    }
+    cut()
+    return { found: rows.map((row) => this.#read(row)), count }
+  }
+
+  #fits(row: number, { whole, because, ticket }: NonNullable<Search['listing']>): boolean {
+    const [links, link] = [this.#links(row), at(row, LINKS)]
+    return (
+      whole?.((links[link + KEY] as number) >>> 0) === true ||
+      because?.(this.#sentences.text(links[link + SENTENCE] as number)) === true ||
+      ticket?.(ticketOfCode(this.#numbers(row)[at(row, NUMBERS) + TICKET] as number)) === true
+    )
   }
 
   *#used(): Generator<number> {
@@ -350,49 +402,3 @@ function fourLetters(code: number): string {
 
 const FOUR_LETTERS = 36 ** 4
 const PAIRS = Array.from({ length: 1296 }, (_, pair) => pair.toString(36).toUpperCase().padStart(2, '0'))
-
-/** Why a client is listed is said in the rules' words, which are few: each is kept once, as long as somebody needs it. */
-class Sentences {
-  #numbers = new Map<string, number>()
-  #texts: string[] = []
-  #uses: number[] = []
-  #unused: number[] = []
-
-  copy(): Sentences {
-    const made = new Sentences()
-    made.#numbers = new Map(this.#numbers)
-    made.#texts = [...this.#texts]
-    made.#uses = [...this.#uses]
-    made.#unused = [...this.#unused]
-    return made
-  }
-
-  /** The sentence's number; NONE when there are too many. */
-  keep(text: string): number {
-    let number = this.#numbers.get(text)
-    if (number === undefined) {
-      if (this.#numbers.size >= SENTENCES_MAX) return NONE
-      number = this.#unused.pop() ?? this.#texts.length
-      this.#numbers.set(text, number)
-      this.#texts[number] = text
-      this.#uses[number] = 0
-    }
-    this.#uses[number] = (this.#uses[number] as number) + 1
-    return number
-  }
-
-  drop(number: number): void {
-    const left = (this.#uses[number] as number) - 1
-    this.#uses[number] = left
-    if (left > 0) return
-    this.#numbers.delete(this.#texts[number] as string)
-    this.#texts[number] = ''
-    this.#unused.push(number)
-  }
-
-  text(number: number): string {
-    return this.#texts[number] as string
-  }
-}
-
-const SENTENCES_MAX = 10_000

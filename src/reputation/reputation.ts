@@ -9,7 +9,7 @@ import type { Entry, Event, Evidence, Instant, Role, Witness, Word } from '../co
 import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
 import type { Freeze, Watch } from '../core/outage.ts'
 import type { Member } from '../core/pools.ts'
-import type { Prefix } from '../core/prefixes.ts'
+import type { Prefix, Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Verdict } from '../core/verdict.ts'
 import { Announcer, type News } from './copy.ts'
@@ -24,6 +24,7 @@ import { openRedis } from './redis.ts'
 import type { RedisAccess } from './redis-connection.ts'
 import type { Effect } from './effect.ts'
 import { judgeKnown, type Rejudged, released } from './rulings.ts'
+import type { Newest, Search } from './search.ts'
 import type { Neighbour, Ruling, Store, StoreHappening, StoreHealth } from './store.ts'
 
 export type { Waiting, Why } from './governor.ts'
@@ -32,6 +33,7 @@ export type { Rejudged } from './rulings.ts'
 export type { Host, RedisAccess } from './redis-connection.ts'
 export { type News, openCopy } from './copy.ts'
 export { readKeeping, type RedisKeeping } from './redis-keeping.ts'
+export type { Newest, Search } from './search.ts'
 export type { Ruling } from './store.ts'
 
 export type ReputationHappening =
@@ -116,6 +118,10 @@ export type Reputation = {
   readonly listed: () => Iterable<Client>
   /** All that stand, each made when it is come to: of a million no list is made. */
   readonly rulings: () => Iterable<Ruling>
+  /** For how many clients each reason of the rules decides now, where neither an operator nor these networks do. */
+  readonly reasons: (allow: Pick<Prefixes<unknown>, 'find' | 'findFourth'>) => Map<string, number>
+  /** Of those that are looked for the newest, at most so many. */
+  readonly newest: (search: Search, most: number) => Newest
   /** Gives a copy elsewhere its news, from now on; the answer ends that. */
   readonly announce: (send: (news: News) => void) => () => void
   /** The decision that was given this ticket, also if it has ended since this process began. */
@@ -235,6 +241,8 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     },
     listed: () => ledger.listed(),
     rulings: () => ledger.all(),
+    reasons: (allow) => ledger.reasons(allow),
+    newest: (search, most) => ledger.newest(search, most),
     announce(send) {
       const announcer = new Announcer(ledger, send)
       const timer = setInterval(() => announcer.beat(), ANNOUNCE_MS).unref()

@@ -2,18 +2,18 @@
  * The decisions that stand, the newest first, by word and by what stands in them; and the listings that wait for a person.
  */
 import { html } from 'hono/html'
-import { type Client, clientOfKey, numberOfDotted } from '../../core/client.ts'
+import { type Client, clientOfKey, dottedOf } from '../../core/client.ts'
 import type { Instant } from '../../core/evidence.ts'
 import { overlap, parsePrefix, Prefixes } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Decision } from '../../reputation/decision.ts'
-import type { Ruling, Waiting } from '../../reputation/reputation.ts'
+import type { Newest, Ruling, Search, Waiting } from '../../reputation/reputation.ts'
 import { acts, chip, type Filter, filterForm, type Html, known, networkIn, time, until, sheet } from './layout.ts'
 
 /** Most rows of each table. */
-const ROWS_MAX = 300
+export const ROWS_MAX = 300
 
-const WORDS = ['block', 'defer', 'observe', 'allow', 'release']
+const WORDS = ['block', 'defer', 'observe', 'allow', 'release'] as const
 
 export type Decisions = {
   readonly newest: Newest
@@ -23,9 +23,6 @@ export type Decisions = {
   readonly visitor: Visitor | undefined
   readonly now: Instant
 }
-
-/** The newest that are asked for, and how many there are. */
-export type Newest = { readonly found: readonly Ruling[]; readonly count: number }
 
 export function decisionsPage(decisions: Decisions): Html[] {
   const { waiting, filter, visitor } = decisions
@@ -61,63 +58,44 @@ function row(ruling: Ruling, { decide, visitor, now }: Decisions): Html {
   </tr>`
 }
 
-/**
- * In one pass over what may be a million: never all of them sorted. `ruleOf`: rules by their reasons, which is what rulings
- * have of them.
- */
-export function newestOf(
-  rulings: Iterable<Ruling>,
-  filter: Filter,
-  ruleOf: ReadonlyMap<string, string>,
-  now: Instant,
-): Newest {
-  const { choice } = filter
-  const fits = finder(filter, ruleOf)
-  let found: Ruling[] = []
-  let [count, floor] = [0, -Infinity]
-  const cut = () => {
-    found = found.sort((a, b) => b.since - a.since).slice(0, ROWS_MAX)
-    if (found.length === ROWS_MAX) floor = found.at(-1)?.since ?? floor
-  }
-  for (const ruling of rulings) {
-    if ((ruling.grace ?? ruling.until ?? Infinity) <= now || (choice !== '' && ruling.word !== choice)) continue
-    if (!fits(ruling)) continue
-    count++
-    if (ruling.since > floor && found.push(ruling) >= 2 * ROWS_MAX) cut()
-  }
-  cut()
-  return { found, count }
-}
-
-/** Of a million rulings nearly all are about an IPv4 address, and few have a reason that no other has. */
-function finder({ q }: Filter, ruleOf: ReadonlyMap<string, string>): (ruling: Ruling) => boolean {
+/** What is looked for, for objects and for columns. `ruleOf`: rules by their reasons, which is what rulings have of them. */
+export function searchFor({ q, choice }: Filter, ruleOf: ReadonlyMap<string, string>): Search {
+  const word = WORDS.find((each) => each === choice)
   const wanted = q.trim().toLowerCase()
-  if (wanted === '') return () => true
+  if (wanted === '') return { word, ruling: () => true }
   const within = networkIn(wanted)
   if (within) {
     const network = Prefixes.of([[within, true]])
-    return ({ target }) => {
-      if (!target.includes('/')) return network.findFourth(numberOfDotted(target)) === true
+    const ruling = ({ target }: Ruling) => {
       const prefix = parsePrefix(target)
       return typeof prefix !== 'string' && overlap(prefix, within)
     }
+    return { word, ruling, listing: { whole: (whole) => network.findFourth(whole) === true } }
   }
   const code = wanted.toUpperCase()
+  const says = (text: string) => text.toLowerCase().includes(wanted)
   const known = new Map<string, boolean>()
-  const says = (text: string): boolean => {
-    const before = known.get(text)
+  /** Few have a reason that no other has. */
+  const saysWhy = (because: string): boolean => {
+    const before = known.get(because)
     if (before !== undefined) return before
-    const found = text.toLowerCase().includes(wanted)
-    known.set(text, found)
+    const found = says(because) || says(ruleOf.get(because) ?? '')
+    known.set(because, found)
     return found
   }
-  return ({ target, by, author, because, ticket }) =>
-    target.includes(wanted) ||
-    ticket.includes(code) ||
-    says(author ?? by) ||
-    says(because) ||
-    says(ruleOf.get(because) ?? '')
+  const ruling = ({ target, by, author, because, ticket }: Ruling) =>
+    target.includes(wanted) || ticket.includes(code) || says(author ?? by) || saysWhy(because)
+  if (says('rules')) return { word, ruling }
+  const listing = {
+    because: saysWhy,
+    whole: /^[\d.]+$/.test(wanted) ? (whole: number) => dottedOf(whole).includes(wanted) : undefined,
+    ticket: PART_OF_TICKET.test(code) ? (ticket: string) => ticket.includes(code) : undefined,
+  }
+  return { word, ruling, listing }
 }
+
+/** Two groups of four with a dash between them: without it, no part is longer than one. */
+const PART_OF_TICKET = /^(?:[0-9A-Z]{1,4}|[0-9A-Z]{0,4}-[0-9A-Z]{0,4})$/
 
 function waitingTable(waiting: readonly Waiting[], visitor: Visitor | undefined): Html {
   return html`<h2>Waiting for a person <small>${waiting.length}</small></h2>

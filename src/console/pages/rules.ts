@@ -4,11 +4,8 @@
  * Without scripts the file is there to be read. Its text is a control's value, so that nothing in it is ever markup.
  */
 import { html } from 'hono/html'
-import { type Client, clientOfKey } from '../../core/client.ts'
-import { parsePrefix, Prefixes } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Rules } from '../../core/rules.ts'
-import type { Ruling } from '../../reputation/reputation.ts'
 import { chip, type Html, sheet } from './layout.ts'
 
 /** The rules file as it is now. */
@@ -29,22 +26,7 @@ export function rulesPage(rules: Rules, standing: Standing, file: RulesFile, vis
   ]
 }
 
-/** For how many clients each reason decides. Where an operator, or the allow-list, has spoken, no rule does. */
-export function standingOf(rules: Rules, rulings: () => Iterable<Ruling>): Standing {
-  const standing = new Map<string, number>()
-  const spoken = new Prefixes<true>()
-  for (const { by, word, target } of rulings()) {
-    const prefix = by === 'operator' && word !== 'release' ? parsePrefix(target) : ''
-    if (typeof prefix !== 'string') spoken.set(prefix, true)
-  }
-  const others = spoken.size + rules.allow.size > 0
-  const decided = (client: Client) => spoken.find(client) ?? rules.allow.find(client)
-  for (const { by, because, target } of rulings())
-    if (by === 'rules' && !(others && decided(clientOfKey(target) as Client)))
-      standing.set(because, (standing.get(because) ?? 0) + 1)
-  return standing
-}
-
+/** For how many clients each reason decides. */
 type Standing = ReadonlyMap<string, number>
 
 function table(rules: Rules, standing: Standing): Html {
