@@ -14,6 +14,7 @@ import { type Screen, wrapped } from '../console/terminal.ts'
 import { misread } from '../core/misread.ts'
 import { readRules } from '../core/rules.ts'
 import { spellAddress } from '../settings/places.ts'
+import { nearest } from '../settings/reading.ts'
 import { readSettings } from '../settings/settings.ts'
 import { typed } from './called.ts'
 
@@ -200,7 +201,7 @@ export async function init(
   if (there.length > 0 && !options.force)
     return complain({
       error: `there already: ${there.join(', ')}`,
-      hint: 'another folder with --into, or --force',
+      hint: `name another folder, like ${typed('init --into host')}; --force writes over what is there`,
     })
 
   const words = await interview(given, options)
@@ -253,12 +254,13 @@ function write(folder: string, files: Files, texts: Files): string[] {
 function tellNext(screen: Screen, { domains, primary, backup }: Answers, files: Files): void {
   const { bold, dim, green } = screen.colours
   screen.print(`${green('written')}  ${files.settings}\n${green('written')}  ${files.rules}  ${dim('mode observe')}`)
-  const where = `--settings ${files.settings} --rules ${files.rules}`
+  const [settings, rules] = [nearest(files.settings), nearest(files.rules)]
+  const where = `--settings ${settings} --rules ${rules}`
   const steps = [
     [typed(`check ${where}`), 'both files, as the daemon reads them'],
-    [typed(`plan ${domains[0]} --settings ${files.settings}`), 'the lines for your zone, and in which order'],
+    [typed(`plan ${domains[0]} --settings ${settings}`), 'the lines for your zone, and in which order'],
     [typed(`run ${where}`), 'or: systemctl enable --now decoymx, with the files in /etc/decoymx'],
-    [`${join(DEPLOY, 'postfix/main.cf')}`, 'the lines for a Postfix; deploy/ has more'],
+    [nearest(join(DEPLOY, 'postfix/main.cf')), 'the lines for a Postfix; deploy/ has more'],
   ] as const
   screen.print('\nNothing is started. Next:')
   steps.forEach(([step, what], i) => screen.print(`  ${i + 1}. ${bold(step)}\n     ${dim(what)}`))

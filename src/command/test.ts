@@ -5,7 +5,7 @@
  * Places are printed as `file:line`, which editors jump to. Exit code 0: all that was expected came true; else 1. A
  * story that cannot be read is a failure, and so is having none: nobody should believe rules that nothing has tried.
  */
-import type { Screen } from '../console/terminal.ts'
+import { hanging, type Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Outcome } from '../core/story.ts'
@@ -48,9 +48,12 @@ export async function runTests({ rulesFile, cases, json, screen, problems }: Tes
   for (const each of told) show(each, screen, problems)
   const { red, green, yellow } = screen.colours
   const { never, excused } = coverage
+  const remark = (text: string) => {
+    for (const line of hanging('', text, screen.width, 4)) screen.print(yellow(line))
+  }
   if (never.length > 0)
-    screen.print(yellow(`no case reaches: ${never.join(', ')} (${never.length} of ${read.rules.list.length} rules)`))
-  if (excused.length > 0) screen.print(yellow(`only excused, never counted: ${excused.join(', ')}`))
+    remark(`no case reaches: ${never.join(', ')} (${never.length} of ${read.rules.list.length} rules)`)
+  if (excused.length > 0) remark(`only excused, never counted: ${excused.join(', ')}`)
   const unreadable = told.filter((each) => each.problems.length > 0).length
   const closing = [
     counted(told.length - unreadable, 'story', 'stories'),
@@ -64,16 +67,19 @@ export async function runTests({ rulesFile, cases, json, screen, problems }: Tes
 
 function show(
   { file, title, problems: wrong, outcomes }: Told,
-  { print, colours }: Screen,
+  { print, colours, width }: Screen,
   problems: TestOptions['problems'],
 ): void {
   const { red, green, dim } = colours
   if (wrong.length > 0) return problems(wrong)
   const failures = outcomes.filter(({ ok }) => !ok)
-  print(`${failures.length > 0 ? red('FAILED') : green('ok')}  ${title}  ${dim(file)}`)
+  const say = (head: string, text: string, margin: number) => {
+    for (const each of hanging(head, text, width, margin)) print(each)
+  }
+  say(`${failures.length > 0 ? red('FAILED') : green('ok')}  `, `${title}  ${dim(file)}`, 4)
   for (const { line, expected, got, because } of failures) {
-    print(`  ${file}:${line}: expected ${expected}`)
-    print(`    got ${got}${because ? dim(`: ${because}`) : ''}`)
+    say('  ', `${file}:${line}: expected ${expected}`, 4)
+    say('    ', `got ${got}${because ? dim(`: ${because}`) : ''}`, 6)
   }
 }
 

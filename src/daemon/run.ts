@@ -53,6 +53,8 @@ export type RunOptions = {
   readonly version: string
   readonly screen: Screen
   readonly problems: (all: readonly Problem[]) => void
+  /** How the command is typed that logs in to the console. */
+  readonly logIn: string
   /** Says why nothing was started. */
   readonly refuse: (sentence: string) => void
 }
@@ -97,7 +99,7 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
   }
 }
 
-async function build(where: Where, read: Sound, { parts, version, screen }: RunOptions) {
+async function build(where: Where, read: Sound, { parts, version, screen, logIn }: RunOptions) {
   const { settings } = read
   const now = Date.now
   const log = createLog(settings.log, process.stdout, screen)
@@ -396,7 +398,7 @@ async function build(where: Where, read: Sound, { parts, version, screen }: RunO
   beginUnlisting()
   canary.start()
   const shut = allShut(doors)
-  if (shut === undefined) tell.ready(doors, rules())
+  if (shut === undefined) tell.ready(doors, rules(), logIn)
 
   return {
     tell,

@@ -294,10 +294,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       log.info(outcome, 'rules: standing decisions judged again')
     },
 
-    ready: (doors: readonly Door[], rules: Rules): void => {
+    ready: (doors: readonly Door[], rules: Rules, logIn: string): void => {
       for (const { name, bound } of doors) if (bound) log.info(`${name.padEnd(22)} ${bound}`)
       const web = doors.find(({ name, bound }) => name === 'HTTP' && bound)?.bound
-      if (web) log.info(`console: http://${web}/ to look; decoymx console logs in, too`)
+      if (web) log.info(`console: http://${web}/ to look; ${logIn} logs in, too`)
       const shut = doors.filter(({ bound }) => bound === undefined).length
       if (shut === 0) log.info(`ready, mode ${rules.mode}`)
       else log.warn(`ready, mode ${rules.mode}, but ${shut} of ${doors.length} listeners could not be opened`)

@@ -53,7 +53,7 @@ function bytesOf(path: string): Buffer {
 }
 
 /** The path as a person would type it from here. */
-function nearest(path: string): string {
+export function nearest(path: string): string {
   const short = relative(process.cwd(), path)
   return short !== '' && !short.startsWith('..') ? short : path
 }

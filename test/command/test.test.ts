@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,10 +31,17 @@ async function run(
   rules = rulesFile,
   colour = false,
   json = false,
+  width = Infinity,
 ): Promise<{ code: number; lines: string[] }> {
   const lines: string[] = []
   const print = (line: string) => void lines.push(line)
-  const screen = { colours: picocolors.createColors(colour), person: colour, width: 100, height: 24, print }
+  const screen = {
+    colours: picocolors.createColors(colour),
+    person: colour,
+    width,
+    height: 24,
+    print,
+  }
   const problems = (all: readonly Problem[]) => tellProblems(all, screen)
   const code = await runTests({ rulesFile: rules, cases, json, screen, problems })
   return { code, lines }
@@ -63,6 +71,14 @@ describe('decoymx test', () => {
       expect.stringMatching(/^no case reaches: /),
       '1 story, 1 expectation, 1 failed',
     ])
+  })
+
+  test('on a terminal no line is wider than it, and none is broken within a word', async () => {
+    const { lines } = await run([write('bad.yaml', story('defer'))], rulesFile, true, false, 60)
+    const plain = lines.map((line) => stripVTControlCharacters(line))
+    const broken = plain.filter((line) => line.length > 60 && line.trim().includes(' '))
+    expect(broken).toEqual([])
+    expect(plain.length).toBeGreaterThan(5)
   })
 
   test('a folder: its stories by name; one that cannot be read is told and fails, the others are run', async () => {

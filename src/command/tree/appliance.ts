@@ -8,6 +8,7 @@ import { KIND_NAMES, ROLES } from '../../core/evidence.ts'
 import { RIGHTS, type Rights } from '../../core/rights.ts'
 import type { Words } from '../init.ts'
 import { tail, type TailWords, VERDICTS } from '../tail.ts'
+import { typed } from '../called.ts'
 import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 export function applianceCommands(program: Command, stage: Stage): void {
@@ -35,6 +36,7 @@ export function applianceCommands(program: Command, stage: Stage): void {
           version,
           screen,
           problems,
+          logIn: typed('console'),
           refuse: (error) => complain({ error }),
         }),
       ),
