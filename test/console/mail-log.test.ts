@@ -127,8 +127,7 @@ describe.skipIf(inject('missing').includes('fail2ban-regex'))('fail2ban', () => 
   })
 
   test('our filter bans by the JSON log whom the appliance blocks, whatever clients say', async () => {
-    const lines: string[] = []
-    const stream = { isTTY: false, write: (text: string) => lines.push(text) } as unknown as NodeJS.WriteStream
+    const { stream, lines, written } = ear()
     const tell = teller(createLog('info', stream, screenOf(stream, {})), createMetrics('0.0.0'), () => NOW)
     const decided = (target: string, word: 'block' | 'defer') => {
       const ruling = {
@@ -147,7 +146,7 @@ describe.skipIf(inject('missing').includes('fail2ban-regex'))('fail2ban', () => 
     decided('2001:db8:0:7::/64', 'block')
     const forged = printable('","client":"198.51.100.1","msg":"decision: block 198.51.100.1"}')
     tell.decoy({ what: 'ended', session: session('203.0.113.9', { 'early-talk': forged }, { helo: forged }) })
-    await turn()
+    await written
     const file = join(folder(), 'decoymx.log')
     writeFileSync(file, lines.join(''))
     const filter = join(import.meta.dirname, '../../deploy/fail2ban/filter.d/decoymx.conf')
@@ -162,11 +161,10 @@ test.skipIf(inject('missing').includes('pflogsumm'))('pflogsumm counts who was t
 })
 
 test('the JSON log has one line for each finished session, with all that it showed', async () => {
-  const lines: string[] = []
-  const stream = { isTTY: false, write: (text: string) => lines.push(text) } as unknown as NodeJS.WriteStream
+  const { stream, lines, written } = ear()
   const tell = teller(createLog('info', stream, screenOf(stream, {})), createMetrics('0.0.0'), () => NOW)
   tell.decoy({ what: 'ended', session: EARLY })
-  await turn()
+  await written
   const [line, ...more] = lines.join('').trimEnd().split('\n')
   expect(more).toEqual([])
   expect(JSON.parse(line ?? '')).toEqual({
@@ -188,3 +186,11 @@ test('the JSON log has one line for each finished session, with all that it show
     msg: 'session: backup',
   })
 })
+
+/** A log's stream: what it has heard, and that it has heard anything. */
+function ear() {
+  const lines: string[] = []
+  const { promise: written, resolve } = Promise.withResolvers<void>()
+  const stream = { isTTY: false, write: (text: string) => (lines.push(text), resolve()) }
+  return { stream: stream as unknown as NodeJS.WriteStream, lines, written }
+}
