@@ -106,8 +106,10 @@ export function admit(guard: Guard, seq: number, event: Event): Admission {
     return { guard: { ...guard, rude: guard.rude.with(session, RUDE_MAX) }, counted: [hit], waived: [] }
   if (event.kind === 'foreign-recipient') return { guard, counted: [hit], waived: [] }
   // The next question will be too late for those that wait already, too.
-  if (guard.watch === 'blind' && !vouchedFor(guard, event.at))
+  if (guard.watch === 'blind' && !vouchedFor(guard, event.at)) {
+    if (guard.pending.length === 0) return { guard, counted: [], waived: [blinded(hit)] }
     return { guard: { ...guard, pending: Queue.of() }, counted: [], waived: [...guard.pending, hit].map(blinded) }
+  }
   const crowded = guard.pending.length >= PENDING_MAX ? guard.pending.first : undefined
   const pending = (crowded ? guard.pending.withoutFirst() : guard.pending).with(hit)
   return { guard: { ...guard, pending }, counted: [], waived: crowded ? [{ ...crowded, why: 'pressure' }] : [] }
@@ -181,8 +183,8 @@ function graceOf({ since, until }: NonNullable<Guard['outage']>): number {
   return Math.min(Math.max(GRACE_MS, (until - since) / 2), GRACE_MAX_MS)
 }
 
-function blinded(hit: Numbered): Waived {
-  return { ...hit, why: 'blind' }
+function blinded({ seq, evidence }: Numbered): Waived {
+  return { seq, evidence, why: 'blind' }
 }
 
 function vouchedFor({ askedAt }: Guard, at: Instant): boolean {

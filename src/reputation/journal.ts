@@ -33,7 +33,7 @@ const FILE_BYTES_MAX = 64 * 1024 * 1024
 /** Events that may wait for the disk; beyond it they are refused and told, so that a dead disk costs no memory. */
 const WAITING_MAX = 100_000
 /** Between two writes in a flood. Nobody's answer waits for it longer than that, and when it is quiet nobody does. */
-const GATHER_MS = 5
+const GATHER_MS = 10
 /** How far back from the end of a file its last whole line is looked for. */
 const TAIL_BYTES = 64 * 1024
 

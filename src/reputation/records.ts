@@ -175,15 +175,15 @@ class Work {
 }
 
 /** What is known under one key; for each `box/lane` the last number that was taken in. */
-type Record = { readonly counts: Counts; readonly seqs: ReadonlyMap<string, number>; readonly forgottenAt: Instant }
+type Record = { readonly counts: Counts; readonly seqs: Map<string, number>; readonly forgottenAt: Instant }
 
 const EMPTY: Record = { counts: NO_COUNTS, seqs: new Map(), forgottenAt: -1 }
 
-/** A new record with all of these: whoever has read the old one may keep it, so what grows is copied, once for them all. */
+/** The record with all of these. Whoever has read its counts may keep them, so they are copied, once for all. */
 function withTallies(record: Record, tallies: readonly Tally[], markOf: (tally: Tally) => string): Record {
   const { forgottenAt } = record
   const counts = new Map(record.counts)
-  const seqs = new Map(record.seqs)
+  const seqs = record === EMPTY ? new Map<string, number>() : record.seqs
   for (const each of tallies) {
     const { fact, at, seq, times } = each
     const mark = markOf(each)
@@ -203,7 +203,7 @@ function without(record: Record, at: Instant): Record {
     const after = buckets.filter((bucket) => bucket.first > at)
     if (after.length > 0) counts.set(fact, after)
   }
-  return { ...record, counts, forgottenAt: Math.max(record.forgottenAt, at) }
+  return { counts, seqs: new Map(record.seqs), forgottenAt: Math.max(record.forgottenAt, at) }
 }
 
 /** Its JSON, put together by hand: in a flood records are small, and each is written twice. */
