@@ -18,7 +18,7 @@ import { LRUCache } from 'lru-cache'
 import { type Kind, printable, type Stage } from '../core/evidence.ts'
 import { type Talked, talked } from '../core/session.ts'
 import { userNameOf } from './login.ts'
-import { farewell, newManners, type Sighting } from './manners.ts'
+import { COMMANDS, farewell, newManners, type Sighting } from './manners.ts'
 import {
   beginTransaction,
   endTransaction,
@@ -192,8 +192,9 @@ function recipientOf(address: string, { protects, isTrap }: DialogueOptions) {
 function renamed(names: LRUCache<string, string>, key: string, name: string): string | undefined {
   if (name === '') return undefined
   const before = names.get(key)
+  if (before === name) return undefined
   names.set(key, name)
-  return before === undefined || before === name ? undefined : `${before} at its last visit, now ${name}`
+  return before === undefined ? undefined : `${before} at its last visit, now ${name}`
 }
 
 function show(talk: Talk, shown: readonly Shown[], stage: Stage, options: DialogueOptions): void {
@@ -242,7 +243,8 @@ function commandLog(take: (id: string, command: string) => void) {
     if (tnx !== 'command' || cid === undefined) return
     const said = String(line)
     const end = said.indexOf(' ')
-    take(cid, (end < 0 ? said : said.slice(0, end)).toUpperCase())
+    const word = end < 0 ? said : said.slice(0, end)
+    take(cid, COMMANDS.has(word) ? word : word.toUpperCase())
   }
   return { trace: ignore, debug, info: ignore, warn: ignore, error: ignore, fatal: ignore }
 }

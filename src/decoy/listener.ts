@@ -412,7 +412,8 @@ function monotonic(): number {
 }
 
 function addressIn(place: string): string {
-  return place.slice(0, place.lastIndexOf(':')).replace(/^\[|\]$/g, '')
+  const address = place.slice(0, place.lastIndexOf(':'))
+  return address.startsWith('[') ? address.slice(1, -1) : address
 }
 
 /** A client that goes away in the middle is no error of ours; its `close` follows and is what counts. */

@@ -15,7 +15,7 @@ import { addLine, type Content, keptOf, newContent } from './content.ts'
 import { type Dialect, listen, newDialect, printOf } from './dialect.ts'
 import { falseName, plainName } from './helo.ts'
 import { advance, answered, beginTls, newProgress, type Progress } from './progress.ts'
-import { OPENING_MAX, protocolOfLine, protocolOfOpening } from './protocols.ts'
+import { isVerbal, OPENING_MAX, protocolOfLine, protocolOfOpening } from './protocols.ts'
 import { readHello } from './tls-hello.ts'
 
 export type Sighting = {
@@ -89,6 +89,8 @@ export function newManners(name: string, address: string, keepBytes = 0): Manner
 }
 
 const NOTHING = Buffer.alloc(0)
+/** In place of an opening that is no other protocol's. */
+const VERBAL = Buffer.alloc(OPENING_MAX)
 
 /** What these bytes show for the first time. */
 export function observe(manners: Manners, bytes: Buffer, moment: Moment): Sighting[] {
@@ -247,7 +249,10 @@ function seeName(manners: Manners, said: string, see: See): void {
 /** What the first bytes of a session give away: a client that waits for a server's greeting never sends these. */
 function seeOpening(manners: Manners, bytes: Buffer, see: See): void {
   const room = OPENING_MAX - manners.opening.length
-  if (room > 0) {
+  if (room === OPENING_MAX && isVerbal(bytes[0])) {
+    // What follows changes nothing any more.
+    manners.opening = VERBAL
+  } else if (room > 0) {
     const before = manners.opening
     const more = bytes.subarray(0, room)
     // A copy: what is kept of a chunk would keep the whole.

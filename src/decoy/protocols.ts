@@ -28,7 +28,7 @@ export function protocolOfLine(line: string, command: boolean): string | undefin
 }
 
 /** A letter that none of the openings has: nearly every session begins so, and need not be held against them all. */
-function isVerbal(byte: number | undefined): boolean {
+export function isVerbal(byte: number | undefined): boolean {
   if (byte === undefined || byte === 0x43 || byte === 0x4a) return false
   const capital = byte & 0xdf
   return capital >= 0x41 && capital <= 0x5a

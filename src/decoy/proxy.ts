@@ -56,7 +56,7 @@ export function awaitProxyHeader(
   limitMs: number,
   done: (outcome: ProxyHeader | ProxyFailure) => void,
 ): void {
-  let seen: Buffer = Buffer.alloc(0)
+  let seen = NOTHING
   const settle = (outcome: ProxyHeader | ProxyFailure) => {
     clearTimeout(timer)
     socket.off('data', hear).off('end', gone).off('close', gone)
@@ -80,6 +80,7 @@ export function spellPlace(ip: string, port: number): string {
 
 const V1_SIGNATURE = Buffer.from('PROXY ')
 const V2_SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
+const NOTHING: Buffer = Buffer.alloc(0)
 const MORE: ProxyReading = { is: 'more' }
 
 /** Do the two agree as far as both go? */
@@ -92,7 +93,7 @@ function readV1(bytes: Buffer): ProxyReading {
   const text = bytes.toString('latin1', 0, V1_MAX)
   const end = text.indexOf('\r\n')
   if (end < 0) return bytes.length < V1_MAX ? MORE : bad(`no end of line within ${V1_MAX} bytes`)
-  const rest = bytes.subarray(end + 2)
+  const rest = end + 2 === bytes.length ? NOTHING : bytes.subarray(end + 2)
   const [, family, from, to, fromPort, toPort, ...more] = text.slice(0, end).split(' ')
   if (family === 'UNKNOWN') return { is: 'header', ...NOBODY, rest }
   if (family !== 'TCP4' && family !== 'TCP6') return bad('neither TCP4, TCP6 nor UNKNOWN')
