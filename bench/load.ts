@@ -4,9 +4,9 @@
  * It is told one job at a time over the channel to its parent, and answers with what it counted. Every job is bounded
  * in connections and time, and goes to 127.0.0.1 only.
  */
-import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { Datagrams } from '../src/answer/datagrams.ts'
 import { isOffender, octetsAmongMany } from './crowd.ts'
 import {
   begin,
@@ -192,19 +192,26 @@ const LOST_MS = 200
 /** A place for each id there is, so that an answer that comes late meets an empty place, and no other question's. */
 const PLACES = 65_536
 
+/** To an answer the next question is the answer, so that questions go out as many at a time as answers come, by our own means. */
 async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise<Outcome> {
   const write = questionWriter(zone)
   const asked = Array.from({ length: PLACES }, () => ({ client: 0, at: 0 }))
   const latencies: number[] = []
   let [next, answers, listed, wrong, lost, under] = [0, 0, 0, 0, 0, 0]
-  const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * 1024 * 1024 })
-  socket.connect(port, HOST)
-  await once(socket, 'connect')
+  const datagrams = new Datagrams({
+    answer: (reply) => hear(reply),
+    unsent: () => undefined,
+    unsentBytes: Infinity,
+    inBursts: true,
+  })
+  const socket = datagrams.socket('udp4')
+  socket.bind(0, HOST)
+  await once(socket, 'listening')
   const start = performance.now()
   const ends = start + forMs
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>()
 
-  const ask = (now: number) => {
+  const question = (now: number) => {
     const place = next % PLACES
     const mine = asked[place] as (typeof asked)[number]
     if (mine.at === 0) under++
@@ -212,33 +219,34 @@ async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise
     // A step that has no factor in common with the number of clients meets them all, the listed in no order of memory.
     mine.client = (next++ * STRIDE) % clients
     mine.at = now
-    socket.send(write(place, octetsAmongMany(mine.client)))
+    return write(place, octetsAmongMany(mine.client))
   }
+  const ask = (now: number) => socket.send(question(now), port, HOST)
+  /** True: another may be asked in its place. */
   const close = (place: number, now: number) => {
     under--
     ;(asked[place] as (typeof asked)[number]).at = 0
-    if (now >= ends) {
-      if (under === 0) finish()
-    } else if ('outstanding' in pace) ask(now)
+    if (now >= ends && under === 0) finish()
+    return now < ends && 'outstanding' in pace
   }
-  socket.on('message', (reply) => {
+  const hear = (reply: Buffer) => {
     const place = reply.readUInt16BE(0)
     const mine = asked[place]
-    if (!mine || mine.at === 0) return
+    if (!mine || mine.at === 0) return undefined
     const now = performance.now()
     const found = (reply.readUInt8(3) & 15) === 0 && reply.readUInt16BE(6) > 0
     answers++
     if (found) listed++
     if (found !== isOffender(mine.client)) wrong++
     latencies.push(now - mine.at)
-    close(place, now)
-  })
+    return close(place, now) ? question(now) : undefined
+  }
   const sweep = setInterval(() => {
     const now = performance.now()
     for (const [place, mine] of asked.entries()) {
       if (mine.at === 0 || now - mine.at < LOST_MS) continue
       lost++
-      close(place, now)
+      if (close(place, now)) ask(now)
     }
     if (now >= ends && under === 0) finish()
   }, LOST_MS)
@@ -251,7 +259,7 @@ async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise
   clearInterval(sweep)
   clearInterval(steady)
   const ms = performance.now() - start
-  socket.close()
+  await datagrams.close()
   return { ...NOTHING, answers, listed, wrong, lost, ms, p99Ms: quantile(latencies, 0.99) }
 }
 

@@ -10,7 +10,7 @@
  */
 import { createRequire } from 'node:module'
 import { endianness } from 'node:os'
-import { clientOfBytes, dottedOf } from '../core/client.ts'
+import { clientOfBytes, dottedOf, numberOfDotted } from '../core/client.ts'
 
 /** What to send back; undefined: nothing. The datagram lies here until this has returned. */
 export type Answerer = (datagram: Buffer, address: string) => Buffer | undefined
@@ -62,10 +62,13 @@ const HEADS_OUT = HEADS_IN + BURST_MAX * HEAD.bytes
 const IOVECS_IN = HEADS_OUT + BURST_MAX * HEAD.bytes
 const IOVECS_OUT = IOVECS_IN + BURST_MAX * IOVEC_BYTES
 const NAMES = IOVECS_OUT + BURST_MAX * IOVEC_BYTES
-const SLOTS_IN = NAMES + BURST_MAX * NAME_BYTES
+/** One more name: of whoever dgram has brought. */
+const FIRST_NAME = NAMES + BURST_MAX * NAME_BYTES
+const SLOTS_IN = FIRST_NAME + NAME_BYTES
 const SLOTS_OUT = SLOTS_IN + BURST_MAX * SLOT_BYTES
 const BLOCK_BYTES = SLOTS_OUT + BURST_MAX * REPLY_BYTES_MAX
 
+type Came = { readonly taken: number; readonly unsent: number }
 type Call = (fd: number, heads: number, count: number, flags: number, timeout?: number) => number
 
 export class Bursts {
@@ -110,29 +113,40 @@ export class Bursts {
     this.#words[(at >> 2) + 1] = Math.floor(whole / 2 ** 32)
   }
 
+  /** Lays a reply ready to go out first in the next `drain`. False: it cannot be, and is dgram's to send. */
+  lay(reply: Buffer, address: string, port: number): boolean {
+    if (reply.length > REPLY_BYTES_MAX || address.includes(':')) return false
+    this.#bytes.writeUInt16LE(FOURTH.family, FIRST_NAME)
+    this.#bytes.writeUInt16BE(port, FIRST_NAME + 2)
+    this.#bytes.writeUInt32BE(numberOfDotted(address), FIRST_NAME + 4)
+    this.#put(0, reply, FIRST_NAME, FOURTH.bytes)
+    return true
+  }
+
   /**
-   * Takes what has come to a bound UDP socket, at most `most`, and answers each; gives how many came and how many answers
-   * the kernel did not take. `isOpen` is asked before what was answered is sent: an answer may have closed the socket.
+   * Takes what has come to a bound UDP socket, at most `most`, and answers each, after the reply that was laid ready, if one
+   * was; gives how many came and how many answers the kernel did not take. `isOpen` is asked before anything is sent: an
+   * answer may have closed the socket.
    */
-  drain(fd: number, most: number, answer: Answerer, isOpen: () => boolean): { taken: number; unsent: number } {
+  drain(fd: number, most: number, answer: Answerer, isOpen: () => boolean, isLaid = false): Came {
     let [taken, unsent] = [0, 0]
-    while (taken < most && isOpen()) {
-      const wanted = Math.min(BURST_MAX, most - taken)
+    for (let laid = isLaid ? 1 : 0; taken < most && isOpen(); laid = 0) {
+      const wanted = Math.min(BURST_MAX - laid, most - taken)
       for (let i = 0; i < wanted; i++) this.#words[(HEADS_IN + i * HEAD.bytes + HEAD.nameBytes) >> 2] = SIXTH.bytes
       const count = this.#receive(fd, this.#base + HEADS_IN, wanted, MSG_DONTWAIT, 0)
       // -1: nothing is there. Should it be a true error, dgram meets it, too, and tells.
-      if (!(count > 0 && count <= wanted)) break
-      taken += count
-      const replies = this.#answerAll(count, answer)
+      const came = count > 0 && count <= wanted ? count : 0
+      taken += came
+      const replies = this.#answerAll(came, answer, laid)
       if (isOpen()) unsent += this.#sendAll(fd, replies)
-      if (count < wanted) break
+      if (came < wanted) break
     }
     return { taken, unsent }
   }
 
-  /** Gives how many replies are laid ready. */
-  #answerAll(count: number, answer: Answerer): number {
-    let replies = 0
+  /** Gives how many replies are laid ready, with those that were. */
+  #answerAll(count: number, answer: Answerer, laid: number): number {
+    let replies = laid
     for (let i = 0; i < count; i++) {
       const head = (HEADS_IN + i * HEAD.bytes) >> 2
       const length = this.#words[head + (HEAD.length >> 2)] as number
@@ -142,14 +156,17 @@ export class Bursts {
       const slot = SLOTS_IN + i * SLOT_BYTES
       const reply = answer(this.#bytes.subarray(slot, slot + length), address)
       if (!reply || reply.length > REPLY_BYTES_MAX) continue
-      this.#bytes.set(reply, SLOTS_OUT + replies * REPLY_BYTES_MAX)
-      this.#words[(IOVECS_OUT + replies * IOVEC_BYTES + 8) >> 2] = reply.length
-      const out = HEADS_OUT + replies * HEAD.bytes
-      this.#point(out + HEAD.name, NAMES + i * NAME_BYTES)
-      this.#words[(out + HEAD.nameBytes) >> 2] = nameBytes
-      replies++
+      this.#put(replies++, reply, NAMES + i * NAME_BYTES, nameBytes)
     }
     return replies
+  }
+
+  #put(nth: number, reply: Buffer, name: number, nameBytes: number): void {
+    this.#bytes.set(reply, SLOTS_OUT + nth * REPLY_BYTES_MAX)
+    this.#words[(IOVECS_OUT + nth * IOVEC_BYTES + 8) >> 2] = reply.length
+    const head = HEADS_OUT + nth * HEAD.bytes
+    this.#point(head + HEAD.name, name)
+    this.#words[(head + HEAD.nameBytes) >> 2] = nameBytes
   }
 
   /** Gives how many the kernel did not take: the first of a call that fails is passed over, and the others are tried. */

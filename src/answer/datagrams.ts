@@ -23,6 +23,9 @@ const RECEIVE_BYTES = 1_048_576
 /** In one turn of the event loop, so that others who ask have theirs: a millisecond or two. */
 const TURN_MAX = 256
 
+/** Takes and answers what has come besides, and sends the first answer with the others. False: that is still to be sent. */
+type Drain = (first: Buffer | undefined, to: { readonly address: string; readonly port: number }) => boolean
+
 export class Datagrams {
   readonly #options: DatagramsOptions
   readonly #sockets = new Set<Socket>()
@@ -45,21 +48,19 @@ export class Datagrams {
     const { answer, unsent, unsentBytes } = this.#options
     const socket = createSocket({ type: family, recvBufferSize: RECEIVE_BYTES })
     this.#sockets.add(socket)
-    let drain = () => {}
+    let drain: Drain = () => false
     socket.once('listening', () => (drain = this.#drainer(socket) ?? drain))
     const sent = (error: Error | null) => error && unsent()
     socket.on('message', (query, from) => {
       const reply = from.port === 0 ? undefined : answer(query, from.address)
-      if (reply) {
-        if (socket.getSendQueueSize() > unsentBytes) unsent()
-        else socket.send(reply, from.port, from.address, sent)
-      }
-      drain()
+      if (drain(reply, from) || !reply) return
+      if (socket.getSendQueueSize() > unsentBytes) unsent()
+      else socket.send(reply, from.port, from.address, sent)
     })
     return socket.once('close', () => this.#sockets.delete(socket))
   }
 
-  #drainer(socket: Socket): (() => void) | undefined {
+  #drainer(socket: Socket): Drain | undefined {
     const { answer, unsent } = this.#options
     const many = bursts()
     if (this.#oneByOne !== undefined || typeof many === 'string') return undefined
@@ -72,13 +73,14 @@ export class Datagrams {
     const isOpen = () => !this.#closed
     let left = TURN_MAX
     const turn = () => (left = TURN_MAX)
-    return () => {
-      if (left === 0) return
-      const came = many.drain(fd, left, answer, isOpen)
-      if (came.taken === 0) return
-      if (left === TURN_MAX) setImmediate(turn)
-      left -= came.taken
+    return (first, { address, port }) => {
+      if (left === 0) return false
+      const isLaid = first !== undefined && many.lay(first, address, port)
+      const came = many.drain(fd, left, answer, isOpen, isLaid)
       for (let n = 0; n < came.unsent; n++) unsent()
+      if (came.taken > 0 && left === TURN_MAX) setImmediate(turn)
+      left -= came.taken
+      return isLaid
     }
   }
 

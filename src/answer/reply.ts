@@ -64,7 +64,8 @@ export function writeReply(query: Buffer, reply: Reply, over: 'udp' | 'tcp'): Bu
     (reply.authoritative ? AUTHORITATIVE : 0) |
     (reply.cut ? TRUNCATED : 0)
   out[3] = ((query[3] ?? 0) & CHECKING_DISABLED) | (rcode & 15)
-  out.fill(0, 4, HEADER_BYTES)
+  // One by one: a call of `fill` takes longer than all the rest of the header.
+  for (let at = 4; at < HEADER_BYTES; at++) out[at] = 0
   out[5] = question ? 1 : 0
   if (record) {
     out[record.section === 'answer' ? 7 : 9] = 1
