@@ -43,8 +43,10 @@ export async function openEmbedded(file: string, options: EmbeddedOptions): Prom
 
 /** Changes that may wait for one transaction, some ten milliseconds of writing; no more is taken in while it fails. */
 const DIRTY_MAX = 2000
+/** So often that what a flood of new clients brings is written in a millisecond or two: an answer may have to wait for it. */
+const FLUSH_MS = 50
 /** Records, and rulings, looked at for their end in one tick, so that a million of them never hold up an answer. */
-const SWEEP_MAX = 1000
+const SWEEP_MAX = 200
 /** The names in `marks`, beside one for each box's cursor. */
 const GENERATION = 'generation'
 const cursorOf = (box: string) => `cursor ${box}`
@@ -67,7 +69,7 @@ class Embedded implements Store {
 
   constructor(
     file: OpenFile,
-    { now, tell, flushMs = 250, clientsMax = 1_000_000, rulingsMax = RULINGS_MAX }: EmbeddedOptions,
+    { now, tell, flushMs = FLUSH_MS, clientsMax = 1_000_000, rulingsMax = RULINGS_MAX }: EmbeddedOptions,
   ) {
     this.#file = file
     this.#now = now
