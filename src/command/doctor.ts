@@ -13,7 +13,7 @@ import { playCanary } from './canary-check.ts'
 import { readAll } from '../settings/checked.ts'
 import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
 import { type Chart, type Check, fail, type Finding, ok, warn } from './finding.ts'
-import { hostFindings } from './host-check.ts'
+import { hostFindings, stateFindings } from './host-check.ts'
 import { files as filesFinding, knownOf } from './known.ts'
 import { strangersAtKernel, strangersAtPrimary } from './knocking.ts'
 import { storeKeeps } from './store-check.ts'
@@ -98,7 +98,10 @@ function known({ view, read }: Chart): Finding[] {
 
 function absence({ view, absent, where }: Chart): Finding[] {
   if (view) return []
-  return [fail('appliance', absent ?? 'it does not answer', `start it, or name its --state (now ${where.state})`)]
+  return [
+    fail('appliance', absent ?? 'it does not answer', `start it, or name its --state (now ${where.state})`),
+    ...stateFindings(where.state),
+  ]
 }
 
 /** Under other settings than those it runs with, as they are named here. */

@@ -4,10 +4,17 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { unwritable } from '../settings/state.ts'
 import { fail, type Finding, ok, warn } from './finding.ts'
 
 export function hostFindings(state: string, journalMegabytes: number | undefined): Finding[] {
   return [...disk(state, journalMegabytes), ...clock(state)]
+}
+
+/** May whoever asks write there, as an appliance that he starts would have to? Only where none runs: it may be another user's. */
+export function stateFindings(state: string): Finding[] {
+  const closed = existsSync(state) ? unwritable(state) : undefined
+  return closed ? [fail('state', closed.seen, closed.next)] : []
 }
 
 /** Does the journal find the room that it may take? `wanted`: megabytes, where they are known. */
