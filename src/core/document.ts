@@ -92,10 +92,10 @@ export function readDocument<Schema extends z.ZodType>(
       meant.add(named([...issue.path, nearest(key, words()) ?? key]))
   const found = issues.flatMap((issue): Problem[] => {
     if (issue.code === 'unrecognized_keys')
-      return issue.keys.slice(0, PROBLEMS_MAX).map((key) => unknownKey([...issue.path, key], key))
+      return issue.keys.slice(0, PROBLEMS_MAX).map((key) => unknownKey([...issue.path, key], issue))
     if ('input' in issue && issue.input === undefined && meant.has(named(issue.path))) return []
     const values = issue.code === 'invalid_value' ? issue.values.map(String) : []
-    const near = typeof issue.input === 'string' ? didYouMean(issue.input, values) : undefined
+    const near = typeof issue.input === 'string' ? (didYouMean(issue.input, values) ?? unquoted(issue)) : undefined
     const said: Said = issue.code === 'custom' ? (issue.params ?? {}) : {}
     const within = said.at === undefined ? undefined : place(...spotWithin(issue.path, said.at, said.width ?? 1))
     const message = `${named(issue.path)}: ${sentence(issue)}`
@@ -104,12 +104,31 @@ export function readDocument<Schema extends z.ZodType>(
   })
   return { ok: false, problems: found.sort((a, b) => a.line - b.line || a.column - b.column).slice(0, PROBLEMS_MAX) }
 
-  function unknownKey(path: Path, key: string): Problem {
+  function unknownKey(path: Path, { keys, input, path: parent }: Unknown): Problem {
+    const key = String(path.at(-1))
     const at = { file, ...placeOf(path, true) }
     const instead = replaced[key]
     if (instead) return { ...at, message: `${named(path)}: this has another name now`, hint: instead, code: 'R008' }
-    const hint = words().has(key) ? `there is a ${key} elsewhere: is this the right place?` : didYouMean(key, words())
+    const lone = keys.length === 1 ? wantedFor((input as Record<string, unknown>)[key], parent) : undefined
+    const elsewhere = words().has(key) ? `there is a ${key} elsewhere: is this the right place?` : undefined
+    const hint = lone ?? elsewhere ?? didYouMean(key, words())
     return { ...at, message: `${named(path)}: no such key`, hint, code: 'D010' }
+  }
+
+  /** Where one key alone is missing beside one that is not known, and the value would do there, they are the same. */
+  function wantedFor(value: unknown, parent: Path): string | undefined {
+    const missing = issues.filter(
+      (issue) =>
+        'input' in issue &&
+        issue.input === undefined &&
+        issue.path.length === parent.length + 1 &&
+        named(issue.path.slice(0, -1)) === named(parent),
+    )
+    const [only] = missing
+    const fits =
+      (only?.code === 'invalid_type' && only.expected === typeof value) ||
+      (only?.code === 'invalid_value' && only.values.some((each) => each === value))
+    return missing.length === 1 && fits ? `did you mean ${String(only.path.at(-1))}?` : undefined
   }
 
   /** Where the deepest part of `path` that exists stands, and how wide it is. */
@@ -220,7 +239,8 @@ export const duration = () =>
     .transform((text, ctx) => {
       const ms = parseDuration(text)
       if (ms !== undefined) return ms
-      ctx.addIssue({ code: 'custom', message: `expected a time span like 15m, 24h or 7d, got ${show(text)}` })
+      const message = `expected a time span like 15m, 24h or 7d, got ${show(text)}`
+      ctx.addIssue({ code: 'custom', message, params: { code: 'D015', hint: spanMeant(text) } })
       return z.NEVER
     })
 
@@ -231,6 +251,24 @@ export function parseDuration(text: string): number | undefined {
 
 const SPAN = /^(\d{1,6})(ms|s|m|h|d|w)$/
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
+
+/** `7 days`, `1 H`: a span with its unit in other words, as a hint. */
+function spanMeant(text: string): string | undefined {
+  const match = /^(\d{1,6})\s*(ms|s|m|h|d|w|milliseconds?|sec(?:ond)?s?|min(?:ute)?s?|hours?|hrs?|days?|weeks?)$/i.exec(
+    text.trim(),
+  )
+  const unit = match?.[2]?.toLowerCase()
+  return unit && `did you mean ${match?.[1]}${/^(?:ms|milli)/.test(unit) ? 'ms' : unit[0]}?`
+}
+
+/** A number, or a yes or no, that was written as text, as a hint. */
+function unquoted(issue: Issue): string | undefined {
+  if (issue.code !== 'invalid_type' || typeof issue.input !== 'string') return undefined
+  const text = issue.input.trim()
+  if (issue.expected === 'number' && /^[+-]?\d+(?:\.\d+)?$/.test(text)) return `write it without quotes: ${text}`
+  const truth = issue.expected === 'boolean' ? /^(?:(true|yes|on)|false|no|off)$/i.exec(text) : undefined
+  return truth ? `did you mean ${truth[1] !== undefined}, without quotes?` : undefined
+}
 
 /** The closest of the known words, as a hint. */
 export function didYouMean(word: string, known: Iterable<string>): string | undefined {
@@ -266,6 +304,7 @@ function distance(a: string, b: string): number {
 }
 
 type Issue = z.core.$ZodIssue
+type Unknown = z.core.$ZodIssueUnrecognizedKeys
 
 /** The branch of a union that fits best says more than the union does. */
 function flatten(issue: Issue): Issue[] {

@@ -272,6 +272,12 @@ export const CODES = {
     example: 'text: "Go away"',
     mend: 'Put {ticket} into the text.',
   },
+  W015: {
+    title: 'a window shorter than the half-life',
+    means: 'A sighting is forgotten before half of its weight has faded: the half-life hardly does anything.',
+    example: 'half-life: 7d\nwindow: 1h',
+    mend: 'A window of two half-lives or more lets weights fade; where a sharp end is meant, a half-life as long as the window does it.',
+  },
 } as const satisfies Record<string, Note>
 
 export type Code = keyof typeof CODES

@@ -55,11 +55,18 @@ function reviewThresholds({ thresholds, list }: Rules, warn: Warn): void {
 }
 
 function reviewRule(rule: Rule, path: Path, warn: Warn): void {
-  const { name, weight, cap, when, counts } = rule
+  const { name, weight, cap, when, counts, halfLifeMs, windowMs } = rule
   if (weight > 0 && cap === 0)
     warn('W001', [...path, 'cap'], `${name} never weighs: its cap is 0`, 'for a note without weight write weight: 0')
   else if (cap < weight)
     warn('W007', [...path, 'cap'], `the cap of ${name} is below its weight of ${weight}: one sighting reaches it`)
+  if (weight > 0 && windowMs < halfLifeMs)
+    warn(
+      'W015',
+      [...path, 'window'],
+      `the window of ${name} is shorter than its half-life: a sighting ends before half of its weight has faded`,
+      'two half-lives or more let it fade',
+    )
   const all = when ? conjuncts(when) : []
   const absent = (fact: FactName) => all.some((each) => mostOf(each) === 0 && factsOf(each.fact).includes(fact))
   if (counts.every(absent))

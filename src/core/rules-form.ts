@@ -245,7 +245,11 @@ export const rulesSchema = z
       ctx.addIssue({ code: 'custom', path: [...path], message, ...params(code) })
     const { observe, defer, block } = doc.thresholds
     if (!(observe <= defer && defer <= block))
-      mistake('R003', ['thresholds'], `expected observe <= defer <= block, got ${observe}, ${defer}, ${block}`)
+      mistake(
+        'R003',
+        ['thresholds', misfit(doc.thresholds)],
+        `expected observe <= defer <= block, got ${observe}, ${defer}, ${block}`,
+      )
     for (const i of repeated(doc.rules.map((rule) => rule.name)))
       mistake('R004', ['rules', i, 'name'], `a rule named ${doc.rules[i]?.name} stands above already`)
     for (const [i, { thresholds }] of doc.exceptions.entries()) {
@@ -260,7 +264,7 @@ export const rulesSchema = z
       if (!(own.observe <= own.defer && own.defer <= own.block))
         mistake(
           'R003',
-          ['exceptions', i, 'thresholds'],
+          ['exceptions', i, 'thresholds', misfit(own)],
           `expected observe <= defer <= block, got ${own.observe}, ${own.defer}, ${own.block}`,
         )
     }
@@ -269,6 +273,12 @@ export const rulesSchema = z
     for (const i of repeated(doc.allow.map((entry) => entry.client.cidr)))
       mistake('R005', ['allow', i, 'client'], `${doc.allow[i]?.client.cidr} stands above already`)
   })
+
+/** Of three that are out of order the one without which the others are not, or the first such. */
+function misfit({ observe, defer, block }: { observe: number; defer: number; block: number }): string {
+  if (defer <= block) return 'observe'
+  return observe <= block ? 'defer' : 'block'
+}
 
 /** A domain in lower case, without the root's dot. */
 export function normal(domainName: string): string {

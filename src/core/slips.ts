@@ -55,7 +55,13 @@ function slipOf({ code, message, pos }: Found, doc: Document.Parsed, source: str
     case 'TAB_AS_INDENT':
       return { ...here, code: 'D006', message: 'a tab at the beginning of a line', hint: 'YAML indents with spaces' }
     case 'BLOCK_AS_IMPLICIT_KEY':
-      return { ...here, message: 'a colon and a blank stand within this text', hint: QUOTE_IT }
+      return colonWithin(source.slice(at, endOfLine(source, at)))
+        ? { ...here, message: 'a colon and a blank stand within this text', hint: QUOTE_IT }
+        : {
+            ...here,
+            message: 'a value stands beside the key, and keys stand below it: only one can be',
+            hint: 'delete this value, or the keys below it',
+          }
     case 'BAD_SCALAR_START':
       return { ...here, message: `a text cannot begin with ${source[at] ?? 'this'}`, hint: QUOTE_IT }
     case 'BAD_ALIAS':
@@ -81,6 +87,11 @@ function slipOf({ code, message, pos }: Found, doc: Document.Parsed, source: str
 const QUOTE_IT = 'put the text between double quotes'
 const HINTS: Readonly<Record<string, string>> = {
   UNEXPECTED_TOKEN: 'is a quote or a bracket missing before it?',
+}
+
+/** Is it this line that is read as a key, or one below? */
+function colonWithin(line: string): boolean {
+  return /:(?:\s|$)/.test(line.replace(/\s#.*/, ''))
 }
 
 /** A text that begins with a star is an alias for what an anchor names; rarely was one meant. */

@@ -16,6 +16,7 @@ const schema = z.strictObject({
   name: z.string(),
   wait: duration().prefault('1m'),
   parts: z.array(z.strictObject({ size: z.number().min(1).max(9), mode: z.enum(['observe', 'enforce']) })).default([]),
+  loud: z.boolean().optional(),
   either: z.union([z.string(), z.array(z.string())]).optional(),
 })
 
@@ -44,6 +45,42 @@ describe('every mistake has its place', () => {
       'a key in the wrong place',
       'name: a\nmode: observe\n',
       ['f.yaml:2:1: mode: no such key (there is a mode elsewhere: is this the right place?)'],
+    ],
+    [
+      'the one key that is missing, under another name',
+      'name: a\nparts:\n  - amount: 3\n    mode: observe\n',
+      [
+        'f.yaml:3:5: parts.0.size: missing; expected a number',
+        'f.yaml:3:5: parts.0.amount: no such key (did you mean size?)',
+      ],
+    ],
+    [
+      'a key too many, whose value would not do for the one that is missing',
+      'name: a\nparts:\n  - name: x\n    mode: observe\n',
+      [
+        'f.yaml:3:5: parts.0.size: missing; expected a number',
+        'f.yaml:3:5: parts.0.name: no such key (there is a name elsewhere: is this the right place?)',
+      ],
+    ],
+    [
+      'a number and a choice between quotes',
+      'name: a\nloud: "yes"\nparts: [{size: "3", mode: observe}]\n',
+      [
+        'f.yaml:2:7: loud: expected true or false, got "yes" (did you mean true, without quotes?)',
+        'f.yaml:3:16: parts.0.size: expected a number, got "3" (write it without quotes: 3)',
+      ],
+    ],
+    [
+      'a span in words',
+      'name: a\nwait: 7 days\n',
+      ['f.yaml:2:7: wait: expected a time span like 15m, 24h or 7d, got "7 days" (did you mean 7d?)'],
+    ],
+    [
+      'a value beside a key that has keys below it',
+      'name: a\nparts: x\n  size: 1\n',
+      [
+        'f.yaml:2:8: a value stands beside the key, and keys stand below it: only one can be (delete this value, or the keys below it)',
+      ],
     ],
     ['a wrong type', 'name: [1]\n', ['f.yaml:1:7: name: expected text, got [1]']],
     ['something missing', 'wait: 1m\n', ['f.yaml:1:1: name: missing; expected text']],

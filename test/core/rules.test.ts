@@ -184,7 +184,7 @@ describe('mistakes are told where they stand', () => {
       'thresholds out of order',
       'defer: 2',
       'defer: 9',
-      'rules.yaml:4:13: thresholds: expected observe <= defer <= block, got 1, 9, 3',
+      'rules.yaml:4:34: thresholds.defer: expected observe <= defer <= block, got 1, 9, 3',
     ],
     [
       'a name twice',
