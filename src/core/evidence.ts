@@ -178,13 +178,13 @@ export const KINDS = {
   },
   deferred: {
     roles: ['real'],
-    what: 'came to the real MX, and we said: later',
+    what: 'came to the real MX while it stood as defer: we said later, or would have, in mode observe',
     why: 'our own deferral sends honest mail on to the backup decoy: it must never feed our own evidence',
     source: 'as for passed',
   },
   refused: {
     roles: ['real'],
-    what: 'came to the real MX, and we refused it',
+    what: 'came to the real MX while it stood as block: we refused it, or would have, in mode observe',
     why: 'nothing: a refusal of ours is no new guilt, and no excuse for the order either',
     source: 'docs/architecture.md, what never counts',
   },
