@@ -214,6 +214,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn 
   void pooling.start().catch(poolsFailed)
 
   const reloadFailed = (error: Error) => tell.trouble('reload', error)
+  void reputation.rejudgeIfOld().then((outcome) => outcome && tell.rejudged(outcome), reloadFailed)
   const renew = () => {
     if (!redis && !settings.decoys.backup.tls) return
     tell.reread('secrets', 'password and certificate read anew', renewSecrets(where, redis, decoys))

@@ -18,6 +18,7 @@ import { openEmbedded } from './embedded.ts'
 import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
 import { Intake, type IntakeHappening } from './intake.ts'
 import { entriesIn, Journal, type JournalHappening, type JournalTrouble } from './journal.ts'
+import { Judged } from './judged.ts'
 import { Ledger, type LedgerHappening, type RulingCounts, type Ticketed } from './ledger.ts'
 import { Neighbours } from './neighbours.ts'
 import { openRedis } from './redis.ts'
@@ -130,6 +131,8 @@ export type Reputation = {
   readonly effectOf: (next: Rules) => Promise<Effect>
   /** After the rules have changed: every standing listing is judged again. */
   readonly rejudge: () => Promise<Rejudged>
+  /** At a start: the same, if it was other rules by which all were judged last and anybody is listed; else undefined. */
+  readonly rejudgeIfOld: () => Promise<Rejudged | undefined>
   /** It is known now whose this client is, or that nobody knows: what stands about it is judged again. */
   readonly identified: (client: Client) => Promise<void>
   /** As if this client, and its network, had never come: a canary's footprints. Rejects when the store does. */
@@ -205,7 +208,9 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
   await ledger.start()
   await intake.start(CATCH_UP_MS)
   const decide = decider(ledger, rules, now)
-  const neighbours = new Neighbours(store, journal.box, options.digest ?? (() => undefined), now)
+  const digest = options.digest ?? (() => undefined)
+  const judged = new Judged(join(folder, 'judged-by'), digest, () => intake.rejudge())
+  const neighbours = new Neighbours(store, journal.box, digest, now)
 
   return {
     box: journal.box,
@@ -254,7 +259,8 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     },
     ofTicket: (ticket) => ledger.ofTicket(ticket),
     effectOf: (next) => intake.effectOf(next),
-    rejudge: () => intake.rejudge(),
+    rejudge: () => judged.again(),
+    rejudgeIfOld: () => judged.againIfOld(),
     identified: (client) => intake.identified(client),
     forget: (client) => intake.forget(client),
     waiting: () => stillWaiting(governor, now()),

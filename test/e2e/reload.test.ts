@@ -104,3 +104,16 @@ test('a change of more clients than the bound wants force', async () => {
   })
   expect(await askPolicy(appliance, '203.0.114.1')).toMatch(/REJECT/)
 })
+
+test('rules made milder while it was stopped free at the start whom they no longer list', async () => {
+  await appliance.end()
+  save(SOFT)
+  appliance = await startAppliance({ folder: appliance.folder, rules })
+  await askUntil('203.0.114.1', /DUNNO/)
+  expect(appliance.said()).toMatch(/standing decisions judged again/)
+  // Under the same rules nobody is judged at a start.
+  await appliance.end()
+  appliance = await startAppliance({ folder: appliance.folder, rules })
+  expect(await askPolicy(appliance, '203.0.114.1')).toBe('action=DUNNO')
+  expect(appliance.said()).not.toMatch(/standing decisions judged again/)
+})
