@@ -43,17 +43,19 @@ export async function planDomain(
   const begin = (from: string) => {
     if (errors.person) errors.print(errors.colours.dim(`asking ${from} about ${domain}`))
   }
-  const surveyed = await surveyDomain(domain, words, env, begin, strange)
+  const wantedOf = (settings: Settings) => ({
+    primary: wantedDecoy(words.primary?.[0], words.primaryAddress, settings, 'primary'),
+    backup: wantedDecoy(words.backup?.[0], words.backupAddress, settings, 'backup'),
+  })
+  // A decoy's name may have addresses long before an MX record leads there.
+  const besideOf = (settings: Settings) => Object.values(wantedOf(settings)).flatMap((decoy) => decoy?.name ?? [])
+  const surveyed = await surveyDomain(domain, words, env, begin, strange, besideOf)
   if (!surveyed.ok) {
     problems(surveyed.problems)
     return UNKNOWN
   }
   const { survey, settings } = surveyed
-  const wanted = {
-    primary: wantedDecoy(words.primary?.[0], words.primaryAddress, settings, 'primary'),
-    backup: wantedDecoy(words.backup?.[0], words.backupAddress, settings, 'backup'),
-  }
-  const plan = planFor(survey, wanted)
+  const plan = planFor(survey, wantedOf(settings))
   if (!('steps' in plan)) {
     if (json) screen.print(JSON.stringify({ domain: survey.layout.domain, obstacles: plan }, null, 2))
     else for (const sentence of plan) errors.print(`${errors.colours.red('no plan')}  ${sentence}`)

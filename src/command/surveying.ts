@@ -46,6 +46,7 @@ export async function surveyDomain(
   env: NodeJS.ProcessEnv,
   begin: (from: string) => void,
   mistakes: readonly Problem[] = [],
+  besideOf: (settings: Settings) => readonly string[] = () => [],
 ): Promise<Surveyed> {
   const problems = [...mistakes]
   const say = (word: string, message: string, hint?: string) => problems.push(slip(word, message, hint))
@@ -97,6 +98,7 @@ export async function surveyDomain(
     lookup,
     known: knownDecoys(named, settings.settings),
     named: [...named.primary, ...named.backup],
+    beside: besideOf(settings.settings),
     policy,
     ...(beyond ? { fetchPolicy: (of: string) => fetchStsPolicy(of, { lookup }) } : {}),
     ...(words.probe ? { knockAt: words.port ?? 25 } : {}),

@@ -34,7 +34,9 @@ export type Plan = { readonly steps: readonly Step[]; readonly after: readonly M
 
 const GAP = 5
 const CHANGE_TTL_SECONDS = 300
+/** At the end, unless the domain had longer ones, of up to a day. */
 const SETTLED_TTL_SECONDS = 3600
+const DAY_SECONDS = 86_400
 const PREFERENCE_MAX = 65_535
 
 /** The plan, or the sentences that say why there can be none. */
@@ -82,11 +84,13 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
   const added = (record: MxRecord | undefined) => (record && !isIn(layout.mx, record) ? [mx(record)] : [])
   const [addPrimary, addBackup] = [added(primary), added(backup)]
   const hosts = { add: addresses.flatMap(({ add }) => add), remove: addresses.flatMap(({ remove }) => remove) }
+  const named = hosts.add.some(({ type }) => type !== 'TLSA')
   const quick = 2 * CHANGE_TTL_SECONDS
   const changes = gone.length + newReal.length + addPrimary.length + addBackup.length > 0
   const lowers = changes && mxTtlSeconds > CHANGE_TTL_SECONDS
   /** Of what stands now, once the first step is done. */
   const standing = lowers ? CHANGE_TTL_SECONDS : mxTtlSeconds
+  const settledTtl = mxTtlSeconds <= DAY_SECONDS ? Math.max(SETTLED_TTL_SECONDS, mxTtlSeconds) : SETTLED_TTL_SECONDS
   const steps: Step[] = []
   const step = (does: string, change: Partial<Pick<Step, 'add' | 'remove'>>, waitSeconds: number) =>
     steps.push({ does, add: change.add ?? [], remove: change.remove ?? [], waitSeconds })
@@ -98,7 +102,15 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
       mxTtlSeconds,
     )
   if (hosts.add.length + hosts.remove.length > 0)
-    step('start decoymx on these addresses, in mode observe; then give them their names', hosts, CHANGE_TTL_SECONDS)
+    step(
+      named
+        ? `start decoymx on ${hosts.add.length > 1 ? 'these addresses' : 'this address'}, in mode observe; then let the name say so`
+        : hosts.remove.length > 0
+          ? `take away the ${hosts.remove.length > 1 ? 'addresses' : 'address'} that a decoy’s name should not have`
+          : 'give the decoy a TLSA record, as the real MX has one',
+      hosts,
+      Math.max(CHANGE_TTL_SECONDS, ...addresses.map(({ cachedSeconds }) => cachedSeconds)),
+    )
   if (gone.length + newReal.length > 0)
     step(
       implicit
@@ -116,16 +128,25 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
     )
   if (steps.length > 0)
     step(
-      `run decoymx lint ${layout.domain} --probe; when it finds no error, set the TTLs to ${SETTLED_TTL_SECONDS}`,
+      `run decoymx lint ${layout.domain} --probe${settling({ mx: changes ? settledTtl : undefined, named })}`,
       changes
         ? {
             remove: after.map((record) => mx(record, isIn(layout.mx, record) ? standing : CHANGE_TTL_SECONDS)),
-            add: after.map((record) => mx(record, SETTLED_TTL_SECONDS)),
+            add: after.map((record) => mx(record, settledTtl)),
           }
         : {},
       0,
     )
   return { steps, after }
+}
+
+/** What is left to do when lint has found no error: long TTLs again. */
+function settling({ mx, named }: { readonly mx: number | undefined; readonly named: boolean }): string {
+  const ttls = [
+    ...(mx === undefined ? [] : [`the TTL of the MX records to ${mx}`]),
+    ...(named ? [`that of a new address to ${SETTLED_TTL_SECONDS}`] : []),
+  ]
+  return ttls.length === 0 ? ': it should find no error' : `; when it finds no error, set ${ttls.join(', and ')}`
 }
 
 /** The decoy that is there already stays, where no other is asked for. */
@@ -135,8 +156,9 @@ function presentDecoy(survey: Survey, role: 'primary' | 'backup'): WantedDecoy |
 }
 
 function obstaclesTo({ layout, silences }: Survey, { primary, backup }: Wanted): string[] {
-  const unknown = silences.find(({ about }) => about === layout.domain)
-  if (unknown) return [`what ${layout.domain} has now is not known: ${unknown.because}`]
+  const asked = [layout.domain, primary?.name, backup?.name]
+  const unknown = silences.filter(({ about }) => asked.includes(about))
+  if (unknown.length > 0) return unknown.map(({ about, because }) => `what ${about} has now is not known: ${because}`)
   if (layout.mx.some(({ exchange }) => exchange === '.'))
     return [`${layout.domain} says that it takes no mail (MX "."): there is nothing to protect`]
   const obstacles: string[] = []
@@ -187,8 +209,13 @@ function addressChanges(
   { layout, hosts }: Survey,
   decoy: WantedDecoy | undefined,
   isPrimary: boolean,
-): { readonly add: readonly PlannedRecord[]; readonly remove: readonly PlannedRecord[] } {
-  if (!decoy) return { add: [], remove: [] }
+): {
+  readonly add: readonly PlannedRecord[]
+  readonly remove: readonly PlannedRecord[]
+  /** How long what the name says now may still be believed; 0: it says nothing, or nothing else from now on. */
+  readonly cachedSeconds: number
+} {
+  if (!decoy) return { add: [], remove: [], cachedSeconds: 0 }
   const { name } = decoy
   const now = layout.addresses.get(name) ?? []
   const wanted = decoy.addresses.length > 0 ? decoy.addresses : now
@@ -201,6 +228,9 @@ function addressChanges(
     type: parseClient(address)?.family === 6 ? 'AAAA' : 'A',
     data: address,
   })
+  const [news, gone] = [then.filter((each) => !now.includes(each)), now.filter((each) => !then.includes(each))]
+  // The records of one name and type have one TTL (RFC 2181, 5.2).
+  const stays = (family: boolean) => then.some((each) => now.includes(each) && each.includes(':') === family)
   const isDane = [...hosts.values()].some(({ tlsa }) => tlsa === true)
   // Nobody is ever given mail there: that the record is there is all that it must do (RFC 7672, 2.2).
   const tlsa: PlannedRecord[] =
@@ -208,8 +238,9 @@ function addressChanges(
       ? [{ name: `_25._tcp.${name}`, ttlSeconds: CHANGE_TTL_SECONDS, type: 'TLSA', data: `3 1 1 ${'0'.repeat(64)}` }]
       : []
   return {
-    add: [...then.filter((each) => !now.includes(each)).map((each) => record(each, CHANGE_TTL_SECONDS)), ...tlsa],
-    remove: now.filter((each) => !then.includes(each)).map((each) => record(each, ttlSeconds)),
+    add: [...news.map((each) => record(each, stays(each.includes(':')) ? ttlSeconds : CHANGE_TTL_SECONDS)), ...tlsa],
+    remove: gone.map((each) => record(each, ttlSeconds)),
+    cachedSeconds: now.length > 0 && news.length + gone.length > 0 ? ttlSeconds : 0,
   }
 }
 

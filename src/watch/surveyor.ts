@@ -21,6 +21,8 @@ export type SurveyOptions = {
   readonly known: KnownDecoys
   /** Decoys that a person named: each should be there. */
   readonly named?: readonly string[]
+  /** Hosts that are looked at though no MX record names them (yet). */
+  readonly beside?: readonly string[]
   /** The MTA-STS policy, where a person gives it. */
   readonly policy?: string | undefined
   /** Else asked for it where DNS shows that there is one; the text, or a sentence why not. */
@@ -37,7 +39,7 @@ const ADDRESSES_MAX = 8
 const KNOCK_MS = 90_000
 
 export async function survey(options: SurveyOptions): Promise<Survey> {
-  const { domain, lookup, known } = options
+  const { domain, lookup, known, beside = [] } = options
   const silences: { about: string; because: string }[] = []
   const cut: string[] = []
   const noting = (about: string, found: Found): Found => {
@@ -48,7 +50,8 @@ export async function survey(options: SurveyOptions): Promise<Survey> {
   const all = answer.records.map(({ data }) => mxOf(data))
   const names = [...new Set(all.map(({ exchange }) => exchange))].filter((name) => name !== '.')
   if (names.length > EXCHANGES_MAX) cut.push(`${names.length} exchanges; the first ${EXCHANGES_MAX} were looked at`)
-  const looked = all.length === 0 && answer.outcome === 'none' ? [domain] : names.slice(0, EXCHANGES_MAX)
+  const exchanges = all.length === 0 && answer.outcome === 'none' ? [domain] : names.slice(0, EXCHANGES_MAX)
+  const looked = [...new Set([...exchanges, ...beside])]
   const addresses = new Map<string, readonly string[]>()
   const hosts = new Map<string, Host>()
   await Promise.all(

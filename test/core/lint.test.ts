@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { DANGERS, exitCodeOf, found } from '../../src/core/dangers.ts'
 import { lint } from '../../src/core/lint.ts'
 import { type MxRecord, routeOf } from '../../src/core/mx.ts'
-import { planFor } from '../../src/core/plan.ts'
+import { planFor, type Wanted } from '../../src/core/plan.ts'
 import { namesInPolicy, readStsPolicy } from '../../src/core/sts.ts'
 import { type Host, rolesOf, type Survey } from '../../src/core/survey.ts'
 
@@ -134,7 +134,7 @@ describe('a plan', () => {
     primary: { name: 'mx0', addresses: ['198.51.100.66'] },
     backup: { name: 'mx9', addresses: ['198.51.100.67'] },
   }
-  const told = (lines: readonly Line[], asked = wanted, more: Partial<Survey> = {}) => {
+  const told = (lines: readonly Line[], asked: Wanted = wanted, more: Partial<Survey> = {}) => {
     const plan = planFor(surveyOf(lines, more), asked)
     if (!('steps' in plan)) return plan
     return plan.steps.flatMap(({ add, remove, waitSeconds }) => [
@@ -162,6 +162,40 @@ describe('a plan', () => {
       '+ example.org MX 5 mx0. 3600',
       '+ example.org MX 10 mx1. 3600',
       '+ example.org MX 90 mx9. 3600',
+      'wait 0',
+    ])
+  })
+
+  test('a wait is as long as what changes may be cached; the MX records end with the TTL that they had', () => {
+    const lines: Line[] = [
+      [20, 'mx1', '198.51.100.25'],
+      [90, 'mx9', '198.51.100.67', '198.51.100.68'],
+    ]
+    const { backup } = wanted
+    const hosts = new Map([['mx9', { ...HOST, ttlSeconds: 7200 }]])
+    expect(told(lines, { backup }, { hosts })).toEqual(['- mx9 A 198.51.100.68 7200', 'wait 7200', 'wait 0'])
+    const two = { backup: { name: 'mx9', addresses: ['198.51.100.67', '198.51.100.69'] } }
+    expect(told(lines, two, { hosts }).slice(0, 3)).toEqual([
+      '- mx9 A 198.51.100.68 7200',
+      '+ mx9 A 198.51.100.69 7200',
+      'wait 7200',
+    ])
+    // The decoy's name has an address already, and no MX record names it.
+    const survey = surveyOf([[20, 'mx1', '198.51.100.25']], { mxTtlSeconds: 86_400, hosts })
+    const layout = { ...survey.layout, addresses: new Map([...survey.layout.addresses, ['mx9', ['198.51.100.68']]]) }
+    expect(told([], { backup }, { ...survey, layout })).toEqual([
+      '- example.org MX 20 mx1. 86400',
+      '+ example.org MX 20 mx1. 300',
+      'wait 86400',
+      '- mx9 A 198.51.100.68 7200',
+      '+ mx9 A 198.51.100.67 300',
+      'wait 7200',
+      '+ example.org MX 90 mx9. 300',
+      'wait 600',
+      '- example.org MX 20 mx1. 300',
+      '- example.org MX 90 mx9. 300',
+      '+ example.org MX 20 mx1. 86400',
+      '+ example.org MX 90 mx9. 86400',
       'wait 0',
     ])
   })

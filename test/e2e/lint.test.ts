@@ -218,6 +218,18 @@ describe('read from the zone file', () => {
   })
 })
 
+test('plan looks at the name of a decoy to which no MX record leads yet', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dmx-plan-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const zone = join(folder, 'plan.zone')
+  writeFileSync(zone, '$TTL 7200\n@ IN MX 20 mx1\nmx1 IN A 192.0.2.25\nmx9 IN A 192.0.2.68\n')
+  const [out, errors] = [screen(), screen()]
+  const words = { zone, backup: ['mx9.plan.test'], backupAddress: ['192.0.2.67'] }
+  await planDomain('plan.test', words, {}, { json: true, screen: out, errors, problems: () => {} })
+  const { steps } = JSON.parse(out.text()) as Plan
+  expect(steps[1]).toMatchObject({ remove: [{ type: 'A', data: '192.0.2.68', ttlSeconds: 7200 }], waitSeconds: 7200 })
+})
+
 describe.skipIf(inject('missing').includes('nsd'))('a zone file', () => {
   const zones = [...layouts, { domain: 'tricky.test', file: join(LAYOUTS, '../zones/tricky.zone') }]
   const records = (text: string, domain: string) => {
