@@ -123,6 +123,13 @@ export const DANGERS = {
     fix: 'name it as the MX record does; decoymx plan prints the records to add',
     source: 'our advice',
   },
+  MX16: {
+    level: 'note',
+    title: 'The backup decoy has more than one address of a family',
+    why: 'Each must be one on which decoymx listens: at another nobody puts senders off, or somebody else takes the mail. Where the settings listen on one and not on the other, that is a warning',
+    fix: 'leave it the addresses on which decoymx listens; one of a family is enough',
+    source: 'our advice',
+  },
   AD01: {
     level: 'error',
     title: 'An exchange has no address',

@@ -94,32 +94,26 @@ function kind(survey: Survey): Finding[] {
 }
 
 function inOrder(survey: Survey): Finding[] {
-  const real = exchangesOf(survey, 'real').map(({ preference }) => preference)
-  if (real.length === 0) return []
-  const [least, most] = [Math.min(...real), Math.max(...real)]
-  const late = exchangesOf(survey, 'primary').filter(
-    ({ preference }) => preference > least && !real.includes(preference),
-  )
-  const early = exchangesOf(survey, 'backup').filter(
-    ({ preference }) => preference < most && !real.includes(preference),
-  )
+  const real = exchangesOf(survey, 'real').toSorted((a, b) => a.preference - b.preference)
+  const [first, last] = [real[0], real.at(-1)]
+  if (!first || !last) return []
+  const late = exchangesOf(survey, 'primary').filter(({ preference }) => preference > first.preference)
+  const early = exchangesOf(survey, 'backup').filter(({ preference }) => preference < last.preference)
+  const told = (preference: number, other: MxRecord) =>
+    `it has ${preference}, ${other.exchange} has ${other.preference}`
   return [
-    ...late.map(({ exchange, preference }) =>
-      found('MX05', exchange, `the primary decoy has ${preference}, a real MX has ${least}`, at(survey, exchange)),
-    ),
-    ...early.map(({ exchange, preference }) =>
-      found('MX06', exchange, `the backup decoy has ${preference}, a real MX has ${most}`, at(survey, exchange)),
-    ),
+    ...late.map(({ exchange, preference }) => found('MX05', exchange, told(preference, first), at(survey, exchange))),
+    ...early.map(({ exchange, preference }) => found('MX06', exchange, told(preference, last), at(survey, exchange))),
   ]
 }
 
 function equals(survey: Survey): Finding[] {
   const real = exchangesOf(survey, 'real')
   return [...exchangesOf(survey, 'primary'), ...exchangesOf(survey, 'backup')].flatMap(({ exchange, preference }) => {
-    const twin = real.find((each) => each.preference === preference)
-    return twin
-      ? [found('MX04', exchange, `it and ${twin.exchange} both have ${preference}`, at(survey, exchange))]
-      : []
+    const twins = namesOf(real.filter((each) => each.preference === preference))
+    if (twins.length === 0) return []
+    const all = twins.length === 1 ? 'both' : 'all'
+    return [found('MX04', exchange, `it and ${twins.join(', ')} ${all} have ${preference}`, at(survey, exchange))]
   })
 }
 
@@ -142,10 +136,23 @@ function budget(survey: Survey): Finding[] {
     const own = addressesOf(survey, host)
     if (own.length > 1) findings.push(found('MX09', host, `it has ${own.join(', ')}`, at(survey, host, own[1])))
   }
+  for (const host of namesOf(exchangesOf(survey, 'backup'))) findings.push(...several(survey, host))
   const second = real.find(({ preference }) => preference > first.preference)
   if (hosts.length === 1 && second)
     findings.push(found('MX10', second.exchange, `after ${hosts[0]} and ${first.exchange} it is the third`))
   return findings
+}
+
+/** More addresses of the backup than one of a family: are all of them ours? */
+function several(survey: Survey, host: string): Finding[] {
+  const own = addressesOf(survey, host)
+  const doubled = own.find((address, i) => own.findIndex((each) => familyOf(each) === familyOf(address)) < i)
+  if (doubled === undefined) return []
+  const strange = own.filter((address) => survey.decoyAddresses.get(address) !== 'backup')
+  const isKnown = strange.length < own.length && strange.length > 0
+  const seen = `it has ${own.join(', ')}${isKnown ? `; the settings do not listen on ${strange.join(', ')}` : ''}`
+  const level = isKnown ? 'warning' : DANGERS.MX16.level
+  return [found('MX16', host, seen, { level, ...at(survey, host, isKnown ? strange[0] : doubled) })]
 }
 
 function room(survey: Survey): Finding[] {

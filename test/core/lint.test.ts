@@ -53,6 +53,45 @@ describe('findings', () => {
     expect(codes).toEqual(['MX04', 'MX12', 'AD06', 'AD06', 'AD06', 'TT01', 'ST01'])
   })
 
+  test('a decoy among real MXs is compared with each: equal to these, and before or behind those', () => {
+    const lines: Line[] = [
+      [10, 'mx1', '198.51.100.25'],
+      [20, 'mx0', '198.51.100.66'],
+      [20, 'mx9', '198.51.100.67'],
+      [20, 'mx2', '198.51.100.26'],
+      [20, 'mx3', '198.51.100.27'],
+      [30, 'mx4', '198.51.100.28'],
+    ]
+    const told = lint(surveyOf(lines)).filter(({ code }) => ['MX04', 'MX05', 'MX06'].includes(code))
+    expect(told.map(({ code, about, seen }) => `${code} ${about}: ${seen}`)).toEqual([
+      'MX04 mx0: it and mx2, mx3 all have 20',
+      'MX04 mx9: it and mx2, mx3 all have 20',
+      'MX05 mx0: it has 20, mx1 has 10',
+      'MX06 mx9: it has 20, mx4 has 30',
+    ])
+  })
+
+  test('a second address of the backup is noted, and one that the settings do not have is a warning', () => {
+    const lines = (...own: string[]): Line[] => [
+      [20, 'mx1', '198.51.100.25', '2001:db8::25'],
+      [90, 'mx9', ...own],
+    ]
+    const of = (survey: Survey) =>
+      lint(survey)
+        .filter(({ code }) => code === 'MX16')
+        .map(({ level, seen }) => `${level}: ${seen}`)
+    expect(of(surveyOf(lines('198.51.100.67', '2001:db8::67')))).toEqual([])
+    const two = lines('198.51.100.67', '198.51.100.68')
+    expect(of(surveyOf(two))).toEqual(['note: it has 198.51.100.67, 198.51.100.68'])
+    const ours = (...own: string[]) => new Map(own.map((address) => [address, 'backup' as const]))
+    expect(of(surveyOf(two, { decoyAddresses: ours('198.51.100.67') }))).toEqual([
+      'warning: it has 198.51.100.67, 198.51.100.68; the settings do not listen on 198.51.100.68',
+    ])
+    expect(of(surveyOf(two, { decoyAddresses: ours('198.51.100.67', '198.51.100.68') }))).toEqual([
+      'note: it has 198.51.100.67, 198.51.100.68',
+    ])
+  })
+
   test('an error outweighs what is unknown, and that a warning', () => {
     const [error, unknown, warning, note] = (['MX01', 'DN01', 'MX09', 'ST01'] as const).map((code) =>
       found(code, '', ''),
