@@ -14,7 +14,16 @@ import type { Rules } from '../core/rules.ts'
 import type { Reason } from '../core/verdict.ts'
 import { type PopulationReading, readPopulation } from '../simulation/population.ts'
 import type { Behaviour } from '../simulation/senders.ts'
-import { type KindSum, type Mishap, NO_WEEKS, rateOf, storyOf, type Weeks, withWeek } from '../simulation/weeks.ts'
+import {
+  type KindSum,
+  type Mishap,
+  NO_WEEKS,
+  rateOf,
+  storyOf,
+  type Weeks,
+  weeklyOf,
+  withWeek,
+} from '../simulation/weeks.ts'
 import { BEGINS_AT, BEHAVIOURS, liveWeek, type WeekOptions } from '../simulation/world.ts'
 import { readRulesFile } from '../settings/checked.ts'
 
@@ -161,17 +170,6 @@ function documentOf(options: SimulateOptions, { weeks: { kinds }, honest, told: 
   return { weeks, days, seed, layout, honest: { ...honest, kinds: good, mishaps }, stranded, caught, bots }
 }
 
-/** Senders and listed ones of each week, of all kinds of this sort. A kind that came first in a later week has fewer weeks. */
-function weeklyOf(kinds: readonly KindSum[], of: KindSum['of']): KindSum['weekly'] {
-  const some = kinds.filter((kind) => kind.of === of).map(({ weekly }) => weekly)
-  const weeks = Math.max(0, ...some.map(({ length }) => length))
-  return Array.from({ length: weeks }, (_, i) => {
-    const ofWeek = some.map((weekly) => weekly.at(i - weeks) ?? [0, 0])
-    const sum = (column: 0 | 1) => ofWeek.reduce((total, each) => total + each[column], 0)
-    return [sum(0), sum(1)]
-  })
-}
-
 function heading(
   { weeks, days, seed, layout }: SimulateOptions,
   outcomes: readonly Outcome[],
@@ -193,9 +191,24 @@ function summary({ rules, weeks: { kinds }, honest }: Outcome, named: boolean): 
     found ? ` = ${percent(found.rate)}, 95 % from ${percent(found.low)} to ${percent(found.high)}` : ''
   return [
     ...(named ? [`under ${rules.file}`] : []),
-    `honest senders listed: ${honest.listed} of ${honest.senders}${rate(touched)} (blocked: ${honest.blocked}; only observed: ${honest.observed})`,
+    `honest senders listed: ${honest.listed} of ${honest.senders}${rate(touched)} (${wordsOf(honest)}); only observed: ${honest.observed}`,
     `honest messages delayed by us: ${honest.delayed} of ${honest.messages} (refused: ${honest.refused}); longest detour to the real MX: ${(honest.detourMs / 1000).toFixed(1)} s`,
-    `bots listed: ${bots.listed} of ${bots.senders}${rate(caught)} (blocked: ${bots.blocked}, only deferred: ${bots.listed - bots.blocked}); the real MX took ${bots.messages > 0 ? percent(bots.delivered / bots.messages) : '-'} of their mail`,
+    ...givenUp(kinds),
+    `bots listed: ${bots.listed} of ${bots.senders}${rate(caught)} (${wordsOf(bots)}); the real MX took ${bots.messages > 0 ? percent(bots.delivered / bots.messages) : '-'} of their mail`,
+  ]
+}
+
+function wordsOf({ listed, blocked }: Total): string {
+  return `blocked: ${blocked}, only deferred: ${listed - blocked}`
+}
+
+/** Why not all mail of the honest is taken, where it is not for us. */
+function givenUp(kinds: readonly KindSum[]): string[] {
+  const some = kinds.filter(({ of, expired }) => of === 'honest' && expired > 0)
+  if (some.length === 0) return []
+  const each = some.map(({ kind, expired, messages }) => `${expired} of ${messages} of ${kind}`)
+  return [
+    `honest messages given up, and not for us: ${each.join(', ')} (the real MX was away or greylists, and the sender tries no more)`,
   ]
 }
 

@@ -40,7 +40,7 @@ export type Life = {
   delayed: number
   /** Of these, refused for good. */
   refused: number
-  /** Given up by the sender. */
+  /** Given up by the sender at an outage or a greylist of the real MX, where nothing of ours stood in its way. */
   expired: number
   /** Longest way to the real MX in one attempt, which the decoys before it cost, in ms. */
   detourMs: number
@@ -162,7 +162,8 @@ export function live(options: LifeOptions): Life {
     const waits = behaviour.retryMin ?? []
     const waitMin = waits[Math.min(message.tries, waits.length) - 1]
     const at = waitMin === undefined ? Infinity : now + waitMin * MINUTE_MS * chance.between(1, 1.1)
-    if (at - message.born > (behaviour.givesUpDays ?? 0) * DAY_MS) life.expired++
+    if (at - message.born > (behaviour.givesUpDays ?? 0) * DAY_MS)
+      life.expired += behaviour.looks || message.delayed ? 0 : 1
     else agenda.plan(at, (then) => attempt(message, then))
   }
 

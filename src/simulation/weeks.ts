@@ -22,6 +22,8 @@ export type KindSum = {
   readonly delivered: number
   readonly delayed: number
   readonly refused: number
+  /** Given up by their senders, and not for us. */
+  readonly expired: number
   readonly detourMs: number
   /** Senders and listed ones of each week, for the interval. */
   readonly weekly: readonly (readonly [senders: number, listed: number])[]
@@ -56,6 +58,7 @@ export function withWeek(sum: Weeks, week: Week): Weeks {
       delivered: old.delivered + life.delivered,
       delayed: old.delayed + life.delayed,
       refused: old.refused + life.refused,
+      expired: old.expired + life.expired,
       detourMs: Math.max(old.detourMs, life.detourMs),
     })
   }
@@ -75,6 +78,7 @@ const NOTHING = {
   delivered: 0,
   delayed: 0,
   refused: 0,
+  expired: 0,
   detourMs: 0,
   weekly: [],
 }
@@ -100,6 +104,17 @@ export function rateOf(weekly: KindSum['weekly']): Rate | undefined {
   const middle = (rate + Z ** 2 / (2 * size)) / (1 + Z ** 2 / size)
   const half = (Z / (1 + Z ** 2 / size)) * Math.sqrt((rate * (1 - rate)) / size + Z ** 2 / (4 * size ** 2))
   return { rate, low: Math.max(0, middle - half), high: Math.min(1, middle + half) }
+}
+
+/** Senders and listed ones of each week, of all kinds of this sort. A kind that came first in a later week has fewer weeks. */
+export function weeklyOf(kinds: readonly KindSum[], of: KindSum['of']): KindSum['weekly'] {
+  const some = kinds.filter((kind) => kind.of === of).map(({ weekly }) => weekly)
+  const weeks = Math.max(0, ...some.map(({ length }) => length))
+  return Array.from({ length: weeks }, (_, i) => {
+    const ofWeek = some.map((weekly) => weekly.at(i - weeks) ?? [0, 0])
+    const sum = (column: 0 | 1) => ofWeek.reduce((total, each) => total + each[column], 0)
+    return [sum(0), sum(1)]
+  })
 }
 
 /** What was seen of a client until it was listed, and how the rules came to it: its week is lived again for that. */

@@ -60,6 +60,9 @@ describe('simulate', { timeout: 60_000 }, () => {
     for (const [, kind, , , listed, blocked] of rows.slice(1))
       expect([kind, Number(blocked) <= Number(listed)]).toEqual([kind, true])
     expect(err.join('\n')).toMatch(/honest senders listed: 0 of \d+/)
+    const callout = rows.find(([, kind]) => kind === 'callout')
+    const lost = Number(/not for us: .*?(\d+) of \d+ of callout/.exec(err.join('\n'))?.[1])
+    expect(lost / Number(callout?.[8])).toBeCloseTo(1 - Number.parseFloat(callout?.[9] as string) / 100, 2)
     expect(err.join('\n')).toMatch(/honest messages delayed by us: 0 of \d+ \(refused: 0\); longest detour .*: 2\.0 s/)
   })
 
@@ -111,7 +114,10 @@ describe('simulate', { timeout: 60_000 }, () => {
     const { code, err } = await run({ rulesFile, weeks: 1, days: 3 })
     expect(code).toBe(1)
     const text = err.join('\n')
-    expect(text).toMatch(/honest senders listed: [1-9]/)
+    const [, listed, blocked, deferred] =
+      /honest senders listed: (\d+) of .* \(blocked: (\d+), only deferred: (\d+)\); only observed: \d+/.exec(text) ?? []
+    expect(Number(listed)).toBeGreaterThan(0)
+    expect(Number(blocked) + Number(deferred)).toBe(Number(listed))
     expect(text).toMatch(/seed 1: honest sender [a-z-]+\d+ \([\da-f.:]+\): (defer|block) after .*, a sum of [\d.]+/)
     expect(text).toMatch(/ {2}\+[\d.]+ {2}[a-z-]+ {2}counted \d+, waived 0: .*rules\.yaml:\d+/)
     expect(text).toMatch(/ {4}2026-01-\S+ {2}backup recipient/)
