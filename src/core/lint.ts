@@ -77,8 +77,8 @@ function kind(survey: Survey): Finding[] {
     const own = addressesOf(survey, domain)
     const seen =
       own.length > 0
-        ? `mail goes to ${own.join(', ')}, the address of ${domain}`
-        : `${domain} has no address, either: is the name right?`
+        ? `it has no MX record: mail goes to its own address, ${own.join(', ')}`
+        : 'it has neither an MX record nor an address: is the name right?'
     return [found('MX01', domain, seen)]
   }
   if (mx.some(({ exchange }) => exchange === '.')) {

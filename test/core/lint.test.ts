@@ -92,6 +92,15 @@ describe('findings', () => {
     ])
   })
 
+  test.each([
+    [[], 'it has neither an MX record nor an address: is the name right?'],
+    [['198.51.100.1'], 'it has no MX record: mail goes to its own address, 198.51.100.1'],
+  ])('a domain without MX records: what is missing is said first (%j)', (own, seen) => {
+    const { layout, ...rest } = surveyOf([])
+    const survey = { ...rest, layout: { ...layout, addresses: new Map([['example.org', own]]) } }
+    expect(lint(survey)).toMatchObject([{ code: 'MX01', about: 'example.org', seen }, { code: 'TT01' }])
+  })
+
   test('an error outweighs what is unknown, and that a warning', () => {
     const [error, unknown, warning, note] = (['MX01', 'DN01', 'MX09', 'ST01'] as const).map((code) =>
       found(code, '', ''),
