@@ -20,6 +20,8 @@ import {
   NO_WEEKS,
   rateOf,
   storyOf,
+  type Total,
+  totalOf,
   type Weeks,
   weeklyOf,
   withWeek,
@@ -138,26 +140,6 @@ async function lived(options: SimulateOptions, setting: Setting): Promise<Weeks>
 
 function weekOf({ days }: SimulateOptions, setting: Setting, seed: number): WeekOptions {
   return { ...setting, seed, days }
-}
-
-type Total = Pick<
-  KindSum,
-  'senders' | 'observed' | 'listed' | 'blocked' | 'messages' | 'delivered' | 'delayed' | 'refused' | 'detourMs'
->
-
-function totalOf(kinds: readonly KindSum[]): Total {
-  const sum = (of: (kind: KindSum) => number) => kinds.reduce((total, kind) => total + of(kind), 0)
-  return {
-    senders: sum(({ senders }) => senders),
-    observed: sum(({ observed }) => observed),
-    listed: sum(({ listed }) => listed),
-    blocked: sum(({ blocked }) => blocked),
-    messages: sum(({ messages }) => messages),
-    delivered: sum(({ delivered }) => delivered),
-    delayed: sum(({ delayed }) => delayed),
-    refused: sum(({ refused }) => refused),
-    detourMs: Math.max(0, ...kinds.map(({ detourMs }) => detourMs)),
-  }
 }
 
 function documentOf(options: SimulateOptions, { weeks: { kinds }, honest, told: mishaps }: Outcome) {

@@ -106,6 +106,27 @@ export function rateOf(weekly: KindSum['weekly']): Rate | undefined {
   return { rate, low: Math.max(0, middle - half), high: Math.min(1, middle + half) }
 }
 
+/** What several kinds come to. */
+export type Total = Pick<
+  KindSum,
+  'senders' | 'observed' | 'listed' | 'blocked' | 'messages' | 'delivered' | 'delayed' | 'refused' | 'detourMs'
+>
+
+export function totalOf(kinds: readonly KindSum[]): Total {
+  const sum = (of: (kind: KindSum) => number) => kinds.reduce((total, kind) => total + of(kind), 0)
+  return {
+    senders: sum(({ senders }) => senders),
+    observed: sum(({ observed }) => observed),
+    listed: sum(({ listed }) => listed),
+    blocked: sum(({ blocked }) => blocked),
+    messages: sum(({ messages }) => messages),
+    delivered: sum(({ delivered }) => delivered),
+    delayed: sum(({ delayed }) => delayed),
+    refused: sum(({ refused }) => refused),
+    detourMs: Math.max(0, ...kinds.map(({ detourMs }) => detourMs)),
+  }
+}
+
 /** Senders and listed ones of each week, of all kinds of this sort. A kind that came first in a later week has fewer weeks. */
 export function weeklyOf(kinds: readonly KindSum[], of: KindSum['of']): KindSum['weekly'] {
   const some = kinds.filter((kind) => kind.of === of).map(({ weekly }) => weekly)
