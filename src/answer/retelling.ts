@@ -11,7 +11,7 @@ import type { ClientView, RulingView, SpokenView, WaitingView } from './views.ts
 
 export function clientView(
   client: Client,
-  { decision, verdict, facts, contacts, networkContacts, pending, freeze }: Explanation,
+  { decision, verdict, facts, contacts, networkContacts, pending, freeze, journalTrouble }: Explanation,
   rules: string,
   waiting: Waiting | undefined,
 ): ClientView {
@@ -62,6 +62,7 @@ export function clientView(
     ),
     waiting: waiting ? waitingView(waiting) : null,
     freeze: freeze ? { why: freeze.why, until: iso(freeze.until) } : null,
+    lost: journalTrouble ? { events: journalTrouble.lost, since: iso(journalTrouble.since) as string } : null,
     rules,
   }
 }

@@ -102,6 +102,10 @@ export const clientSchema = z.object({
   pending: some.describe('Seen at the backup, waiting for the next look at the real MX, by kind'),
   waiting: waitingSchema.nullable(),
   freeze: freeze.nullable(),
+  lost: z
+    .object({ events: count, since: instant })
+    .nullable()
+    .describe('Evidence of anybody, lost since then, for the journal cannot be written; null while it can'),
   rules: z.string().describe('The rules file'),
 })
 export type ClientView = z.output<typeof clientSchema>

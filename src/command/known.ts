@@ -80,19 +80,19 @@ function journal({ reputation: { journalTrouble } }: StatusView): Finding[] {
   return [
     fail(
       'journal',
-      `evidence is lost, ${lost} events since ${new Date(since).toISOString()}: the journal cannot be written (${error}). What stands still stands`,
+      `evidence is lost, ${counted(lost)} since ${new Date(since).toISOString()}: the journal cannot be written (${error}). What stands still stands`,
       'make room on that disk',
     ),
   ]
 }
 
-/** What is wrong with the store, how long answers do without it, and that nothing is lost by it. */
+/** What is wrong with the store, how long answers do without it, and that nothing is lost by it where the journal has it all. */
 function store({ reputation, keeping }: StatusView): Finding[] {
-  const { store: kind, storeHealth, blocked, waiting, ledger, ledgerAgeMs, ledgerMaxAgeMs } = reputation
+  const { store: kind, storeHealth, blocked, waiting, ledger, ledgerAgeMs, ledgerMaxAgeMs, journalTrouble } = reputation
   const { state, error, since } = storeHealth
   const left = ledger === 'fresh' ? ledgerMaxAgeMs - ledgerAgeMs : 0
   const stands = left > 0 ? `the last known decisions are used for another ${span(left)}` : 'nobody is refused'
-  const keeps = `${counted(waiting)} in the journal until then, none is lost`
+  const keeps = `${counted(waiting)} in the journal until then${journalTrouble ? '; what the journal could not take is lost' : ', none is lost'}`
   if (state !== 'up') {
     const trouble = kind === 'embedded' ? 'cannot be written' : state === 'hung' ? 'hangs' : 'is away'
     const next =

@@ -85,10 +85,13 @@ function judged(view: StatusView, folder: string): [Level, string[]] {
   const of = (level: Finding['level']) =>
     findings
       .filter((each) => each.level === level)
-      .map(({ seen, next }) => (next === null ? seen : `${seen}. Next: ${next}`))
+      .map(({ seen, next }) => (next === null ? seen : `${ended(seen)} Next: ${next}`))
   const [grave, light] = [of('fail'), of('warn')]
   return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
 }
+
+/** As a sentence: some are a question, or end in somebody else's words. */
+const ended = (seen: string) => (/[.?!]$/.test(seen) ? seen : `${seen}.`)
 
 const events = (count: number) => (count === 1 ? '1 event' : `${count} events`)
 

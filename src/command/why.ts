@@ -93,6 +93,7 @@ function page(view: ClientView, screen: Screen, now: number): string[] {
   return [
     ...hanging(`${first}  `, others.join('  '), width, 2),
     ...wrapped(standing(view), width, 2),
+    ...(view.lost ? wrapped(unknown(view.lost, now), width, 2).map(colours.yellow) : []),
     '',
     ...arithmetic(view, screen, now),
     ...[...belongs(view, now), ...earned(view, now), ...visits(view), ...uncounted(view, now)].flatMap((sentence) =>
@@ -113,6 +114,12 @@ function standing(view: ClientView): string {
   const harmless = (view.score ?? 0) > 0 ? 'Too little speaks against it.' : 'Nothing speaks against it.'
   const said = view.by === 'operator' ? `The operator: ${view.because}` : (view.because ?? harmless)
   return `${said}${told(view)}`
+}
+
+/** Nobody knows whose evidence it was. */
+function unknown({ events, since }: NonNullable<ClientView['lost']>, now: number): string {
+  const lost = events === 1 ? '1 event is lost' : `${events} events are lost`
+  return `In doubt: the journal cannot be written. ${lost} since ${when(since, now)}, and what this client did may be among them: ${typed('status')}`
 }
 
 /** What askers hear, where it is not the verdict. */

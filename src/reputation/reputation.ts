@@ -79,6 +79,8 @@ export type Explanation = {
   readonly pending: readonly Evidence[]
   /** Why the order of visits counts for nothing now; undefined while it counts. */
   readonly freeze: Freeze | undefined
+  /** What anybody does is lost now, and so may be what this client did; null while the journal can be written. */
+  readonly journalTrouble: JournalTrouble | null
 }
 
 export type ReputationState = {
@@ -242,6 +244,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
         networkContacts: contactsOf(network),
         pending,
         freeze: intake.freeze,
+        journalTrouble: journal.trouble,
       }
     },
     listed: () => ledger.listed(),

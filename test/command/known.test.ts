@@ -93,3 +93,15 @@ test.each<[string, string[], Changes, object?]>([
 ])('%s: %j', (_, wrong, changes, reputation) => {
   expect(found(changes, reputation)).toEqual(wrong)
 })
+
+test('that nothing is lost is said only where the journal takes what comes', () => {
+  const told = (journalTrouble: object | null) => {
+    const reputation = { ...SOUND.reputation, storeHealth: away, waiting: 1, journalTrouble }
+    return knownOf({ ...SOUND, reputation } as unknown as StatusView, NOW).map(({ seen }) => seen)
+  }
+  expect(told(null)).toContainEqual(expect.stringMatching(/1 event in the journal until then, none is lost$/))
+  const full = told({ error: 'ENOSPC', since: NOW, lost: 1 })
+  expect(full).toContainEqual(expect.stringMatching(/^evidence is lost, 1 event since/))
+  expect(full).toContainEqual(expect.stringMatching(/until then; what the journal could not take is lost$/))
+  expect(full.join()).not.toContain('none is lost')
+})

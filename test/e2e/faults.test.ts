@@ -83,8 +83,13 @@ describe('a disk that is full', () => {
       const { code, stdout } = await appliance.decoymx('status')
       expect([code, stdout]).toEqual([
         2,
-        expect.stringMatching(/CRITICAL[^]*evidence is lost, \d+ events since .*ENOSPC/),
+        expect.stringMatching(/CRITICAL[^]*evidence is lost, \d+ events? since .*ENOSPC/),
       ])
+      expect(stdout).not.toContain('none is lost')
+      // Of a bot whose evidence was lost nothing is known, and that is said.
+      expect((await appliance.decoymx('why', '198.51.100.2')).stdout).toMatch(
+        /CLEAN[^]*In doubt: the journal cannot be written. \d+ events? (?:is|are) lost since/,
+      )
       expect(await metricsOf(appliance)).toMatch(/decoymx_journal_lost_total [1-9][^]*decoymx_journal_failing 1/)
 
       rmSync(filler)
@@ -92,6 +97,7 @@ describe('a disk that is full', () => {
       await comesTrue(async () => (await firstWord(appliance, '198.51.100.3')) === 'action=REJECT')
       expect((await statusOf(appliance)).reputation.journalTrouble).toBeNull()
       expect(await metricsOf(appliance)).toContain('decoymx_journal_failing 0')
+      expect((await appliance.decoymx('why', '198.51.100.3')).stdout).not.toContain('In doubt')
       expect(await firstWord(appliance, '198.51.100.2')).toBe('action=DUNNO')
     },
   )

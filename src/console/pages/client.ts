@@ -16,7 +16,7 @@ const ROLES = ['primary', 'backup', 'real'] as const
 
 export function clientPage(
   client: Client,
-  { decision, verdict, facts }: Explanation,
+  { decision, verdict, facts, journalTrouble }: Explanation,
   visits: readonly Visit[],
   rulesFile: string,
   visitor: Visitor | undefined,
@@ -32,6 +32,14 @@ export function clientPage(
         ${decision.because ?? verdict?.never ?? 'Nothing stands about it.'}
         ${stands ? html`<small>${decision.by === 'operator' ? "by an operator's word" : 'by the rules'}, ${until(decision.until, now)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
       </p>
+      ${
+        journalTrouble
+          ? html`<p class="alarm">
+              The journal cannot be written, and evidence is lost since ${time(journalTrouble.since)}: what this client
+              did since then may be missing here.
+            </p>`
+          : ''
+      }
       ${acts(client.ip, visitor, wordsAbout(decision.verdict))}
     </section>`,
     html`<section data-live id="sum">
