@@ -73,9 +73,12 @@ const QUESTIONS: readonly Question[] = [
 function complaintOf(key: keyof Words, text: string): string | undefined {
   const word = text.trim().toLowerCase()
   if (key === 'domain') {
-    const strange = listOf(word).filter((name) => !DOMAIN.test(name))
-    if (listOf(word).length > 0 && strange.length === 0) return undefined
-    return `expected a domain like example.org, got ${JSON.stringify(strange[0] ?? text)}`
+    if (listOf(word).length > 0 && listOf(word).every((name) => DOMAIN.test(name))) return undefined
+    // As it was typed: a blank where a dot was meant is not taken for two names.
+    const parts = text.split(',').map((part) => part.trim())
+    const strange = parts.filter((part) => !listOf(part.toLowerCase()).every((name) => DOMAIN.test(name)))
+    const got = strange.length > 0 ? strange : [text.trim()]
+    return `expected a domain like example.org, got ${got.map((part) => JSON.stringify(part)).join(' and ')}`
   }
   const none = key === 'realMx' ? 'dns' : 'none'
   return word === none || isIP(word) > 0
@@ -83,18 +86,18 @@ function complaintOf(key: keyof Words, text: string): string | undefined {
     : `expected an IP address or ${none}, got ${JSON.stringify(text.trim())}${misread(text)}`
 }
 
-/** What cannot be so together. */
-function clashes({ primary, backup, realMx }: Answers): string[] {
+/** What cannot be so together, as far as there are answers. */
+function clashes({ primary, backup, realMx }: Partial<Answers>): string[] {
   const mistakes: string[] = []
   if (primary === null && backup === null)
     mistakes.push('--primary and --backup: expected at least one spare address, got none for both')
-  if (primary !== null && primary === backup)
+  if (typeof primary === 'string' && primary === backup)
     mistakes.push(`--backup: expected another address than that of --primary, got ${backup}`)
   for (const [flag, ip] of [
     ['--primary', primary],
     ['--backup', backup],
   ] as const)
-    if (ip !== null && ip === realMx)
+    if (typeof ip === 'string' && ip === realMx)
       mistakes.push(
         `${flag}: expected a spare address, got that of the real MX (${ip}), where all mail would go to the decoy`,
       )
@@ -107,14 +110,16 @@ const listOf = (text: string) =>
     .map((name) => name.replace(/\.$/, ''))
     .filter((name) => name !== '')
 
-function answersOf(words: Required<Words>): Answers {
+function answersOf(words: Required<Words>): Answers
+function answersOf(words: Words): Partial<Answers>
+function answersOf({ domain, primary, backup, realMx }: Words): Partial<Answers> {
   const address = (text: string, none: string) =>
     text.trim().toLowerCase() === none ? null : text.trim().toLowerCase()
   return {
-    domains: listOf(words.domain.toLowerCase()),
-    primary: address(words.primary, 'none'),
-    backup: address(words.backup, 'none'),
-    realMx: address(words.realMx, 'dns'),
+    ...(domain === undefined ? {} : { domains: listOf(domain.toLowerCase()) }),
+    ...(primary === undefined ? {} : { primary: address(primary, 'none') }),
+    ...(backup === undefined ? {} : { backup: address(backup, 'none') }),
+    ...(realMx === undefined ? {} : { realMx: address(realMx, 'dns') }),
   }
 }
 
@@ -167,12 +172,17 @@ async function interview(words: Words, options: Asking): Promise<Words> {
   // By lines as they come, so that answers typed ahead are not lost; where they end, what is missing is told by its flag.
   const lines = reader[Symbol.asyncIterator]()
   const answers: Record<string, string> = {}
+  /** With this answer, and not without it. */
+  const clashOf = (key: keyof Words, answer: string): string | undefined => {
+    const before = clashes(answersOf({ ...words, ...answers }))
+    return clashes(answersOf({ ...words, ...answers, [key]: answer })).find((clash) => !before.includes(clash))
+  }
   for (const { key, asks, hint } of open)
     for (let tries = 1; tries <= TRIES_MAX; tries++) {
       options.output.write(`${wrapped(`${asks} (${hint})`, options.screen.width, 0).join('\n')}\n> `)
       const { value: answer, done } = await lines.next()
       if (done) return { ...words, ...answers }
-      const complaint = complaintOf(key, answer)
+      const complaint = complaintOf(key, answer) ?? clashOf(key, answer)
       if (complaint === undefined) {
         answers[key] = answer
         break

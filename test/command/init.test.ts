@@ -73,6 +73,29 @@ describe('init', () => {
     expect(read.settings['real-mx'].greet.map(spellAddress)).toEqual(['192.0.2.25:25'])
   })
 
+  test('asks again where an answer cannot stand beside the others, and keeps those', async () => {
+    const types = ['exmaple org', 'example.net, 1foo, a b', 'example.net', '192.0.2.66', ' 192.0.2.66', '192.0.2.67']
+    const { code, told, errors, read } = await runInit({}, { types: [...types, '192.0.2.67', 'dns'] })
+    expect([code, errors]).toEqual([0, []])
+    expect(told.split('\n').filter((line) => line.includes('expected'))).toEqual([
+      'expected a domain like example.org, got "exmaple org"',
+      'expected a domain like example.org, got "1foo" and "a b"',
+      '--backup: expected another address than that of --primary, got 192.0.2.66',
+      '--backup: expected a spare address, got that of the real MX (192.0.2.67), where all mail would go to the decoy',
+    ])
+    if (!read.ok) throw new Error(JSON.stringify(read.problems))
+    const { primary, backup } = read.settings.decoys
+    expect([...primary.listen, ...backup.listen].map(({ host }) => host)).toEqual(['192.0.2.66', '192.0.2.67'])
+    // What two flags say is told at the end, and no answer is blamed for it.
+    const flags = await runInit({ primary: '192.0.2.66', backup: '192.0.2.66' }, { types: ['example.net', 'dns'] })
+    expect([flags.code, flags.errors]).toEqual([
+      1,
+      ['--backup: expected another address than that of --primary, got 192.0.2.66'],
+    ])
+    const none = await runInit({ domain: 'example.net', realMx: 'dns' }, { types: ['none', 'none', '192.0.2.67'] })
+    expect([none.code, none.told]).toEqual([0, expect.stringContaining('at least one spare address')])
+  })
+
   test('an input that ends, or says the same nonsense again, leaves what is missing told by its flag', async () => {
     const ended = await runInit({}, { types: ['example.net'] })
     expect([ended.code, ended.errors.map((error) => error.split(':')[0])]).toEqual([
