@@ -260,6 +260,17 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
     await page.click('[data-do=revert]')
   })
 
+  test.each([1440, 1280, 1000, 700])('at %i pixels no rule is cut off, and the head is one row', async (width) => {
+    await page.setViewportSize({ width, height: 800 })
+    await page.goto(at('rules'))
+    const cut = `[...document.querySelectorAll('#rules, #rules td')].filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.textContent)`
+    expect(await page.evaluate(cut)).toEqual([])
+    if (SCREENS) await page.screenshot({ path: join(SCREENS, `rules-${width}.png`) })
+    const middles = `[...document.querySelector('.top').children].filter((box) => box.offsetHeight).map((box) => Math.round(box.offsetTop + box.offsetHeight / 2))`
+    const rows = new Set((await page.evaluate(middles)) as number[])
+    if (width >= 1000) expect(Math.max(...rows) - Math.min(...rows)).toBeLessThan(8)
+  })
+
   test('on a wide screen the file stands beside its rules and stays in view; on a narrow one below them', async () => {
     await edit('otto')
     const boxes = async (width: number) => {

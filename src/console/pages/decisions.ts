@@ -33,7 +33,10 @@ export function decisionsPage(decisions: Decisions): Html[] {
     html`<section data-live id="waiting">${waiting.length > 0 ? waitingTable(waiting, visitor) : ''}</section>`,
     filterForm('decisions', filter, 'word', 'every word', WORDS, 'address, network, rule, author'),
     html`<div class="scroll" data-live id="decisions">
-      <p class="dim">${count} stand${count > found.length ? `; the newest ${found.length} are shown` : ''}.</p>
+      <p class="dim">
+        ${count}
+        ${count === 1 ? 'stands' : 'stand'}${count > found.length ? `; the newest ${found.length} are shown` : ''}.
+      </p>
       ${sheet(['Whom', 'Word', 'By', 'Because', 'Since', 'Stands', 'Ticket', ''], rows)}
     </div>`,
   ]
