@@ -15,7 +15,7 @@ import { misread } from '../core/misread.ts'
 import { EVERYTHING, type Instant } from '../core/evidence.ts'
 import type { Rights } from '../core/rights.ts'
 import { covers, parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
-import type { Effect, Reputation, Ruling } from '../reputation/reputation.ts'
+import { type Effect, isUntold, type Reputation, type Ruling } from '../reputation/reputation.ts'
 import { type Entered, refusal } from './entry.ts'
 import { CONTENT_TYPES, type Export } from './exports.ts'
 import { type Format, FORMATS } from './formats.ts'
@@ -29,7 +29,10 @@ import { heedWord, type WordsOptions } from './words.ts'
 
 export type ApiOptions = WordsOptions & {
   readonly version: string
-  readonly reputation: Pick<Reputation, 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting' | 'words' | 'freshness'>
+  readonly reputation: Pick<
+    Reputation,
+    'decide' | 'explain' | 'rulings' | 'ofTicket' | 'say' | 'waiting' | 'words' | 'freshness'
+  >
   readonly rulesFile: () => string
   readonly exported: (format: Format) => Promise<Export>
   readonly status: () => object
@@ -123,10 +126,16 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
         .filter((entry) => (entry.until ?? Infinity) > now)
         .map(({ prefix }) => [prefix, true] as const),
     ])
-    const view = (ruling: Ruling): RulingView =>
-      ruling.by === 'rules' && allows.size > 0 && allows.find(clientOfKey(ruling.target) as Client)
-        ? { ...rulingView(ruling), overruled: true }
-        : rulingView(ruling)
+    const untold = ({ word }: Ruling, client: Client) => {
+      const decision = options.reputation.decide(client)
+      return decision.verdict === word && isUntold(decision)
+    }
+    const view = (ruling: Ruling): RulingView => {
+      const client = clientOfKey(ruling.target) as Client
+      if (ruling.by === 'rules' && allows.size > 0 && allows.find(client))
+        return { ...rulingView(ruling), overruled: true }
+      return untold(ruling, client) ? { ...rulingView(ruling), untold: true } : rulingView(ruling)
+    }
     return c.json({
       decisions: [...rulings.map(view), ...entries.map((entry) => entryView(entry, options.rulesFile()))],
     })

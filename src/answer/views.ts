@@ -122,6 +122,7 @@ export const rulingSchema = z.object({
   author: z.string().optional(),
   score: z.number().optional(),
   overruled: z.boolean().optional().describe('The rules would have it so, but an allow stands above: nobody is told'),
+  untold: z.boolean().optional().describe('It stands, and nobody is told now: mode observe, or a copy that is too old'),
 })
 export type RulingView = z.output<typeof rulingSchema>
 

@@ -158,7 +158,7 @@ function isUndoing({ at, until, because }: SpokenView): boolean {
 export function printRulings(screen: Screen, rulings: readonly RulingView[], now: number): void {
   const rows = rulings.map((each) => [
     each.target,
-    each.overruled && screen.person ? `${each.word}, but allowed` : each.overruled ? 'overruled' : each.word,
+    wordOf(each, screen.person),
     each.by === 'operator'
       ? `operator ${each.author ?? ''}`.trim()
       : each.by === 'file'
@@ -171,6 +171,12 @@ export function printRulings(screen: Screen, rulings: readonly RulingView[], now
   ])
   for (const line of table(screen, ['client', 'verdict', 'by', 'score', 'until', 'ticket', 'because'], rows))
     screen.print(line)
+}
+
+/** For a person in words; for a program one word, `overruled` where an allow stands above. */
+function wordOf({ word, overruled, untold }: RulingView, person: boolean): string {
+  if (overruled) return person ? `${word}, but allowed` : 'overruled'
+  return untold && person ? `${word}, told to nobody` : word
 }
 
 const DONE = { allow: 'allowed', block: 'blocked', release: 'released' } as const

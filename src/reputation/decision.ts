@@ -71,6 +71,11 @@ export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant):
   }
 }
 
+/** It stands that this client is refused, and nobody is told now: in mode observe, or in doubt. */
+export function isUntold({ verdict, effect }: Decision): boolean {
+  return (verdict === 'block' || verdict === 'defer') && effect === 'pass'
+}
+
 /** What allows: an operator's word has a ticket, an entry of the rules has none. */
 type Allowing = { readonly until?: Instant | undefined; readonly ticket?: string; readonly because: string }
 

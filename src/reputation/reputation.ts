@@ -170,6 +170,7 @@ export async function* recording(folder: string): AsyncGenerator<Entry> {
   for await (const entry of entriesIn(folder, 0, '', () => {})) if (!isPlayed(entry.event)) yield entry
 }
 
+export { isUntold } from './decision.ts'
 export { recordRedis, type StoreRecording } from './redis-recording.ts'
 export { findRecording, type Recording, tellRecordings } from './recordings.ts'
 

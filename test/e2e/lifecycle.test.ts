@@ -9,7 +9,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
-import type { ClientView } from '../../src/answer/views.ts'
+import type { ClientView, RulingView } from '../../src/answer/views.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
 import { fromLine } from '../../src/core/evidence.ts'
 import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
@@ -285,9 +285,19 @@ describe('what goes wrong is said', () => {
     test('SIGHUP loads sound rules; a bad file keeps the old ones and says where it is wrong', async () => {
       const sound = readFileSync(rules, 'utf8')
       const mode = async () => (await statusOf(appliance)).mode
+      const blocked = '203.0.113.77'
+      expect((await appliance.decoymx('block', blocked, '--because', 'a test')).code).toBe(0)
+      const isUntold = async () => {
+        const { decisions } = JSON.parse((await appliance.decoymx('list', blocked, '--json')).stdout) as {
+          decisions: RulingView[]
+        }
+        return decisions.find(({ target }) => target.startsWith(blocked))?.untold ?? false
+      }
+      expect(await isUntold()).toBe(false)
       writeFileSync(rules, sound.replace('mode: enforce', 'mode: observe'))
       await reloaded(appliance)
       expect(await mode()).toBe('observe')
+      expect(await isUntold()).toBe(true)
       writeFileSync(rules, sound.replace('weight: 110', 'wieght: 110'))
       await reloaded(appliance)
       expect(await mode()).toBe('observe')

@@ -7,7 +7,7 @@ import type { Instant } from '../../core/evidence.ts'
 import { overlap, parsePrefix, Prefixes } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Decision } from '../../reputation/decision.ts'
-import type { Newest, Ruling, Search, Waiting } from '../../reputation/reputation.ts'
+import { isUntold, type Newest, type Ruling, type Search, type Waiting } from '../../reputation/reputation.ts'
 import { acts, chip, type Filter, filterForm, type Html, known, networkIn, time, until, sheet } from './layout.ts'
 
 /** Most rows of each table. */
@@ -46,12 +46,15 @@ function row(ruling: Ruling, { decide, visitor, now }: Decisions): Html {
   const { target, word, by, author, because, since, ticket } = ruling
   const client = clientOfKey(target)
   // Whoever is allowed is refused by nobody, though the rules go on counting.
-  const allowed = by === 'rules' && client && decide(client).verdict === 'allow'
+  const decision = client && decide(client)
+  const allowed = by === 'rules' && decision?.verdict === 'allow'
+  const untold = decision?.verdict === word && isUntold(decision)
+  const beside = allowed ? 'but allowed' : untold ? 'told to nobody' : ''
   return html`<tr id="d-${`${by}-${target}`.replace(/[^\w-]/g, '_')}">
     <td data-th="Whom">
       <a class="ip" href="clients/${target.split('/')[0]}">${target}</a>${client ? known(client) : ''}
     </td>
-    <td data-th="Word">${chip(word)}${allowed ? html` <small>but allowed</small>` : ''}</td>
+    <td data-th="Word">${chip(word)}${beside && html` <small>${beside}</small>`}</td>
     <td data-th="By">${author ?? by}</td>
     <td class="wide" data-th="Because">${because}</td>
     <td data-th="Since">${time(since)}</td>
