@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { type Health, healthPage } from '../../src/console/pages/health.ts'
 import { type Guest, livePage } from '../../src/console/pages/live.ts'
 import type { Visit } from '../../src/console/visits.ts'
+import type { Visitor } from '../../src/core/rights.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 const ANYBODY = { q: '', choice: '', verdict: '' }
@@ -100,9 +101,33 @@ function visit(client: string, deedAt: number): Visit {
 }
 
 test('whom we play to ourselves, and who can never be listed, is told apart', () => {
-  expect(textOf([visit('240.0.0.7', NOON)])).toContain('240.0.0.7 our own canary')
+  const canary = { ...ANYBODY, q: '240.' }
+  expect(textOf([visit('240.0.0.7', NOON)], [], { filter: canary })).toContain('240.0.0.7 our own canary')
+  expect(textOf([visit('127.9.8.7', NOON)])).toContain('127.9.8.7 this host itself: doctor, or by hand clean')
   expect(textOf([visit('10.0.0.7', NOON)])).toMatch(/10\.0\.0\.7 \w+/)
   expect(textOf([visit('203.0.113.7', NOON)])).toContain('203.0.113.7 clean')
+})
+
+test('our own canary pushes nobody off the page; who looks for it finds it', () => {
+  const both = textOf([visit('240.0.0.7', NOON), visit('240.1.0.7', NOON), visit('203.0.113.7', NOON)])
+  expect(both).not.toContain('240.0.0.7')
+  expect(both).toContain('203.0.113.7 clean')
+  expect(both).toMatch(/Without what our own canary did \(2\)\./)
+  expect(textOf([visit('240.0.0.7', NOON)])).toContain('Nobody has come yet.')
+})
+
+test('no word is offered about who can never be listed', () => {
+  const otto: Visitor = { name: 'otto', by: 'session', rights: 'operator' }
+  const offered = (client: string) => {
+    const live = { visits: [visit(client, NOON)], guests: [], here: 0, tiles: [], now: NOON }
+    const page = livePage(live, ANYBODY, () => 'clean', otto)
+      .map(String)
+      .join('')
+    return [...page.matchAll(/data-say="(\w+)"/g)].map(([, word]) => word)
+  }
+  expect(offered('203.0.113.7')).toEqual(['allow', 'block'])
+  expect(offered('127.9.8.7')).toEqual([])
+  expect(offered('10.0.0.7')).toEqual([])
 })
 
 test('of who is here it tells how long, and what it did since it came', () => {

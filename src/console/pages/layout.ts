@@ -5,7 +5,7 @@
  */
 import { html, raw } from 'hono/html'
 import { isCanary } from '../../core/canary.ts'
-import type { Client } from '../../core/client.ts'
+import { type Client, isLoopback, parseClient } from '../../core/client.ts'
 import type { Instant } from '../../core/evidence.ts'
 import { neverListed } from '../../core/never.ts'
 import { parsePrefix, type Prefix } from '../../core/prefixes.ts'
@@ -183,11 +183,15 @@ export function until(at: Instant | undefined, now: Instant): Html {
 
 /** Who this is, where its address alone would mislead: one that we play to ourselves, or that can never be listed. */
 export function known(client: Client): Html | string {
-  const what = isCanary(client.ip) ? 'our own canary' : neverListed(client)
+  const what = isCanary(client.ip)
+    ? 'our own canary'
+    : isLoopback(client)
+      ? 'this host itself: doctor, or by hand'
+      : neverListed(client)
   return what === undefined ? '' : html` <small class="known">${what}</small>`
 }
 
-/** Buttons for the operator's word. */
+/** Buttons for the operator's word. Who can never be listed needs no allow, and takes no block. */
 export function acts(
   target: string,
   visitor: Visitor | undefined,
@@ -195,7 +199,11 @@ export function acts(
 ): Html | string {
   // A word about our own canary would only break the proof that it is.
   if (visitor?.rights !== 'operator' || isCanary(target)) return ''
+  const client = parseClient(target)
+  const never = client !== undefined && neverListed(client) !== undefined
+  const offered = words.filter((word) => !never || (word !== 'allow' && word !== 'block'))
+  if (offered.length === 0) return ''
   return html`<span class="acts"
-    >${words.map((word) => html`<button type="button" data-say="${word}" data-of="${target}">${word}${target === 'all' ? ' all' : ''}</button>`)}</span
+    >${offered.map((word) => html`<button type="button" data-say="${word}" data-of="${target}">${word}${target === 'all' ? ' all' : ''}</button>`)}</span
   >`
 }

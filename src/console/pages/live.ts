@@ -2,6 +2,7 @@
  * The first page: what is held now and what it costs whom, and who came lately, as evidence tells it.
  */
 import { html } from 'hono/html'
+import { isCanary } from '../../core/canary.ts'
 import { type Client, parseClient } from '../../core/client.ts'
 import type { Instant } from '../../core/evidence.ts'
 import { covers } from '../../core/prefixes.ts'
@@ -50,8 +51,10 @@ export function livePage(
   const rest = narrowed
     ? unseen(here.length, guests.length, inAll)
     : beyond(Math.max(inAll, here.length) - Math.min(here.length, GUESTS_MAX))
+  // Where nothing is looked for, what we play to ourselves would only push others off the page.
+  const played = narrowed ? [] : visits.filter(({ client }) => isCanary(client))
   const rows = visits
-    .filter(fits)
+    .filter((visit) => fits(visit) && (narrowed || !isCanary(visit.client)))
     .slice(0, ROWS_MAX)
     .map((visit) => {
       const client = parseClient(visit.client)
@@ -91,7 +94,8 @@ export function livePage(
     html`<h2>Who came lately</h2>`,
     html`<div class="scroll" data-live id="visits">
       ${sheet(['Last seen', 'Client', 'Verdict', 'At', 'What it did', ''], rows)}
-      ${rows.length > 0 ? '' : html`<p class="empty">${visits.length > 0 ? 'Nobody of those that came is like this.' : 'Nobody has come yet. As soon as somebody does, it is here.'}</p>`}
+      ${rows.length > 0 ? '' : html`<p class="empty">${visits.length > played.length ? 'Nobody of those that came is like this.' : 'Nobody has come yet. As soon as somebody does, it is here.'}</p>`}
+      ${played.length > 0 ? html`<p class="dim">Without <a href="./?q=240.">what our own canary did</a> (${played.length}).</p>` : ''}
     </div>`,
   ]
 }
