@@ -1,6 +1,7 @@
 /**
  * `plan DOMAIN`: the zone lines to add and to take away so that decoys may stand in the layout, step by step, each with how
- * long to wait after it. Nothing is changed. Exit 0, or 3 when there can be no plan.
+ * long to wait after it. Nothing is changed. Exit 0; 1 when
+ * an error that lint finds is left, for no MX record mends it; 3 when there can be no plan.
  */
 import { hanging, type Screen, span, table, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
@@ -21,6 +22,7 @@ export type PlanWords = SurveyWords & {
   readonly backupAddress?: readonly string[]
 }
 
+const WARNING = 1
 const UNKNOWN = 3
 
 export async function planDomain(
@@ -49,6 +51,10 @@ export async function planDomain(
   })
   // A decoy's name may have addresses long before an MX record leads there.
   const besideOf = (settings: Settings) => Object.values(wantedOf(settings)).flatMap((decoy) => decoy?.name ?? [])
+  const say = (mark: string, sentence: string) => {
+    const lines = errors.person ? hanging(mark, sentence, errors.width, 2) : [`${mark}${sentence}`]
+    for (const line of lines) errors.print(line)
+  }
   const surveyed = await surveyDomain(domain, words, env, begin, strange, besideOf)
   if (!surveyed.ok) {
     problems(surveyed.problems)
@@ -58,16 +64,18 @@ export async function planDomain(
   const plan = planFor(survey, wantedOf(settings))
   if (!('steps' in plan)) {
     if (json) screen.print(JSON.stringify({ domain: survey.layout.domain, obstacles: plan }, null, 2))
-    else for (const sentence of plan) errors.print(`${errors.colours.red('no plan')}  ${sentence}`)
+    else for (const sentence of plan) say(`${errors.colours.red('no plan')}  `, sentence)
     return UNKNOWN
   }
-  if (json) screen.print(JSON.stringify({ domain: survey.layout.domain, ...plan }, null, 2))
+  const left = unmended(survey, plan)
+  if (json) screen.print(JSON.stringify({ domain: survey.layout.domain, ...plan, unmended: left }, null, 2))
   else for (const line of told(survey.layout.domain, plan, screen)) screen.print(line)
-  for (const { code, about, seen } of unmended(survey, plan))
-    errors.print(
-      `${errors.colours.yellow('!')} ${code} ${about}: ${seen}. No MX record mends that: ${typed(`lint ${domain}`)}`,
+  for (const { code, about, seen } of left)
+    say(
+      `${errors.colours.yellow('!')} `,
+      `${code} ${about}: ${seen}. No MX record mends that: ${typed(`lint ${domain}`)}`,
     )
-  return 0
+  return left.length > 0 ? WARNING : 0
 }
 
 /** What lint calls an error of an exchange that the plan leaves as it is. */

@@ -7,7 +7,7 @@
  */
 import { exchangesOf } from './lint.ts'
 import { parseClient } from './client.ts'
-import type { MxRecord } from './mx.ts'
+import type { Layout, MxRecord } from './mx.ts'
 import type { Survey } from './survey.ts'
 
 /** A decoy that is wanted; addresses that are not given stay as they are. */
@@ -80,6 +80,9 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
     list.some((each) => each.preference === preference && each.exchange === exchange)
   const gone = layout.mx.filter((record) => !isIn(after, record))
   const newReal = real.filter((record) => !isIn(layout.mx, record))
+  const misplaced = gone
+    .filter(({ exchange }) => !real.some((each) => each.exchange === exchange))
+    .map(({ preference, exchange }) => `${exchange} with ${preference}`)
   const addresses = [addressChanges(survey, wanted.primary, true), addressChanges(survey, wanted.backup, false)]
   const added = (record: MxRecord | undefined) => (record && !isIn(layout.mx, record) ? [mx(record)] : [])
   const [addPrimary, addBackup] = [added(primary), added(backup)]
@@ -115,7 +118,12 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
     step(
       implicit
         ? 'first the server that takes mail: from the first MX record on, the domain’s own address is not used any more'
-        : 'put the real MX, and what is wrong, right: both in one edit',
+        : [
+            ...(newReal.length > 0 ? ['give the real MX a higher number, to make room before it'] : []),
+            ...(misplaced.length > 0
+              ? [`take away ${misplaced.join(', ')}: a decoy has one place, before or behind every real MX`]
+              : []),
+          ].join('; ') + (gone.length + newReal.length > 1 ? '. All in one edit' : ''),
       { add: newReal.map((record) => mx(record)), remove: gone.map((record) => mx(record, standing)) },
       quick,
     )
@@ -155,7 +163,7 @@ function presentDecoy(survey: Survey, role: 'primary' | 'backup'): WantedDecoy |
   return first && { name: first.exchange, addresses: [] }
 }
 
-function obstaclesTo({ layout, silences }: Survey, { primary, backup }: Wanted): string[] {
+function obstaclesTo({ layout, hosts, silences }: Survey, { primary, backup }: Wanted): string[] {
   const asked = [layout.domain, primary?.name, backup?.name]
   const unknown = silences.filter(({ about }) => asked.includes(about))
   if (unknown.length > 0) return unknown.map(({ about, because }) => `what ${about} has now is not known: ${because}`)
@@ -175,13 +183,30 @@ function obstaclesTo({ layout, silences }: Survey, { primary, backup }: Wanted):
     obstacles.push(`no real MX is left: every exchange of ${layout.domain} is a decoy`)
   if (takes.some(({ preference }) => preference > PREFERENCE_MAX - GAP))
     obstacles.push(`a real MX has the preference ${PREFERENCE_MAX - GAP + 1} or more: no backup decoy fits behind it`)
-  const realAddresses = new Set(takes.flatMap(({ exchange }) => layout.addresses.get(exchange) ?? []))
-  const all = [primary, backup].flatMap((decoy) => decoy?.addresses ?? [])
+  if (takes.length > 0 && takes.every(({ exchange }) => hosts.get(exchange)?.outcome === 'none'))
+    obstacles.push(`no real MX of ${layout.domain} has an address (A or AAAA): nobody takes its mail`)
+  const isAlias = (decoy: WantedDecoy | undefined) => decoy && hosts.get(decoy.name)?.alias !== undefined
+  for (const name of new Set([primary, backup].flatMap((decoy) => (decoy && isAlias(decoy) ? [decoy.name] : [])))) {
+    const before = layout.mx.some(({ exchange }) => exchange === name) ? 'its MX record, then the CNAME' : 'the CNAME'
+    obstacles.push(
+      `${name} is an alias (CNAME) of ${hosts.get(name)?.alias}, which leaves it no room for an address of its own: take away ${before}, and plan again, or name another decoy`,
+    )
+  }
+  const real = layout.mx.length === 0 ? own : takes.flatMap(({ exchange }) => layout.addresses.get(exchange) ?? [])
+  const realAddresses = new Set(real)
+  const all = [primary, backup].flatMap((decoy) =>
+    decoy && !(isAlias(decoy) && decoy.addresses.length === 0) ? wantedAddresses(layout, decoy, decoy === primary) : [],
+  )
   for (const address of all)
     if (realAddresses.has(address)) obstacles.push(`${address} is a real MX’s: a decoy needs an address of its own`)
   if (new Set(all).size < all.length) obstacles.push(`${all.join(', ')}: each decoy needs an address of its own`)
   for (const decoy of [primary, backup])
-    if (decoy && decoy.addresses.length === 0 && (layout.addresses.get(decoy.name) ?? []).length === 0)
+    if (
+      decoy &&
+      !isAlias(decoy) &&
+      decoy.addresses.length === 0 &&
+      (layout.addresses.get(decoy.name) ?? []).length === 0
+    )
       obstacles.push(
         `${decoy.name} has no address yet: say which with --${decoy === primary ? 'primary' : 'backup'}-address`,
       )
@@ -204,7 +229,14 @@ function backupPreference(most: number): number {
   return Math.max(most < 90 - GAP ? 90 : 0, Math.min(PREFERENCE_MAX, round))
 }
 
-/** What a decoy's name must say, and must not say any more. The primary has one address. */
+/** What a decoy's name is to say in the end. The primary has one address. */
+function wantedAddresses({ addresses }: Layout, decoy: WantedDecoy, isPrimary: boolean): readonly string[] {
+  const wanted = decoy.addresses.length > 0 ? decoy.addresses : (addresses.get(decoy.name) ?? [])
+  const kept = isPrimary ? (wanted.find((address) => !address.includes(':')) ?? wanted[0]) : undefined
+  return kept === undefined ? wanted : [kept]
+}
+
+/** What a decoy's name must say, and must not say any more. */
 function addressChanges(
   { layout, hosts }: Survey,
   decoy: WantedDecoy | undefined,
@@ -218,9 +250,7 @@ function addressChanges(
   if (!decoy) return { add: [], remove: [], cachedSeconds: 0 }
   const { name } = decoy
   const now = layout.addresses.get(name) ?? []
-  const wanted = decoy.addresses.length > 0 ? decoy.addresses : now
-  const kept = isPrimary ? (wanted.filter((address) => !address.includes(':'))[0] ?? wanted[0]) : undefined
-  const then = kept === undefined ? wanted : [kept]
+  const then = wantedAddresses(layout, decoy, isPrimary)
   const ttlSeconds = hosts.get(name)?.ttlSeconds ?? CHANGE_TTL_SECONDS
   const record = (address: string, ttl: number): PlannedRecord => ({
     name,

@@ -248,6 +248,25 @@ describe('a plan', () => {
     ])
   })
 
+  test('a step says what its lines do', () => {
+    const said = (lines: readonly Line[]) => {
+      const plan = planFor(surveyOf(lines, { mxTtlSeconds: 300 }), wanted)
+      return 'steps' in plan ? plan.steps.map(({ does }) => does) : plan
+    }
+    const [zero, twenty, late]: Line[] = [
+      [0, 'mx1', '198.51.100.25'],
+      [20, 'mx1', '198.51.100.25'],
+      [20, 'mx9', '198.51.100.67'],
+    ]
+    expect(said([zero as Line])).toContain('give the real MX a higher number, to make room before it. All in one edit')
+    expect(said([twenty as Line, late as Line])).toContain(
+      'take away mx9 with 20: a decoy has one place, before or behind every real MX',
+    )
+    expect(said([zero as Line, [5, 'mx9', '198.51.100.67']])).toContain(
+      'give the real MX a higher number, to make room before it; take away mx9 with 5: a decoy has one place, before or behind every real MX. All in one edit',
+    )
+  })
+
   test('what is there already stays; nothing to do is said by no steps', () => {
     expect(told(GOOD)).toEqual([])
   })
@@ -346,6 +365,17 @@ describe('a plan', () => {
 
   test('what stands in its way is said, all of it', () => {
     expect(told([[0, '.']])).toEqual(['example.org says that it takes no mail (MX "."): there is nothing to protect'])
+    const mx1: Line = [20, 'mx1', '198.51.100.25']
+    const alias = new Map([['mx0', { ...HOST, alias: 'mx1' }]])
+    const asIs = { primary: { name: 'mx0', addresses: [] } }
+    const sentence =
+      'mx0 is an alias (CNAME) of mx1, which leaves it no room for an address of its own: take away its MX record, then the CNAME, and plan again, or name another decoy'
+    expect(told([[5, 'mx0', '198.51.100.25'], mx1], asIs, { hosts: alias })).toEqual([sentence])
+    expect(told([[5, 'mx0', '198.51.100.25'], mx1], wanted, { hosts: alias })).toEqual([sentence])
+    expect(told([[5, 'mx0', '198.51.100.25'], mx1], asIs)).toEqual([
+      '198.51.100.25 is a real MX’s: a decoy needs an address of its own',
+    ])
+    expect(told([[20, 'mx1']])).toEqual(['no real MX of example.org has an address (A or AAAA): nobody takes its mail'])
     const both = { primary: { name: 'mx0', addresses: ['198.51.100.25'] }, backup: { name: 'mx9', addresses: [] } }
     expect(told([[10, 'mx1', '198.51.100.25']], both)).toEqual([
       '198.51.100.25 is a real MX’s: a decoy needs an address of its own',

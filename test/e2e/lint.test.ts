@@ -146,12 +146,17 @@ describe.skipIf(inject('missing').includes('nsd'))('asked of a name server', () 
         {},
         { json: true, screen: out, errors, problems: () => {} },
       )
-      return { exit, said: errors.text(), ...(JSON.parse(out.text()) as Plan) }
+      return { exit, said: errors.text(), ...(JSON.parse(out.text()) as Plan & { unmended: Finding[] }) }
     }
     const good = { primary: ['mx0.good.test'], backup: ['mx9.good.test'] }
     expect(await planned('good.test', good)).toMatchObject({ exit: 0, said: '', steps: [] })
-    const wrong = await planned('names.test', { primary: ['mx0.names.test'], primaryAddress: ['192.0.2.66'] })
+    const wrong = await planned('names.test', { backup: ['mx7.names.test'], backupAddress: ['192.0.2.67'] })
+    expect([wrong.exit, wrong.unmended.map(({ code }) => code)]).toEqual([1, ['AD01', 'AD02', 'AD03']])
     expect(wrong.said).toMatch(/^! AD0\d .*No MX record mends that: decoymx lint names\.test$/m)
+    expect(await planned('names.test', { primary: ['mx0.names.test'] })).toMatchObject({
+      exit: 3,
+      obstacles: [expect.stringContaining('mx0.names.test is an alias (CNAME) of host.names.test')],
+    })
     const { steps } = await planned('implicit.test', { primary: ['mx0.implicit.test'], primaryAddress: ['192.0.2.66'] })
     expect(steps.flatMap(({ add }) => add.map(({ type, data }) => `${type} ${data}`))).toEqual([
       'A 192.0.2.66',
