@@ -11,7 +11,7 @@ import type { Never } from '../core/never.ts'
 import { allPools, type Member, type Pool, type WellKnown } from '../core/pools.ts'
 import type { Prefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
-import { BigSenders } from '../watch/big-senders.ts'
+import { BigSenders, type PoolTrouble } from '../watch/big-senders.ts'
 import { ReverseNames, WAITING_MAX } from '../watch/reverse.ts'
 import { spellAddress } from '../settings/places.ts'
 import type { Settings } from '../settings/settings.ts'
@@ -34,7 +34,27 @@ export type PoolHappening =
   | { readonly what: 'identified'; readonly client: Client; readonly outcome: 'member' | 'stranger' | 'failed' }
   /** Other networks are those of the pools. */
   | { readonly what: 'changed'; readonly networks: number; readonly own: number }
-  | { readonly what: 'trouble'; readonly domain: string; readonly because: string }
+  | { readonly what: 'trouble'; readonly it: PoolTrouble }
+
+/** For the log: what it is about, and of several the first. */
+export function troubleLine({ how, where, of }: PoolTrouble): [{ readonly because: string }, string] {
+  const [first] = where
+  if (first && where.length === 1) {
+    const what = how === 'file' ? first.name : `the SPF record of ${first.name}`
+    return [{ because: first.because }, `pools: ${what}`]
+  }
+  const named = where
+    .slice(0, TOLD_MAX)
+    .map(({ name, because }) => (because.startsWith(name) ? because : `${name}: ${because}`))
+  const more = where.length > named.length ? `, and ${where.length - named.length} more` : ''
+  const what =
+    how === 'unread'
+      ? `${where.length} of ${of} SPF records could not be read: is the resolver reachable? status says what is used instead`
+      : `something is passed over in ${where.length} of ${of} SPF records`
+  return [{ because: `${named.join('; ')}${more}` }, `pools: ${what}`]
+}
+
+const TOLD_MAX = 3
 
 /** What `status` tells of the pools; instants are ISO 8601, UTC. */
 export type PoolsView = {
@@ -90,7 +110,7 @@ export class Pooling {
         for (const client of listed())
           if (this.#senders.memberOf(client)) tell({ what: 'identified', client, outcome: 'member' })
       },
-      trouble: (domain, because) => tell({ what: 'trouble', domain, because }),
+      trouble: (it) => tell({ what: 'trouble', it }),
     })
     this.#names = new ReverseNames({
       dns: this.#dns ?? new Resolver(QUERY),

@@ -22,7 +22,7 @@ import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
 import type { CrewHappening } from './crew.ts'
-import type { PoolHappening } from './pooling.ts'
+import { type PoolHappening, troubleLine } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
 import type { FirewallHappening } from './firewall.ts'
 import type { FileRoom } from './open-files.ts'
@@ -312,8 +312,8 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           const { networks, own } = it
           return log[networks + own > 0 ? 'info' : 'debug']({ networks, own }, 'pools: big senders are known anew')
         case 'trouble':
-          metrics.spfFailures.inc()
-          return log.warn({ because: it.because }, `pools: the SPF record of ${it.domain}`)
+          metrics.spfFailures.inc(it.it.where.length)
+          return log.warn(...troubleLine(it.it))
       }
     },
 

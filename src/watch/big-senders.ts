@@ -27,7 +27,17 @@ export type BigSendersOptions = {
   readonly random: () => number
   /** Networks are not what they were. */
   readonly changed: (own: readonly Prefix[], networks: number) => void
-  readonly trouble: (domain: string, because: string) => void
+  readonly trouble: (trouble: PoolTrouble) => void
+}
+
+/**
+ * What one round through DNS found wrong that was not so before: told once, for a resolver that is away is one trouble and no
+ * hundred. `unread`: these records, `of` so many; `passed-over`: something in these; `file`: what is kept.
+ */
+export type PoolTrouble = {
+  readonly how: 'unread' | 'passed-over' | 'file'
+  readonly where: readonly { readonly name: string; readonly because: string }[]
+  readonly of: number
 }
 
 /** What is known of one domain's record. */
@@ -112,8 +122,11 @@ export class BigSenders {
   }
 
   async #askAll(dns: Dns): Promise<void> {
-    const { now, trouble } = this.#options
+    const { now, own, trouble } = this.#options
     const left = this.#wanted()
+    const of = left.filter((domain) => !own().includes(domain)).length
+    const unread: PoolTrouble['where'][number][] = []
+    const passedOver: PoolTrouble['where'][number][] = []
     const work = async () => {
       for (let domain = left.shift(); domain !== undefined && !this.#closed; domain = left.shift()) {
         const before = this.#states.get(domain)
@@ -122,19 +135,22 @@ export class BigSenders {
         if (read.outcome === 'read') {
           const { networks, notes } = read
           this.#states.set(domain, { domain, at: now(), networks, error: undefined, notes })
-          if (notes.length > 0 && notes.join() !== before?.notes.join()) trouble(domain, notes.join('; '))
+          if (notes.length > 0 && notes.join() !== before?.notes.join())
+            passedOver.push({ name: domain, because: notes.join('; ') })
         } else {
           const { because: error } = read
           const kept = before?.at !== undefined && now() - before.at < KEEP_MS ? before : undefined
           const { at, networks = [], notes = [] } = kept ?? {}
           this.#states.set(domain, { domain, at, networks, error, notes })
           // A domain of ours without a record says nothing that anybody must know.
-          if (error !== before?.error && !this.#options.own().includes(domain)) trouble(domain, error)
+          if (error !== before?.error && !own().includes(domain)) unread.push({ name: domain, because: error })
         }
       }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, work))
     if (this.#closed) return
+    if (unread.length > 0) trouble({ how: 'unread', where: unread, of })
+    if (passedOver.length > 0) trouble({ how: 'passed-over', where: passedOver, of })
     this.#settle()
     this.#save()
   }
@@ -160,16 +176,16 @@ export class BigSenders {
   }
 
   #load(): void {
-    const { file, now, trouble } = this.#options
+    const { file, now } = this.#options
     let text
     try {
       text = readFileSync(file, 'utf8')
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') trouble(file, (error as Error).message)
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#fileTrouble((error as Error).message)
       return
     }
     const read = savedIn(text)
-    if (!read) return trouble(file, 'cannot be read, and is written anew')
+    if (!read) return this.#fileTrouble('cannot be read, and is written anew')
     for (const [domain, { at, networks, notes }] of Object.entries(read)) {
       if (at > now() || now() - at >= KEEP_MS) continue
       const prefixes = networks
@@ -181,7 +197,7 @@ export class BigSenders {
   }
 
   #save(): void {
-    const { file, trouble } = this.#options
+    const { file } = this.#options
     const read = [...this.#states.values()].filter(({ at }) => at !== undefined)
     const saved: Saved = Object.fromEntries(
       read.map(({ domain, at = 0, networks, notes }) => [
@@ -193,8 +209,12 @@ export class BigSenders {
       writeFileSync(`${file}.new`, `${JSON.stringify(saved, null, 1)}\n`)
       renameSync(`${file}.new`, file)
     } catch (error) {
-      trouble(file, (error as Error).message)
+      this.#fileTrouble((error as Error).message)
     }
+  }
+
+  #fileTrouble(because: string): void {
+    this.#options.trouble({ how: 'file', where: [{ name: this.#options.file, because }], of: 1 })
   }
 }
 

@@ -96,10 +96,12 @@ async function follow(domain: string, chain: readonly string[], walk: Walk): Pro
 
 /** The one SPF record of a domain. */
 async function recordOf(domain: string, from: string | undefined, walk: Walk): Promise<string> {
-  const texts = await asked(walk.dns.resolveTxt(domain), domain)
+  const whose = from === undefined ? domain : `${domain}, which ${from} includes,`
+  const texts = await asked(walk.dns.resolveTxt(domain), domain, () => {
+    throw new Wrong(`${whose} is not in DNS (NXDOMAIN)`)
+  })
   const records = texts.map((parts) => parts.join('')).filter((text) => /^v=spf1(?: |$)/i.test(text))
   const [record] = records
-  const whose = from === undefined ? domain : `${domain}, which ${from} includes,`
   if (record === undefined) throw new Wrong(`${whose} has no SPF record`)
   if (records.length > 1) throw new Wrong(`${whose} has ${records.length} SPF records`)
   return record
@@ -221,13 +223,14 @@ function hostOf(text: string, said: string): string {
   return host
 }
 
-/** Records, or none where DNS says that there are none. */
-async function asked<Item>(asking: Promise<Item[]>, name: string): Promise<Item[]> {
+/** Records, or none where DNS says that there are none; `nameless`: not even the name is there. */
+async function asked<Item>(asking: Promise<Item[]>, name: string, nameless: () => Item[] = () => []): Promise<Item[]> {
   try {
     return await asking
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException
-    if (code === 'ENODATA' || code === 'ENOTFOUND') return []
+    if (code === 'ENODATA') return []
+    if (code === 'ENOTFOUND') return nameless()
     throw new Unreachable(`${name}: ${message}`)
   }
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import type { Pool } from '../../src/core/pools.ts'
-import { BigSenders } from '../../src/watch/big-senders.ts'
+import { troubleLine } from '../../src/daemon/pooling.ts'
+import { BigSenders, type PoolTrouble } from '../../src/watch/big-senders.ts'
 import { folder } from '../folders.ts'
 import { nameServer, type Zone } from '../name-server.ts'
 
@@ -24,6 +25,7 @@ async function senders(
   if (zone) dns.setServers([await nameServer(zone)])
   const own: string[][] = []
   const trouble: string[] = []
+  const troubles: PoolTrouble[] = []
   const made = new BigSenders({
     pools: () => pools,
     own: () => ['example.test'],
@@ -33,13 +35,17 @@ async function senders(
     now: () => now,
     random: () => 0.5,
     changed: (networks) => own.push(networks.map(({ cidr }) => cidr)),
-    trouble: (domain, because) => trouble.push(`${domain}: ${because}`),
+    trouble: (it) => {
+      troubles.push(it)
+      trouble.push(...it.where.map(({ name, because }) => `${name}: ${because}`))
+    },
   })
   onTestFinished(() => made.close())
   return {
     made,
     own,
     trouble,
+    troubles,
     file,
     later: (ms: number) => (now += ms),
     become: (others: readonly Pool[]) => (pools = others),
@@ -111,6 +117,31 @@ describe('big senders', () => {
     expect(of('192.0.2.1')).toBeUndefined()
     expect(trouble).toEqual([
       'one.test: 0.0.0.0/0 is too wide for one sender: refused; one.test: +all lets everybody in: passed over',
+    ])
+  })
+
+  test('a resolver that knows nothing is told once for all records, and not again while it stays so', async () => {
+    const { made, troubles } = await senders(() => ({}))
+    await made.ask()
+    await made.ask()
+    expect(troubles.map(troubleLine)).toEqual([
+      [
+        { because: expect.stringMatching(/^one\.test is not in DNS \(NXDOMAIN\); /) as string },
+        'pools: 3 of 3 SPF records could not be read: is the resolver reachable? status says what is used instead',
+      ],
+    ])
+  })
+
+  test('one record that cannot be read, of many, is told by its name; of more the first three', async () => {
+    const { made, troubles } = await senders(() => ({ ...ZONE, 'TXT one.test': ['a text'] }))
+    await made.ask()
+    expect(troubles.map(troubleLine)).toEqual([
+      [{ because: 'one.test has no SPF record' }, 'pools: the SPF record of one.test'],
+    ])
+    const where = ['a', 'b', 'c', 'd', 'e'].map((name) => ({ name, because: 'x' }))
+    expect(troubleLine({ how: 'passed-over', where, of: 9 })).toEqual([
+      { because: 'a: x; b: x; c: x, and 2 more' },
+      'pools: something is passed over in 5 of 9 SPF records',
     ])
   })
 

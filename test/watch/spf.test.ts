@@ -118,7 +118,8 @@ describe('the networks in SPF records, from a real name server', () => {
   })
 
   test.each<[string, Zone, string]>([
-    ['no record', {}, 'big.test has no SPF record'],
+    ['no record', { 'TXT big.test': ['a text'] }, 'big.test has no SPF record'],
+    ['no name', {}, 'big.test is not in DNS (NXDOMAIN)'],
     ['two records', { 'TXT big.test': ['v=spf1 -all', 'v=spf1 +all'] }, 'big.test has 2 SPF records'],
     [
       'a circle of includes',
@@ -129,7 +130,7 @@ describe('the networks in SPF records, from a real name server', () => {
     [
       'an include that leads nowhere',
       { 'TXT big.test': ['v=spf1 include:gone.test'] },
-      'gone.test, which big.test includes, has no SPF record',
+      'gone.test, which big.test includes, is not in DNS (NXDOMAIN)',
     ],
     [
       'three questions in vain',
