@@ -148,11 +148,15 @@ function draft({ domains, primary, backup, realMx }: Answers): { readonly settin
 
 /** A file of deploy/ with these values in it, its comments kept, and its schema where it lies. */
 function filled(name: string, values: readonly (readonly [readonly (string | number)[], unknown])[]): string {
-  const doc = parseDocument(template(name))
+  const text = template(name)
+  const doc = parseDocument(text)
   for (const [path, value] of values)
     doc.setIn(path, Array.isArray(value) ? doc.createNode(value, { flow: true }) : value)
+  // What stands above a section is indented by the library where the section before ends in a comment: it stays at the margin.
+  const flush = new Set(text.split('\n').filter((line) => line.startsWith('# ')))
   return doc
     .toString({ lineWidth: 0, flowCollectionPadding: false })
+    .replace(/^ +(#.*)$/gm, (line, comment: string) => (flush.has(comment) ? comment : line))
     .replace('$schema=schema/', `$schema=${join(DEPLOY, 'schema')}/`)
 }
 

@@ -57,6 +57,13 @@ describe('init', () => {
     expect(told).toContain('Nothing is started')
   })
 
+  test.each(['decoymx.yaml', 'rules.yaml'])('the comments of %s stand where deploy/ has them', async (name) => {
+    const comments = (text: string) => text.split('\n').filter((line) => /^ *#(?! yaml-language-server)/.test(line))
+    const shipped = comments(readFileSync(join(import.meta.dirname, '../../deploy', name), 'utf8'))
+    expect(shipped.length).toBeGreaterThan(10)
+    expect(comments(readFileSync(join((await runInit(GOOD)).into, name), 'utf8'))).toEqual(shipped)
+  })
+
   test('without a primary the rules that excuse by the right walk only observe', async () => {
     const { read } = await runInit({ ...GOOD, primary: 'none' })
     if (!read.ok) throw new Error(JSON.stringify(read.problems))
