@@ -68,12 +68,24 @@ export async function planDomain(
     return UNKNOWN
   }
   const left = unmended(survey, plan)
-  if (json) screen.print(JSON.stringify({ domain: survey.layout.domain, ...plan, unmended: left }, null, 2))
+  if (json)
+    screen.print(
+      JSON.stringify(
+        { domain: survey.layout.domain, ...plan, unmended: left, ttlsFromCache: survey.ttlsFromCache ?? false },
+        null,
+        2,
+      ),
+    )
   else for (const line of told(survey.layout.domain, plan, screen)) screen.print(line)
   for (const { code, about, seen } of left)
     say(
       `${errors.colours.yellow('!')} `,
       `${code} ${about}: ${seen}. No MX record mends that: ${typed(`lint ${domain}`)}`,
+    )
+  if (survey.ttlsFromCache && plan.steps.length > 0)
+    say(
+      `${errors.colours.yellow('!')} `,
+      `the TTLs, and so the waits, are what is left of them in a resolver’s cache: give a name server of ${domain} itself with --server IP, or its zone with --zone FILE`,
     )
   return left.length > 0 ? WARNING : 0
 }

@@ -16,6 +16,8 @@ export type Survey = {
   /** The part that an address plays, where the settings name it as a decoy's. */
   readonly decoyAddresses: ReadonlyMap<string, Role>
   readonly mxTtlSeconds: number | undefined
+  /** The TTLs are what a resolver's cache has left of them; the zone's are as long or longer. */
+  readonly ttlsFromCache?: boolean
   readonly hosts: ReadonlyMap<string, Host>
   /** The SPF record of the domain, and what is wrong with it; undefined: it has none. */
   readonly spf?: { readonly record: string; readonly wrong: string | undefined } | undefined

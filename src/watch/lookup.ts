@@ -18,6 +18,8 @@ export type Found = {
   }[]
   /** The names that an alias led to, in order. */
   readonly aliases: readonly string[]
+  /** From a resolver's cache: each TTL is what is left of it (RFC 1035, section 4.1.1, AA). */
+  readonly isCached?: boolean
 }
 
 /** Names without the last dot. The data is spelled as in ZoneRecord. */

@@ -66,12 +66,13 @@ export function lookupAt({ servers, questionMs = QUESTION_MS, signal }: NameServ
   ): Promise<Found> => {
     const answers = (reply.answers ?? []).slice(0, RECORDS_MAX)
     const aliases = [...before]
+    const isCached = ((reply.flags ?? 0) & packet.AUTHORITATIVE_ANSWER) === 0
     for (let name = asked; ;) {
       const records = answers.flatMap((answer) => {
         const data = answer.type === type && plain(answer.name) === name ? dataOf(answer) : undefined
         return data === undefined ? [] : [{ data, ttlSeconds: ('ttl' in answer && answer.ttl) || 0 }]
       })
-      if (records.length > 0) return { outcome: 'found', because: '', records, aliases }
+      if (records.length > 0) return { outcome: 'found', because: '', records, aliases, isCached }
       const alias = answers.find((answer) => answer.type === 'CNAME' && plain(answer.name) === name)
       if (!alias || type === 'CNAME') {
         // An alias that leads out of the server's zones is asked for by itself.

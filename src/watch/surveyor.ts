@@ -42,7 +42,9 @@ export async function survey(options: SurveyOptions): Promise<Survey> {
   const { domain, lookup, known, beside = [] } = options
   const silences: { about: string; because: string }[] = []
   const cut: string[] = []
+  let isCached = false
   const noting = (about: string, found: Found): Found => {
+    isCached ||= found.isCached === true
     if (found.outcome === 'unknown') silences.push({ about, because: found.because })
     return found
   }
@@ -75,6 +77,7 @@ export async function survey(options: SurveyOptions): Promise<Survey> {
   return {
     layout,
     decoyAddresses,
+    ttlsFromCache: isCached,
     mxTtlSeconds: times.length > 0 ? Math.max(...times) : undefined,
     // In the order of the records, whatever the order of the answers.
     hosts: new Map(looked.map((name) => [name, hosts.get(name) as Host])),

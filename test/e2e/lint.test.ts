@@ -149,7 +149,7 @@ describe.skipIf(inject('missing').includes('nsd'))('asked of a name server', () 
       return { exit, said: errors.text(), ...(JSON.parse(out.text()) as Plan & { unmended: Finding[] }) }
     }
     const good = { primary: ['mx0.good.test'], backup: ['mx9.good.test'] }
-    expect(await planned('good.test', good)).toMatchObject({ exit: 0, said: '', steps: [] })
+    expect(await planned('good.test', good)).toMatchObject({ exit: 0, said: '', steps: [], ttlsFromCache: false })
     const wrong = await planned('names.test', { backup: ['mx7.names.test'], backupAddress: ['192.0.2.67'] })
     expect([wrong.exit, wrong.unmended.map(({ code }) => code)]).toEqual([1, ['AD01', 'AD02', 'AD03']])
     expect(wrong.said).toMatch(/^! AD0\d .*No MX record mends that: decoymx lint names\.test$/m)
@@ -289,6 +289,25 @@ describe('a name server that cannot be trusted', () => {
       return { type: 'response', id, questions: [question], answers: [mx('else.test', 'mx.else.test')] }
     })
     expect(await linted('example.test', { server })).toMatchObject({ exit: 2, codes: ['MX01'] })
+  })
+
+  test('that answers from its cache: a plan says that its waits may be too short', async () => {
+    const server = await liar(({ id = 0, questions = [] }) => {
+      const answers = questions.flatMap(({ name, type }) =>
+        type === 'MX' && name === 'example.test'
+          ? [mx(name, 'mx1.example.test')]
+          : type === 'A' && name === 'mx1.example.test'
+            ? [{ name, type, ttl: 120, data: '192.0.2.25' } as packet.Answer]
+            : [],
+      )
+      return { type: 'response', id, questions, answers }
+    })
+    const [out, errors] = [screen(), screen()]
+    const words = { server, backup: ['mx9.example.test'], backupAddress: ['192.0.2.67'] }
+    await planDomain('example.test', words, {}, { json: false, screen: out, errors, problems: () => {} })
+    expect(errors.text()).toMatch(
+      /^! the TTLs, and so the waits, are what is left of them in a resolver’s cache: .*--server IP/m,
+    )
   })
 
   test('that says that it failed: its word is told', async () => {

@@ -40,6 +40,8 @@ describe('an answer', () => {
       because: '',
       records: [{ data: '192.0.2.1', ttlSeconds: 300 }],
       aliases: [],
+      // It does not say that it is the zone's own.
+      isCached: true,
     })
   })
 
