@@ -4,6 +4,7 @@
  * Exit codes for scripts: 0 clean, 10 observed or deferred, 11 blocked, 12 allowed; 1 when it cannot be told.
  */
 import type { ClientView, RulingView, TicketView } from '../answer/views.ts'
+import { spellExcuse } from '../console/excuses.ts'
 import { hanging, type Screen, span, when, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
@@ -139,7 +140,9 @@ function arithmetic(view: ClientView, { colours, width }: Screen, now: number): 
         `counted ${reason.count}`,
         ...(reason.factor < 1 ? [`weighs ${percent(reason.factor)}`] : []),
         ...(reason.mode === 'observe' ? ['in mode observe'] : []),
-        ...(reason.waived > 0 ? [`waived ${reason.waived} (${EXCUSES[reason.excuse ?? 'real-mx']})`] : []),
+        ...(reason.waived > 0
+          ? [`waived ${reason.waived} (${spellExcuse(reason.excuse ?? 'real-mx', view.contacts.real > 0)})`]
+          : []),
       ]
       return [
         ...hanging(
@@ -167,15 +170,6 @@ function arithmetic(view: ClientView, { colours, width }: Screen, now: number): 
 
 /** Below the weights, what is said about them begins here. */
 const SUM_MARGIN = 10
-
-const EXCUSES = {
-  release: 'released by an operator',
-  credit: 'its credit is good',
-  'real-mx': 'seen at the real MX before',
-  primary: 'tried the primary before',
-  pool: 'of a pool that sends from many addresses',
-  identity: 'DNS has not yet said whose it is',
-} as const
 
 function percent(share: number): string {
   return `${Math.round(share * 100)} %`

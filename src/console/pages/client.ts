@@ -7,6 +7,7 @@ import type { Client } from '../../core/client.ts'
 import type { Instant } from '../../core/evidence.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Explanation } from '../../reputation/reputation.ts'
+import { spellExcuse } from '../excuses.ts'
 import type { Visit } from '../visits.ts'
 import { acts, chip, type Html, known, time, until, sheet } from './layout.ts'
 
@@ -16,7 +17,7 @@ const ROLES = ['primary', 'backup', 'real'] as const
 
 export function clientPage(
   client: Client,
-  { decision, verdict, facts, journalTrouble }: Explanation,
+  { decision, verdict, facts, contacts, journalTrouble }: Explanation,
   visits: readonly Visit[],
   rulesFile: string,
   visitor: Visitor | undefined,
@@ -61,7 +62,7 @@ export function clientPage(
                       </td>
                       <td data-th="Rule">${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
                       <td class="wide" data-th="Because">
-                        ${reason.because}${reason.excuse ? html` <small>(${reason.waived} excused: ${reason.excuse})</small>` : ''}
+                        ${reason.because}${reason.excuse ? html` <small>(${reason.waived} waived: ${spellExcuse(reason.excuse, contacts.real > 0)})</small>` : ''}
                       </td>
                       <td class="n" data-th="Seen">${reason.count}</td>
                       <td data-th="Last">${time(reason.last)}</td>
