@@ -8,10 +8,8 @@ import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
 import { sameRules } from './box-check.ts'
-import { lastPlay } from './canary-check.ts'
-import type { Finding } from './finding.ts'
 import { hostFindings } from './host-check.ts'
-import { knownOf } from './known.ts'
+import { remarksOn, spellRemark } from './remarks.ts'
 import type { CanaryView } from '../daemon/canary.ts'
 import type { RealMxView } from '../daemon/watching.ts'
 
@@ -81,17 +79,10 @@ const LEVELS = ['OK', 'WARNING', 'CRITICAL'] as const
 
 /** The worst of what is wrong, and a sentence for each with its next step. */
 function judged(view: StatusView, folder: string): [Level, string[]] {
-  const findings = [...knownOf(view, Date.now()), ...lastPlay(view), ...hostFindings(folder, view.journal.maxMegabytes)]
-  const of = (level: Finding['level']) =>
-    findings
-      .filter((each) => each.level === level)
-      .map(({ seen, next }) => (next === null ? seen : `${ended(seen)} Next: ${next}`))
-  const [grave, light] = [of('fail'), of('warn')]
-  return [grave.length > 0 ? 2 : light.length > 0 ? 1 : 0, [...grave, ...light]]
+  const remarks = remarksOn(view, hostFindings(folder, view.journal.maxMegabytes))
+  const [worst] = remarks
+  return [worst === undefined ? 0 : worst.level === 'fail' ? 2 : 1, remarks.map(spellRemark)]
 }
-
-/** As a sentence: some are a question, or end in somebody else's words. */
-const ended = (seen: string) => (/[.?!]$/.test(seen) ? seen : `${seen}.`)
 
 const events = (count: number) => (count === 1 ? '1 event' : `${count} events`)
 

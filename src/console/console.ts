@@ -20,7 +20,7 @@ import type { Reputation } from '../reputation/reputation.ts'
 import { clientPage } from './pages/client.ts'
 import { type Filter, type Html, page } from './pages/layout.ts'
 import { decisionsPage, ROWS_MAX, searchFor } from './pages/decisions.ts'
-import { type Health, healthPage } from './pages/health.ts'
+import { type Health, healthPage, type Remark } from './pages/health.ts'
 import { type Guest, livePage, type Tiles } from './pages/live.ts'
 import { loginPage } from './pages/login.ts'
 import { type RulesFile, rulesPage } from './pages/rules.ts'
@@ -37,6 +37,8 @@ export type ConsoleOptions = {
   readonly editing: { readonly file: () => RulesFile }
   readonly status: () => Health
   readonly unready: () => string[]
+  /** What is not well, the gravest first. */
+  readonly remarks: () => readonly Remark[]
   /** Milliseconds that clients have spent at the decoys since the start. */
   readonly wastedMs: () => Promise<number>
   /** Some of those who are at the decoys now. */
@@ -146,7 +148,9 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     const body = rulesPage(rules(), standing, file, c.get('visitor'))
     return show(c, 'rules', 'Rules', body)
   })
-  reader('/health', (c) => show(c, 'health', 'Health', healthPage(options.status(), options.unready())))
+  reader('/health', (c) =>
+    show(c, 'health', 'Health', healthPage(options.status(), options.unready(), options.remarks())),
+  )
   reader('/find', (c) => {
     const q = (c.req.query('q') ?? '').trim().slice(0, 64)
     const ruling = reputation.ofTicket(q)?.ruling

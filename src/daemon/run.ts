@@ -11,6 +11,7 @@ import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
 import { openMailLog } from '../console/mail-log.ts'
 import { createMetrics } from '../console/metrics.ts'
+import type { Remark } from '../console/pages/health.ts'
 import type { Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { isCanary } from '../core/canary.ts'
@@ -44,7 +45,7 @@ import type { Where } from '../settings/settings.ts'
 import { allShut, type Door, viewOf } from './sockets.ts'
 import { fileRoom } from './open-files.ts'
 import { lockState } from '../settings/state.ts'
-import { rulesView, type StatusView } from './status-view.ts'
+import { rulesView, type StatusView, whatLacks } from './status-view.ts'
 import { type Tell, teller } from './telling.ts'
 import { decoyPrefixes, NO_WITNESS, type RealMxWatch, watchRealMx } from './watching.ts'
 
@@ -55,6 +56,8 @@ export type RunOptions = {
   readonly problems: (all: readonly Problem[]) => void
   /** How the command is typed that logs in to the console. */
   readonly logIn: string
+  /** What is not well, and the next step, for the console: the same as `status` tells. */
+  readonly remarks: (view: StatusView) => readonly Remark[]
   /** Says why nothing was started. */
   readonly refuse: (sentence: string) => void
 }
@@ -99,7 +102,7 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
   }
 }
 
-async function build(where: Where, read: Sound, { parts, version, screen, logIn }: RunOptions) {
+async function build(where: Where, read: Sound, { parts, version, screen, logIn, remarks }: RunOptions) {
   const { settings } = read
   const now = Date.now
   const log = createLog(settings.log, process.stdout, screen)
@@ -285,12 +288,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn 
     tell: tell.canary,
     now,
   })
-  const unready = (): string[] => [
-    ...doors
-      .filter((door) => door.bound === undefined)
-      .map((door) => `${door.name} ${door.wanted}: ${door.error ?? 'not open yet'}`),
-    ...(reputation.freshness() === 'fresh' ? [] : [`the copy of the decisions is ${reputation.freshness()}`]),
-  ]
+  const unready = () => whatLacks(doors.map(viewOf), reputation.freshness())
   metrics.follow(status)
 
   const replays = new Replays(now)
@@ -327,6 +325,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn 
       decide,
       rules,
       status,
+      remarks: () => remarks(status()),
       wastedMs: async () => (await metrics.heldMs()) + hereMs(),
       guests: () => decoys?.guests() ?? [],
     },

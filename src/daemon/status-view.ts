@@ -54,6 +54,16 @@ export type StatusView = {
   readonly canary: CanaryView
 }
 
+/** Why it is not ready, in sentences; none: it is. */
+export function whatLacks(doors: readonly DoorView[], ledger: ReputationState['ledger']): string[] {
+  return [
+    ...doors
+      .filter(({ open }) => !open)
+      .map(({ name, address, error }) => `${name} ${address}: ${error ?? 'not open yet'}`),
+    ...(ledger === 'fresh' ? [] : [`the copy of the decisions is ${ledger}`]),
+  ]
+}
+
 export function rulesView({ loaded, problems }: Reloading): StatusView['rules'] {
   const { rules, at, digest } = loaded
   return {

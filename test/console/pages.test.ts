@@ -1,6 +1,6 @@
 /** What the console's pages say, as text: whatever a browser makes of it is in test/e2e/console.test.ts. */
 import { expect, test } from 'vitest'
-import { type Health, healthPage } from '../../src/console/pages/health.ts'
+import { type Health, healthPage, type Remark } from '../../src/console/pages/health.ts'
 import { type Guest, livePage } from '../../src/console/pages/live.ts'
 import type { Visit } from '../../src/console/visits.ts'
 import type { Visitor } from '../../src/core/rights.ts'
@@ -28,7 +28,7 @@ const HEALTH: Health = {
 
 /** The boxes of the drawing that stands upright: their kind, and what is in them. */
 async function boxesOf(health: Partial<Health>): Promise<string[]> {
-  const page = (await healthPage({ ...HEALTH, ...health }, [])).toString()
+  const page = (await healthPage({ ...HEALTH, ...health }, [], [])).toString()
   const upright = page.slice(page.indexOf('mx down'), page.indexOf('</svg', page.indexOf('mx down')))
   return upright
     .split('<g class="')
@@ -153,4 +153,23 @@ test('of who is here beyond those that are shown it tells how many, and among ho
   expect(told(50, backup)).not.toContain('more')
   expect(told(1234, backup)).toContain('Looked for among 50 of the 1,234 who are here.')
   expect(told(1234, { ...ANYBODY, q: '198.51.100.1' })).toMatch(/Here now Looked for among 50 of the 1,234/)
+})
+
+test('health shows what status remarks on, and calls it the same', async () => {
+  const page = async (...remarks: Remark[]) =>
+    (await healthPage(HEALTH, [], remarks))
+      .toString()
+      .replace(/<svg[^]*<\/svg>/, '')
+      .replace(/\s+/g, ' ')
+  const light: Remark = { level: 'warn', seen: '0 networks of <47> pools', next: 'is the resolver reachable?' }
+  const grave: Remark = { level: 'fail', seen: 'evidence is lost', next: null }
+  expect(await page()).toContain('<span class="chip ok">ok</span>')
+  const warned = await page(light)
+  expect(warned).toContain('<span class="chip ready">ready</span> <span class="chip warning">warning</span>')
+  expect(warned).toMatch(
+    /<li class="warn"> 0 networks of &lt;47&gt; pools<br \/><small><b>next<\/b> is the resolver reachable\?<\/small> <\/li>/,
+  )
+  expect(await page(grave, light)).toMatch(
+    /chip critical">critical<.*<li class="fail"> evidence is lost <\/li>.*<li class="warn">/,
+  )
 })

@@ -30,16 +30,18 @@ export function applianceCommands(program: Command, stage: Stage): void {
       }),
     )
     .action(
-      does(async (options: Options & { readonly only?: string[] }) =>
-        (await import('../../daemon/run.ts')).run(whereOf(options), {
+      does(async (options: Options & { readonly only?: string[] }) => {
+        const { remarksOn: remarks } = await import('../remarks.ts')
+        return (await import('../../daemon/run.ts')).run(whereOf(options), {
           parts: new Set(options.only ?? PARTS),
           version,
           screen,
           problems,
           logIn: typed('console'),
+          remarks,
           refuse: (error) => complain({ error }),
-        }),
-      ),
+        })
+      }),
     )
 
   program

@@ -37,13 +37,34 @@ type Layout = {
   readonly mx: readonly { readonly preference: number; readonly name: string; readonly decoy: boolean }[]
 }
 
+/** What is not well, and what to do about it. */
+export type Remark = {
+  readonly level: 'ok' | 'warn' | 'fail'
+  readonly seen: string
+  readonly next: string | null
+}
+
 /** Domains whose records are listed. */
 const LAYOUTS_MAX = 20
 
-export function healthPage(status: Health, unready: readonly string[]): Html {
-  return html`<h1>Health ${chip(unready.length === 0 ? 'ready' : 'unready')}</h1>
+export function healthPage(status: Health, unready: readonly string[], remarks: readonly Remark[]): Html {
+  return html`<h1>Health</h1>
     <div data-live id="health">
-      ${unready.map((sentence) => html`<p class="alarm">${sentence}</p>`)} ${drawing(status)}
+      <p>${chip(unready.length === 0 ? 'ready' : 'unready')} ${verdictOf(remarks)}</p>
+      ${unready.map((sentence) => html`<p class="alarm">${sentence}</p>`)}
+      ${
+        remarks.length === 0
+          ? ''
+          : html`<ul class="remarks">
+              ${remarks.map(
+                ({ level, seen, next }) =>
+                  html`<li class="${level}">
+                    ${seen}${next === null ? '' : html`<br /><small><b>next</b> ${next}</small>`}
+                  </li>`,
+              )}
+            </ul>`
+      }
+      ${drawing(status)}
       <p>Witness: ${status.witness}</p>
       <p class="dim">
         decoymx ${status.version}, mode ${status.mode}; store ${status.reputation.store}, copy
@@ -65,6 +86,12 @@ export function healthPage(status: Health, unready: readonly string[]): Html {
         )}
       </div>
     </div>`
+}
+
+/** The word that status begins with. */
+function verdictOf([worst]: readonly Remark[]): Html {
+  if (worst === undefined) return chip('ok')
+  return chip(worst.level === 'fail' ? 'critical' : 'warning')
 }
 
 /** The mail exchangers as boxes: beside each other where there is room, else one below the other. */
