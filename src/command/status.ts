@@ -107,11 +107,14 @@ function realMxs({ mxs }: RealMxView, screen: Screen, now: number): string[] {
   return table(screen, ['real MX', 'state', 'for', 'because'], rows)
 }
 
-/** Why order counts for nothing now, in words. Violations count all the same. */
+/** Why order counts for nothing now, in words. */
 export function frozen(freeze: NonNullable<ReputationState['freeze']>, now: number): string {
   const until = freeze.until === null ? '' : ` until ${when(freeze.until, now)}`
-  return `The order of visits counts for nothing now${until}: ${FROZEN[freeze.why]}. What no mail server does counts all the same, and so does all else in a session with it`
+  return `The order of visits counts for nothing now${until}: ${FROZEN[freeze.why]}`
 }
+
+/** What belongs behind it where nothing of one client is told. */
+export const ALL_THE_SAME = '. What no mail server does counts all the same, and so does all else in a session with it'
 
 const FROZEN: Record<Freeze['why'], string> = {
   outage: 'the real MX does not take mail, or one of them does not',
@@ -169,7 +172,9 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     ...field('Canary', canarySentence(view.canary, now)),
     ...field(
       'Order',
-      view.reputation.freeze ? frozen(view.reputation.freeze, now) : 'counts: the real MX is known to take mail',
+      view.reputation.freeze
+        ? `${frozen(view.reputation.freeze, now)}${ALL_THE_SAME}`
+        : 'counts: the real MX is known to take mail',
     ),
     '',
     ...table(

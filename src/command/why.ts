@@ -8,12 +8,12 @@ import { spellExcuse } from '../console/excuses.ts'
 import { hanging, type Screen, span, when, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
-import type { Waived } from '../core/outage.ts'
+import { INEXCUSABLE, type Waived } from '../core/outage.ts'
 import { ask } from './appliance.ts'
 import { typed } from './called.ts'
 import { type Complain, printRulings } from './decisions.ts'
 import { BOUNDS } from './governor.ts'
-import { frozen } from './status.ts'
+import { ALL_THE_SAME, frozen } from './status.ts'
 
 const EXIT_OF: Record<string, number> = { clean: 0, release: 0, observe: 10, defer: 10, block: 11, allow: 12 }
 
@@ -206,7 +206,7 @@ function visits({ contacts, networkContacts, network, facts }: ClientView): stri
 }
 
 /** What the guard held back, and why: nobody shall wonder where a visit went. */
-function uncounted({ waived, pending, freeze }: ClientView, now: number): string[] {
+function uncounted({ waived, pending, freeze, facts }: ClientView, now: number): string[] {
   const names = (kinds: Record<string, number>) => Object.entries(kinds).map(([kind, n]) => `${kind} ${n}`)
   const because = Object.entries(WAIVED).flatMap(([why, sentence]) => {
     const kinds = Object.entries(waived).filter(([fact]) => fact.startsWith(`${why}.`))
@@ -215,10 +215,16 @@ function uncounted({ waived, pending, freeze }: ClientView, now: number): string
     return [`Not counted: ${told.join(', ')}: ${sentence}`]
   })
   const waits = names(pending)
+  const rude = [...INEXCUSABLE].filter((kind) => facts[`backup.${kind}`] !== undefined)
   return [
     ...because,
+    ...(freeze ? [`${frozen(freeze, now)}${rude.length > 0 ? '' : ALL_THE_SAME}`] : []),
     ...(waits.length > 0 ? [`Waiting for the next look at the real MX: ${waits.join(', ')}`] : []),
-    ...(freeze ? [frozen(freeze, now)] : []),
+    ...(rude.length > 0 && because.length + waits.length + (freeze ? 1 : 0) > 0
+      ? [
+          `Counted all the same: ${rude.join(', ')}, which no mail server does wherever it is sent, and what came after that in the session`,
+        ]
+      : []),
   ]
 }
 

@@ -95,6 +95,18 @@ test('a reason is one line wherever it stands, and every word is in the trail, a
   expect(rows.map((cells) => cells[2])).toEqual(expect.arrayContaining(['allow', 'block', 'release']))
 })
 
+test('why says of a bot that talks first what counts, and what does not or waits for the real MX', async () => {
+  await talkFirst('198.51.100.60')
+  for (const since = performance.now(); (await say('why', '198.51.100.60')).code !== 11;)
+    if (performance.now() - since > 10_000) throw new Error('not listed within 10 s')
+  const { stdout } = await say('why', '198.51.100.60')
+  expect(stdout).toMatch(/(?:Not counted|Waiting for the next look at the real MX): contact 1/)
+  expect(stdout).toMatch(
+    /Counted all the same: early-talk, which no mail server does wherever it is sent, and what came after that/,
+  )
+  expect(stdout).not.toContain('all else in a session')
+})
+
 test('a word is logged once', async () => {
   await say('block', '198.51.100.50', '--because', 'only once')
   const told = () => appliance.said().match(/decision: block 198\.51\.100\.50/g)?.length
