@@ -154,7 +154,7 @@ describe('a chain that does not', () => {
         because: expect.stringContaining('is not known 5 s later') as string,
       })
       expect(await metricsOf(appliance)).toContain('decoymx_canary_failing 1')
-      expect(appliance.said()).toContain('canary: a bot is not refused, or honest mail is')
+      await appliance.heard(/canary: a bot is not refused, or honest mail is/)
       const { code, stdout } = await appliance.decoymx('status')
       expect([code, stdout]).toEqual([1, expect.stringMatching(/WARNING[^]*the canary fails: [^]*decoymx doctor/)])
       redis.signal('SIGCONT')

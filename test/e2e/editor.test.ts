@@ -142,10 +142,8 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
     expect(await readFile(rules, 'utf8')).toBe(harsher)
     expect(await readFile(`${rules}.bak`, 'utf8')).toBe(soft)
     expect((await readdir(folder)).filter((name) => name.includes('.new'))).toEqual([])
-    expect(appliance.said()).toMatch(
-      /"by":"otto","before":"[0-9a-f]{12}","digest":"[0-9a-f]{12}".*rules: saved by otto/,
-    )
-    expect(appliance.said()).toMatch(/rules: \+1 listed, -0 released/)
+    await appliance.heard(/"by":"otto","before":"[0-9a-f]{12}","digest":"[0-9a-f]{12}".*rules: saved by otto/)
+    await appliance.heard(/rules: \+1 listed, -0 released/)
   })
 
   test("somebody else's edit in between is told with what it was, and is not undone unseen", async () => {
