@@ -24,6 +24,7 @@ import { tmpdir } from 'node:os'
 import { basename, delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { ask } from '../src/command/appliance.ts'
+import { digestOf } from '../src/daemon/reloading.ts'
 import type { StatusView } from '../src/daemon/status-view.ts'
 import type { Job } from './load.ts'
 import type { Outcome } from './outcome.ts'
@@ -67,6 +68,8 @@ export async function startDecoymx(
   const file = join(data, 'decoymx.yaml')
   mkdirSync(state)
   writeFileSync(file, settings(pace, redisUrl))
+  // What is filled in has no evidence with it: judged again at the start, as under new rules, nobody of it would stay listed.
+  writeFileSync(join(state, 'judged-by'), digestOf({ source: readFileSync(join(root, 'rules.yaml'), 'utf8') }))
   fill?.(state)
   const server = start('decoymx', process.execPath, ['src/start.js', 'run', '--state', state, '--settings', file])
   const address = await until(server, async () => {
