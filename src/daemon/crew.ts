@@ -19,6 +19,7 @@ import type { Reputation } from '../reputation/reputation.ts'
 import type { RulesText } from '../settings/checked.ts'
 import type { Counts, FromWorker, Shares, ToWorker } from './crew-channel.ts'
 import { type DecoyDoor, decoyDoors, type Decoys } from './decoys.ts'
+import { WORKER_FLAGS } from './heap.ts'
 import { type Address, parseAddress, spellAddress } from '../settings/places.ts'
 import { readCertificate } from '../settings/certificate.ts'
 import { type Settings } from '../settings/settings.ts'
@@ -58,12 +59,6 @@ const SHARE_MS = 100
 const BEAT_MS = 1000
 /** From the end of a worker to the next one's start: doubled each time, and short again after a life so long. */
 const AGAIN_MS = { first: 250, most: 10_000, long: 60_000 } as const
-/**
- * A held connection is an object that lives for an hour among many that die at once. V8 lets the space for young objects
- * grow to 16 MB and more in a flood, and keeps it; a small one costs some processor time, and saves more than half of the
- * memory. What a flood leaves behind each worker has collected when it is over.
- */
-const FLAGS = ['--max-semi-space-size=1', '--expose-gc']
 
 /** Settles when all workers are ready, or have had their time. */
 export async function startCrew(workers: number, options: CrewOptions): Promise<Crew> {
@@ -183,7 +178,7 @@ class Worker {
   start(): void {
     const { settings, maxAgeMs, rules, never, reputation, crew } = this.#options
     const child = fork(join(import.meta.dirname, 'worker.ts'), [], {
-      execArgv: FLAGS,
+      execArgv: WORKER_FLAGS,
       serialization: 'advanced',
       stdio: stdioWith(decoyDoors(settings).flatMap(({ address }) => address.fds?.tcp ?? [])),
     })

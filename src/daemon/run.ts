@@ -32,6 +32,7 @@ import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
 import { untilToldToEnd } from './ending.ts'
 import { editRules } from './editing.ts'
 import { filesLook } from './files-look.ts'
+import { takeAllForYoung } from './heap.ts'
 import { openHttp } from './http.ts'
 import { calledAt, suspectsOf } from './suspects.ts'
 import { watchFile } from './file-watch.ts'
@@ -84,6 +85,7 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
     options.refuse(lock)
     return 1
   }
+  takeAllForYoung()
   const ended = untilToldToEnd()
   try {
     const house = await build(where, { ...read, settings: taken.settings }, options)
@@ -107,11 +109,9 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
   const now = Date.now
   const log = createLog(settings.log, process.stdout, screen)
   const metrics = createMetrics(version)
-  const { file, 'max-megabytes': megabytes = 0 } = settings['mail-log'] ?? {}
-  const mailLog =
-    file === undefined
-      ? undefined
-      : openMailLog(file, megabytes * 1024 * 1024, (error) => tell.trouble('mail-log', error))
+  const noted = settings['mail-log']
+  const failed = (error: Error) => tell.trouble('mail-log', error)
+  const mailLog = noted && openMailLog(noted.file, noted['max-megabytes'] * 1024 * 1024, failed)
   const tell: Tell = teller(log, metrics, now, mailLog)
 
   let decoys: Decoys | undefined
