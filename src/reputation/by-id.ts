@@ -100,6 +100,12 @@ export class ById {
     yield* this.others()
   }
 
+  /** Goes through all of them, and gives the id of each that has ended when it is met; undefined for the others. */
+  *endings(now: () => Instant): Generator<string | undefined> {
+    for (const whole of this.#fourth.endings(now)) yield whole === undefined ? undefined : RULES + dottedOf(whole)
+    for (const ruling of this.others()) yield (ruling.until ?? Infinity) > now() ? undefined : idOf(ruling)
+  }
+
   /** Of those that `tally` counts, those that are looked for: the newest, as they were put, and how many. */
   newest(now: Instant, search: Search, most: number): Newest {
     return this.#fourth.newest(now, search, most)

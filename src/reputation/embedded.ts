@@ -62,7 +62,7 @@ class Embedded implements Store {
   readonly #rulings: ById
   readonly #marks: Map<string, number>
   readonly #dirty: Dirty = { rulings: new Set(), marks: new Set() }
-  #round: Iterator<Ruling>
+  #round: Iterator<string | undefined>
   #onChange: ((change: Change) => void) | undefined
   #health: StoreHealth
   #closed = false
@@ -79,7 +79,7 @@ class Embedded implements Store {
     this.#marks = file.marks
     this.#rulings = file.rulings
     this.#ignored(file.unreadable.map((id) => `ruling ${id}`))
-    this.#round = this.#rulings.values()
+    this.#round = this.#rulings.endings(now)
     this.#bound()
     this.#timer = setInterval(() => this.#tick(), flushMs)
     this.#health = { state: 'up', since: now(), error: undefined }
@@ -199,15 +199,13 @@ class Embedded implements Store {
   }
 
   #tick(): void {
-    const now = this.#now()
     this.#records.sweep(SWEEP_MAX)
     for (let looked = 0; looked < SWEEP_MAX; looked++) {
-      const next = this.#round.next()
-      if (next.done) {
-        this.#round = this.#rulings.values()
-        break
-      }
-      if (ended(next.value, now)) this.#drop(idOf(next.value))
+      const { done, value: ended } = this.#round.next()
+      if (ended !== undefined) this.#drop(ended)
+      if (!done) continue
+      this.#round = this.#rulings.endings(this.#now)
+      break
     }
     this.#flush()
   }
@@ -244,10 +242,6 @@ class Embedded implements Store {
   #ignored(what: readonly string[]): void {
     if (what[0] !== undefined) this.#tell({ what: 'ignored', where: what[0], count: what.length })
   }
-}
-
-function ended(ruling: Ruling, now: Instant): boolean {
-  return (ruling.until ?? Infinity) <= now
 }
 
 type Dirty = { readonly rulings: Set<string>; readonly marks: Set<string> }

@@ -122,6 +122,16 @@ export class Listings {
     for (const row of this.#used()) yield this.#read(row)
   }
 
+  /** Goes through all of them, and gives the number of each that has ended when it is met; undefined for the others. */
+  *endings(now: () => Instant): Generator<number | undefined> {
+    for (const row of this.#used()) {
+      const [numbers, first] = [this.#numbers(row), at(row, NUMBERS) + STOOD]
+      const instant = now()
+      const stands = STANDINGS.some((_, i) => (numbers[first + i] as number) > instant)
+      yield stands ? undefined : this.#links(row)[at(row, LINKS) + KEY]
+    }
+  }
+
   /** How many stand of each word; those for whose number `except` is true count as that. No object is made. */
   tally(now: Instant, except: ((whole: number) => boolean) | undefined): Record<Standing | 'except', number> {
     const counts = { block: 0, defer: 0, observe: 0, except: 0 }

@@ -109,6 +109,19 @@ describe('rulings by their ids', () => {
     )
   })
 
+  test('a round meets each once, and gives the ids of those that have ended by then', () => {
+    fc.assert(
+      fc.property(fc.array(ruling, { maxLength: 50 }), instant, (rulings, now) => {
+        const kept = new ById()
+        for (const each of rulings) kept.set(each)
+        const round = [...kept.endings(() => now)]
+        const ended = [...kept.values()].filter(({ until = Infinity }) => until <= now)
+        expect(round).toHaveLength(kept.size)
+        expect(round.filter((id) => id !== undefined).toSorted()).toEqual(ended.map(idOf).toSorted())
+      }),
+    )
+  })
+
   test('those put since are told from those before, and each that stays is met once while others come and go', () => {
     fc.assert(
       fc.property(
