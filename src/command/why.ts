@@ -5,6 +5,7 @@
  */
 import type { ClientView, RulingView, TicketView } from '../answer/views.ts'
 import { spellExcuse } from '../console/excuses.ts'
+import { outlasting } from '../console/outlasting.ts'
 import { hanging, type Screen, span, when, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
@@ -82,7 +83,8 @@ async function whyClient(
   return EXIT_OF[view.verdict] ?? 1
 }
 
-function page(view: ClientView, screen: Screen, now: number): string[] {
+/** What a person reads about a client. */
+export function page(view: ClientView, screen: Screen, now: number): string[] {
   const { colours } = screen
   const { green, yellow, red } = colours
   const paint = { clean: green, allow: green, observe: yellow, defer: yellow, block: red }[view.verdict]
@@ -154,7 +156,12 @@ function arithmetic(view: ClientView, { colours, width }: Screen, now: number): 
         ...wrapped(reason.because, width, SUM_MARGIN),
       ]
     })
-  const clears = view.clears ? `; with nothing new below its threshold ${when(view.clears, now)}` : ''
+  const outlasts = outlasting({ ...view, score: view.score ?? 0, threshold: view.threshold ?? 0 })
+  const clears = outlasts
+    ? `: ${outlasts}${view.until ? `, until ${when(view.until, now)}` : ''}`
+    : view.clears
+      ? `; with nothing new below its threshold ${when(view.clears, now)}`
+      : ''
   const summed = (score: number | null | undefined, what: string) =>
     hanging(`${(score ?? 0).toFixed(1).padStart(8)}  `, what, width, SUM_MARGIN)
   return [

@@ -8,6 +8,7 @@ import type { Instant } from '../../core/evidence.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Explanation } from '../../reputation/reputation.ts'
 import { spellExcuse } from '../excuses.ts'
+import { outlasting } from '../outlasting.ts'
 import type { Visit } from '../visits.ts'
 import { acts, chip, type Html, known, time, until, sheet } from './layout.ts'
 
@@ -25,6 +26,15 @@ export function clientPage(
 ): Html[] {
   const reasons = (verdict?.reasons ?? []).toSorted((a, b) => b.weight - a.weight)
   const stands = decision.verdict !== 'clean'
+  const outlasts =
+    verdict &&
+    outlasting({
+      verdict: decision.verdict,
+      by: decision.by,
+      score: verdict.score,
+      threshold: verdict.threshold,
+      clears: verdict.clearsAt,
+    })
   return [
     html`<section class="head" data-live id="head">
       <h1 class="ip">${client.ip}${known(client)}</h1>
@@ -48,6 +58,7 @@ export function clientPage(
         The sum:
         ${verdict ? html`<b class="sum">${verdict.score.toFixed(0)}</b>, and ${verdict.threshold} blocks` : 'not known, for the store did not answer'}
       </h2>
+      ${outlasts ? html`<p>That is ${outlasts}, ${until(decision.until, now)}.</p>` : ''}
       ${
         reasons.length === 0
           ? html`<p class="empty">No rule saw anything of it.</p>`

@@ -1,0 +1,24 @@
+/**
+ * A verdict of the rules that stands though its sum would not reach it today, in the words of `why` and of the console. It
+ * was made once and stands until its end (rulings.ts), so whoever adds the weights up must be told why they do not suffice.
+ */
+
+/** What stands, and the sum as it is now; `clears`: when that falls below the threshold of the word it reaches, if of any. */
+type Stands = {
+  readonly verdict: string
+  readonly by: string | null | undefined
+  readonly score: number
+  readonly threshold: number
+  readonly clears: unknown
+}
+
+/** Undefined where the sum carries what stands, or nothing of the rules' stands. */
+export function outlasting({ verdict, by, score, threshold, clears }: Stands): string | undefined {
+  const noun = NOUNS[verdict]
+  if (by !== 'rules' || noun === undefined) return undefined
+  // Of the lighter words no threshold is told; a sum that reaches any of them has an instant at which it clears.
+  const carried = verdict === 'block' ? score >= threshold : Boolean(clears)
+  return carried ? undefined : `too little for a new ${noun} now; this one stands all the same`
+}
+
+const NOUNS: Readonly<Record<string, string>> = { block: 'block', defer: 'deferral', observe: 'observation' }

@@ -1,0 +1,85 @@
+/** What was made once stands until its end; where the sum has faded below it, both `why` and the console say so. */
+import { expect, test } from 'vitest'
+import type { ClientView } from '../../src/answer/views.ts'
+import { page } from '../../src/command/why.ts'
+import { outlasting } from '../../src/console/outlasting.ts'
+import { clientPage } from '../../src/console/pages/client.ts'
+import { screenOf } from '../../src/console/terminal.ts'
+import { type Client, parseClient } from '../../src/core/client.ts'
+import type { Explanation } from '../../src/reputation/reputation.ts'
+
+const NOON = Date.parse('2026-11-24T12:00:00Z')
+const END = '2026-11-24T18:00:00.000Z'
+
+test.each([
+  ['a block that is carried', { verdict: 'block', by: 'rules', score: 100, clears: NOON }, undefined],
+  ['a block that has faded', { verdict: 'block', by: 'rules', score: 99.9, clears: NOON }, /new block now/],
+  ['a deferral that is carried', { verdict: 'defer', by: 'rules', score: 60, clears: NOON }, undefined],
+  ['a deferral that has faded', { verdict: 'defer', by: 'rules', score: 12, clears: null }, /new deferral now/],
+  ["an operator's block", { verdict: 'block', by: 'operator', score: 0, clears: null }, undefined],
+  ['nothing', { verdict: 'clean', by: null, score: 12, clears: null }, undefined],
+])('%s', (_, stands, told) => {
+  const said = outlasting({ ...stands, threshold: 100 })
+  if (told) expect(said).toMatch(told)
+  else expect(said).toBeUndefined()
+})
+
+test('a faded block, as `why` and the console show it', () => {
+  const counts = { primary: 0, backup: 3, real: 0 }
+  const reason = {
+    rule: 'talks-first',
+    weight: 62,
+    count: 1,
+    waived: 0,
+    excuse: null,
+    factor: 1,
+    last: '2026-11-22T12:00:00.000Z',
+    because: 'talked before being greeted',
+    mode: 'enforce' as const,
+    line: 61,
+  }
+  const view: ClientView = {
+    client: '203.0.113.9',
+    network: '203.0.113.0/24',
+    verdict: 'block',
+    effect: 'block',
+    mode: 'enforce',
+    score: 62,
+    enforcedScore: 62,
+    threshold: 100,
+    until: END,
+    clears: '2026-11-24T15:00:00.000Z',
+    ticket: '7K2M-Q4XD',
+    by: 'rules',
+    because: 'talked before being greeted',
+    doubt: null,
+    standing: { allowed: null, never: null, credit: null, pool: null },
+    reasons: [reason],
+    contacts: counts,
+    networkContacts: counts,
+    facts: {},
+    waived: {},
+    pending: {},
+    waiting: null,
+    freeze: null,
+    lost: null,
+    rules: 'rules.yaml',
+  }
+  const text = page(view, screenOf({} as NodeJS.WriteStream, {}), NOON).join('\n')
+  expect(text).toContain(
+    '62.0  of the 100 that block: too little for a new block now; this one stands all the same, until 2026-11-24 18:00 UTC (in 6 h)',
+  )
+  expect(text).not.toContain('with nothing new')
+
+  const told = {
+    decision: { verdict: 'block', by: 'rules', until: Date.parse(END), ticket: view.ticket, because: reason.because },
+    verdict: { reasons: [], score: 62, threshold: 100, clearsAt: Date.parse(view.clears as string) },
+    facts: { own: new Map(), network: new Map() },
+    contacts: counts,
+    journalTrouble: null,
+  } as unknown as Explanation
+  const html = clientPage(parseClient(view.client) as Client, told, [], 'rules.yaml', undefined, NOON)
+    .map(String)
+    .join('')
+  expect(html).toContain('That is too little for a new block now; this one stands all the same, <time')
+})
