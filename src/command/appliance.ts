@@ -4,7 +4,7 @@
  */
 import { request } from 'node:http'
 import { controlSocket } from '../settings/state.ts'
-import { typed } from './called.ts'
+import { typed } from '../console/called.ts'
 
 /** The appliance does not answer: `message` says so, and what to do. */
 export class NotRunning extends Error {}
@@ -58,7 +58,8 @@ export function askForText(
   })
 }
 
-function explain(error: NodeJS.ErrnoException, folder: string): Error {
+/** Why it could not be reached, and what to do. */
+export function explain(error: NodeJS.ErrnoException, folder: string): Error {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
     return new NotRunning(
       `no decoymx is running on ${folder}. Start it with "${typed('run')}", or name its state directory with --state DIR`,

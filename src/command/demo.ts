@@ -24,7 +24,7 @@ import { ask } from './appliance.ts'
 import { type Address, parseAddress } from '../settings/places.ts'
 import { openStandIn, type StandIn } from './stand-in.ts'
 import type { StatusView } from '../daemon/status-view.ts'
-import { typed } from './called.ts'
+import { typed } from '../console/called.ts'
 
 export type DemoOptions = {
   readonly once: boolean

@@ -6,6 +6,7 @@
  * (`knocking`), asks the DNSBL, has the canary played. A check is a small function in CHECKS; what it may look at is the Chart. One that fails to look says so, and keeps no other
  * from looking.
  */
+import { asTyped } from '../console/called.ts'
 import { hanging, type Screen, table } from '../console/terminal.ts'
 import { spellProblem } from '../core/document.ts'
 import { ask } from './appliance.ts'
@@ -118,11 +119,11 @@ function told(findings: readonly Finding[], level: Finding['level'], screen: Scr
     return table(
       screen,
       ['check', 'level', 'seen', 'next'],
-      findings.map((each) => [each.check, each.level, each.seen, each.next ?? '']),
+      findings.map((each) => [each.check, each.level, asTyped(each.seen), asTyped(each.next ?? '')]),
     )
   const rows = findings.flatMap(({ check, level: each, seen, next }) => [
-    ...hanging(`${paint[each](each.padEnd(4))}  ${check.padEnd(10)}  `, seen, screen.width, 18),
-    ...(next === null ? [] : hanging(`${' '.repeat(18)}${colours.bold('next')}  `, next, screen.width, 24)),
+    ...hanging(`${paint[each](each.padEnd(4))}  ${check.padEnd(10)}  `, asTyped(seen), screen.width, 18),
+    ...(next === null ? [] : hanging(`${' '.repeat(18)}${colours.bold('next')}  `, asTyped(next), screen.width, 24)),
   ])
   return [paint[level](WORDS[level]), '', ...rows]
 }

@@ -15,7 +15,7 @@ import { readAll } from '../settings/checked.ts'
 import { savedMembers } from '../daemon/pooling.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
 import type { Where } from '../settings/settings.ts'
-import { typed } from './called.ts'
+import { typed } from '../console/called.ts'
 
 export type EnforceOptions = {
   readonly preview: boolean

@@ -12,7 +12,7 @@ import { findRecording, recordRedis, type StoreRecording } from '../reputation/r
 import { readSettings } from '../settings/settings.ts'
 import type { Complain } from './decisions.ts'
 import { replace } from './export.ts'
-import { typed } from './called.ts'
+import { typed } from '../console/called.ts'
 
 export type RecordingOptions = {
   readonly out: string | undefined

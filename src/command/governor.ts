@@ -7,7 +7,7 @@ import type { WaitingView } from '../answer/views.ts'
 import { hanging, type Screen, span, table } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 import { type Complain, LIST_LIMIT } from './decisions.ts'
-import { typed } from './called.ts'
+import { typed } from '../console/called.ts'
 
 export async function showWaiting(
   folder: string,

@@ -16,7 +16,7 @@ import { readRules } from '../core/rules.ts'
 import { spellAddress } from '../settings/places.ts'
 import { nearest } from '../settings/reading.ts'
 import { readSettings } from '../settings/settings.ts'
-import { typed } from './called.ts'
+import { typed } from '../console/called.ts'
 
 const SMTP = 25
 const DEPLOY = join(import.meta.dirname, '../../deploy')

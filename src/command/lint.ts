@@ -2,6 +2,7 @@
  * `lint DOMAIN`: is this MX layout safe to have decoys in? Every finding with a code, what was seen, why it matters, and a fix;
  * exit codes as monitoring plugins have them (0 ok, 1 warning, 2 critical, 3 unknown).
  */
+import { asTyped } from '../console/called.ts'
 import { hanging, type Screen, table, wrapped } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { DANGERS, exitCodeOf, type Finding, type Level } from '../core/dangers.ts'
@@ -73,7 +74,7 @@ function told(
     return table(
       screen,
       ['level', 'code', 'about', 'seen', 'fix', 'where'],
-      findings.map((each) => [each.level, each.code, each.about, each.seen, each.fix, where(each)]),
+      findings.map((each) => [each.level, each.code, each.about, each.seen, asTyped(each.fix), where(each)]),
     )
   const { colours } = screen
   const paint: Record<Level, (text: string) => string> = {
@@ -103,7 +104,7 @@ function told(
         ...(where(each) === '' ? [] : [`${' '.repeat(15)}${colours.dim(`at   ${where(each)}`)}`]),
       ]),
       ...(level === 'note' ? [] : labelled('why', why)),
-      ...labelled('fix', fix),
+      ...labelled('fix', asTyped(fix)),
     ]
   })
   return [

@@ -15,7 +15,7 @@ import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zo
 import { hostName, slip, surveyDomain, type SurveyWords } from './surveying.ts'
 import type { Settings } from '../settings/settings.ts'
 import { isWildcard } from '../settings/places.ts'
-import { typed } from './called.ts'
+import { asTyped, typed } from '../console/called.ts'
 
 export type PlanWords = SurveyWords & {
   readonly primaryAddress?: readonly string[]
@@ -125,7 +125,7 @@ function told(domain: string, { steps }: Plan, screen: Screen): string[] {
   const heads = ['step', 'change', 'type', 'name', 'ttl', 'data']
   if (!screen.person) return table(screen, heads, steps.flatMap(piped))
   const text = steps.flatMap(({ does, add, remove, waitSeconds }, i) => [
-    ...hanging(`${colours.bold(`${i + 1}.`)} `, does, screen.width, 3),
+    ...hanging(`${colours.bold(`${i + 1}.`)} `, asTyped(does), screen.width, 3),
     ...remove.map((record) => colours.red(`   - ${zoneLine(record)}`)),
     ...add.map((record) => colours.green(`   + ${zoneLine(record)}`)),
     ...(waitSeconds > 0 ? [colours.dim(`   then wait ${span(waitSeconds * 1000)}`)] : []),
@@ -158,7 +158,7 @@ function changesOf({ add, remove }: Step, i: number): string[][] {
 function piped(step: Step, i: number): string[][] {
   const beside = (change: string, what: string) => [String(i + 1), change, '', '', '', what]
   return [
-    beside('do', step.does),
+    beside('do', asTyped(step.does)),
     ...changesOf(step, i),
     ...(step.waitSeconds > 0 ? [beside('wait', `${step.waitSeconds} s`)] : []),
   ]

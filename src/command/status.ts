@@ -2,6 +2,7 @@
  * `status`: one screen about the whole appliance, once or again and again; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
  */
 import { setTimeout } from 'node:timers/promises'
+import { asTyped, typed } from '../console/called.ts'
 import { hanging, type Screen, span, table, when } from '../console/terminal.ts'
 import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
@@ -132,9 +133,9 @@ function kernelSentence({ state, suspects, networks, tolls, touches }: KernelSta
 
 function canarySentence({ state, at, because, shownMs, checks }: CanaryView, now: number): string {
   if (state === 'off') return 'off (canary.enabled in the settings)'
-  if (at === null) return 'not played yet; decoymx doctor plays it now'
+  if (at === null) return `not played yet; ${typed('doctor')} plays it now`
   const ago = `${span(now - Date.parse(at))} ago`
-  if (state !== 'sound') return `${state}, ${ago}: ${because}`
+  if (state !== 'sound') return `${state}, ${ago}: ${asTyped(because ?? '')}`
   return `sound, ${ago}: a bot and an honest client were told right in ${checks.length} ways, after ${shownMs} ms`
 }
 
@@ -154,7 +155,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
       width,
       4,
     ),
-    ...remarks.flatMap((remark) => hanging(`  ${paint('!')} `, remark, width, 4)),
+    ...remarks.flatMap((remark) => hanging(`  ${paint('!')} `, asTyped(remark), width, 4)),
     '',
     ...field('Held now', `primary ${view.held.primary}, backup ${view.held.backup}`),
     ...(view.kernel && view.kernel.state !== 'off' ? field('Kernel', kernelSentence(view.kernel)) : []),

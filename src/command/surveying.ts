@@ -19,7 +19,7 @@ import { fetchStsPolicy } from '../watch/sts-policy.ts'
 import { survey } from '../watch/surveyor.ts'
 import { type Address, isWildcard, parseAddress, spellAddress } from '../settings/places.ts'
 import { readSettings, type Settings } from '../settings/settings.ts'
-import { typed } from './called.ts'
+import { typed } from '../console/called.ts'
 
 export type SurveyWords = {
   readonly settings?: string

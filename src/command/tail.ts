@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline'
 import type { ClientView } from '../answer/views.ts'
 import type { Screen } from '../console/terminal.ts'
 import { escaped, type Evidence, type Kind, type Role } from '../core/evidence.ts'
-import { ask, NotRunning } from './appliance.ts'
+import { ask, explain } from './appliance.ts'
 import type { Complain } from './decisions.ts'
 import { controlSocket } from '../settings/state.ts'
 
@@ -89,13 +89,7 @@ function open(folder: string, path: string, signal: AbortSignal) {
     const asked = request({ socketPath: controlSocket(folder), path, signal }, resolve)
     asked.on('error', (error: NodeJS.ErrnoException) => {
       if (signal.aborted) resolve(undefined)
-      else if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
-        reject(
-          new NotRunning(
-            `no appliance is running in ${folder}: start it with decoymx run, or name its state with --state`,
-          ),
-        )
-      else reject(error)
+      else reject(explain(error, folder))
     })
     asked.end()
   })

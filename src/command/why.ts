@@ -11,7 +11,7 @@ import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
 import { INEXCUSABLE, type Waived } from '../core/outage.ts'
 import { ask } from './appliance.ts'
-import { typed } from './called.ts'
+import { typed } from '../console/called.ts'
 import { type Complain, printRulings } from './decisions.ts'
 import { BOUNDS } from './governor.ts'
 import { ALL_THE_SAME, frozen } from './status.ts'
@@ -113,7 +113,7 @@ function standing(view: ClientView): string {
   if (view.standing.allowed) return `Allowed by ${view.standing.allowed.by}: ${view.standing.allowed.because}`
   if (view.doubt) return `Our copy of the decisions is ${view.doubt}: askers are told nothing against it.`
   if (view.waiting)
-    return `The rules say ${view.waiting.word}, and the governor holds it back (${BOUNDS[view.waiting.why]}): decoymx governor`
+    return `The rules say ${view.waiting.word}, and the governor holds it back (${BOUNDS[view.waiting.why]}): ${typed('governor')}`
   const harmless = (view.score ?? 0) > 0 ? 'Too little speaks against it.' : 'Nothing speaks against it.'
   const said = view.by === 'operator' ? `The operator: ${view.because}` : (view.because ?? harmless)
   return `${said}${told(view)}`

@@ -5,6 +5,7 @@
  */
 import { Writable } from 'node:stream'
 import pino, { type Logger } from 'pino'
+import { asTyped } from './called.ts'
 import type { Screen } from './terminal.ts'
 
 export type Log = Logger
@@ -77,5 +78,5 @@ function words(json: string, screen: Screen): string {
   const fields = Object.entries(rest).flatMap(([key, value]) =>
     isTold(value) ? [] : [`${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`],
   )
-  return `${screen.colours.dim(time.slice(11, 19))} ${paint(msg ?? '')} ${screen.colours.dim(fields.join(' '))}`.trimEnd()
+  return `${screen.colours.dim(time.slice(11, 19))} ${paint(asTyped(msg ?? ''))} ${screen.colours.dim(asTyped(fields.join(' ')))}`.trimEnd()
 }

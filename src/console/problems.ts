@@ -4,6 +4,7 @@
  * The first line is `file:line:col: message [CODE]`, which editors jump by; what stands below it is for eyes.
  */
 import type { Problem } from '../core/document.ts'
+import { asTyped } from './called.ts'
 import type { Screen } from './terminal.ts'
 
 /** Errors first in the order of their places, then warnings. What has no line is a word of the command line. */
@@ -20,7 +21,10 @@ export function tellProblems(problems: readonly Problem[], screen: Screen): void
   screen.print(`${sums.join(', ')}${coded ? screen.colours.dim('; what each code means is in docs/problems.md') : ''}`)
 }
 
-function told({ file, line, column, message, hint, code, warning, excerpt }: Problem, { colours }: Screen): string[] {
+function told(problem: Problem, { colours }: Screen): string[] {
+  const { file, line, column, code, warning, excerpt } = problem
+  const message = asTyped(problem.message)
+  const hint = problem.hint && asTyped(problem.hint)
   const { bold, dim, red, yellow, cyan } = colours
   const shade = warning ? yellow : red
   const place = line === 0 ? `${file}:` : `${file}:${line}:${column}:`

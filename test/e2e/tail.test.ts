@@ -46,7 +46,7 @@ test('tells of a visit as it happens, and of nothing else; exit 0 when interrupt
 test('says so where no appliance runs, and what it takes', { timeout: 30_000 }, async () => {
   const { code, stderr } = await runToEnd(process.execPath, [START, 'tail', '--state', '/nowhere'])
   expect(code).toBe(1)
-  expect(stderr).toMatch(/no appliance is running in \/nowhere/)
+  expect(stderr).toMatch(/no decoymx is running on \/nowhere/)
   const { code: usage, stderr: told } = await runToEnd(process.execPath, [START, 'tail', '--role', 'middle'])
   expect(usage).toBe(64)
   expect(told).toMatch(/primary, backup, real/)

@@ -8,7 +8,7 @@ import { KIND_NAMES, ROLES } from '../../core/evidence.ts'
 import { RIGHTS, type Rights } from '../../core/rights.ts'
 import type { Words } from '../init.ts'
 import { tail, type TailWords, VERDICTS } from '../tail.ts'
-import { typed } from '../called.ts'
+import { typed } from '../../console/called.ts'
 import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 export function applianceCommands(program: Command, stage: Stage): void {

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { NO_REASON } from '../../core/evidence.ts'
 import type { Problem } from '../../core/document.ts'
+import { asTyped } from '../../console/called.ts'
 import { hanging, type Screen } from '../../console/terminal.ts'
 import { tellProblems } from '../../console/problems.ts'
 import type { Where } from '../../settings/settings.ts'
@@ -33,7 +34,7 @@ export function stageOn(version: string, screen: Screen, errors: Screen, ended: 
     complain: (body) => {
       const { error = 'the appliance answered with an error', errors: all = [error], hint } = body as Mistakes
       for (const [i, each] of all.entries()) {
-        const told = `${each}${hint && i === all.length - 1 ? ` (${hint})` : ''}`
+        const told = asTyped(`${each}${hint && i === all.length - 1 ? ` (${hint})` : ''}`)
         for (const line of hanging(`${errors.colours.red('error')}  `, told, errors.width, 7)) errors.print(line)
       }
       return 1

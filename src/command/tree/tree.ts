@@ -5,7 +5,7 @@
  * What a command does is opened when it is typed: whoever asks for a status does not wait for the daemon's packages.
  */
 import { Argument, Command } from 'commander'
-import { typed } from '../called.ts'
+import { typed } from '../../console/called.ts'
 import { completionScript, type Shell, SHELLS } from '../completion.ts'
 import { applianceCommands } from './appliance.ts'
 import { decisionCommands } from './decisions.ts'

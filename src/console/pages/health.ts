@@ -2,6 +2,7 @@
  * Health: the mail exchangers as senders meet them, what the witness has seen, and every listener.
  */
 import { html } from 'hono/html'
+import { asTyped } from '../called.ts'
 import { chip, type Html, sheet } from './layout.ts'
 
 /** What this page reads of the status. */
@@ -59,7 +60,7 @@ export function healthPage(status: Health, unready: readonly string[], remarks: 
               ${remarks.map(
                 ({ level, seen, next }) =>
                   html`<li class="${level}">
-                    ${seen}${next === null ? '' : html`<br /><small><b>next</b> ${next}</small>`}
+                    ${asTyped(seen)}${next === null ? '' : html`<br /><small><b>next</b> ${asTyped(next)}</small>`}
                   </li>`,
               )}
             </ul>`

@@ -2,6 +2,7 @@
  * The door: a name and a password, or a link from the host.
  */
 import { html } from 'hono/html'
+import { typed } from '../called.ts'
 import type { Html } from './layout.ts'
 
 export function loginPage(mistake: string | undefined): Html {
@@ -13,6 +14,6 @@ export function loginPage(mistake: string | undefined): Html {
       >Password <input name="password" type="password" autocomplete="current-password" required maxlength="1000"
     /></label>
     <button class="main">Log in</button>
-    <p class="dim">No account? On the host, <code>npx decoymx console</code> prints a link that logs in once.</p>
+    <p class="dim">No account? On the host, <code>${typed('console')}</code> prints a link that logs in once.</p>
   </form>`
 }

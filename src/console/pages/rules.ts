@@ -6,6 +6,7 @@
 import { html } from 'hono/html'
 import type { Visitor } from '../../core/rights.ts'
 import type { Rules } from '../../core/rules.ts'
+import { asTyped } from '../called.ts'
 import { chip, type Html, sheet } from './layout.ts'
 
 /** The rules file as it is now. */
@@ -54,7 +55,7 @@ function editor({ file, source, digest, inUse, hindrance }: RulesFile, operator:
   const mayNot =
     operator && hindrance
       ? html`<p class="note">
-          <b>Save:</b> ${hindrance.error}; ${hindrance.hint}.
+          <b>Save:</b> ${hindrance.error}; ${asTyped(hindrance.hint)}.
           <button type="button" data-do="copy">Copy the text</button>
         </p>`
       : ''

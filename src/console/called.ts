@@ -1,6 +1,9 @@
 /**
  * How a command is typed here, for whoever is told what to type next: `npx decoymx why` in a clone, `decoymx why` where it is
  * installed, `node src/start.js why` where somebody starts it so. What is printed can then be pasted.
+ *
+ * Texts that come from below, or from the appliance, say `decoymx why`, and so does all JSON: only who prints them to a person
+ * knows how that person types. So what reaches a person is said by `typed`, or has gone through `asTyped`.
  */
 import { existsSync } from 'node:fs'
 import { basename, delimiter, join, relative } from 'node:path'
@@ -10,6 +13,20 @@ export function typed(words: string): string {
   known ??= nameOf(process.argv[1] ?? '', process.cwd(), process.env, existsSync)
   return `${known} ${words}`
 }
+
+/** The same text with each command in it as it is typed here. */
+export function asTyped(text: string): string {
+  return text.replace(NAMED, (_, word: string) => typed(word))
+}
+
+/** Every command, as the tree has them: a test holds the two together. */
+export const COMMANDS = (
+  'run init demo reload status tail doctor kernel console token password why list allow block release enforce audit ' +
+  'governor export check lint plan test replay simulate completion'
+).split(' ')
+
+/** "decoymx runs" is a sentence, and `npx decoymx why` is typed already. */
+const NAMED = new RegExp(`(?<!npx |[\\w./-])decoymx (${COMMANDS.join('|')})\\b(?!-)`, 'g')
 
 let known: string | undefined
 
