@@ -28,6 +28,9 @@ cp "$project/LICENSE" "$doc/copyright"
 (cd "$lib" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error)
 test -x "$lib/node_modules/$node/bin/node" || { echo "npm has not brought $node" >&2; exit 1; }
 rm -rf "$lib/deploy/debian" "$lib/node_modules/$node/"{include,share,CHANGELOG.md}
+"$project/deploy/trim.sh" "$lib/node_modules"
+# Debian's C library is glibc.
+rm -rf "$lib/node_modules/@koromix/"*/musl_*
 
 printf '#!/bin/sh\nexec /usr/lib/decoymx/node_modules/%s/bin/node /usr/lib/decoymx/src/start.js "$@"\n' "$node" > "$stage/usr/bin/decoymx"
 chmod 755 "$stage/usr/bin/decoymx"

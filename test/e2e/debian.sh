@@ -51,6 +51,10 @@ echo '== install'
 dpkg -i "$packages"/decoymx_1.0_*.deb
 dpkg-query -W -f '${Status} ${Version}\n' decoymx
 man -w decoymx-why
+# Its size as the package tells it, what is of one machine only, and what nobody there reads.
+dpkg-query -W -f 'told ${Installed-Size} KB, ${Architecture}\n' decoymx
+du -sk --apparent-size /usr/lib/decoymx
+(cd /usr/lib/decoymx/node_modules && find . -name '*.node' -o -name '*.ts' -o -name '*.map')
 echo '== settings'
 decoymx init --into /etc/decoymx --domain example.net --primary 127.0.0.66 --backup 127.0.0.67 --real-mx 127.0.0.25
 # Ports that nothing else on this machine has.
@@ -59,6 +63,9 @@ as_user check "${files[@]}"
 echo '== run'
 start
 as_user block 203.0.113.9 --because 'before the upgrade' --state /var/lib/decoymx
+as_user status --state /var/lib/decoymx > /status || true
+grep "^DNSBL, UDP" /status
+dig +short "@127.0.0.1" -p "$(sed -n 's/^DNSBL, UDP\t127.0.0.1:\([0-9]*\)\t.*/\1/p' /status)" 2.0.0.127.bl.example.net A
 end
 echo '== upgrade'
 dpkg -i "$packages"/decoymx_1.1_*.deb

@@ -51,12 +51,17 @@ describe.skipIf(!root)('the Debian package', () => {
     () => {
       const said = run(join(import.meta.dirname, 'debian.sh'), [packages])
       console.log(said)
-      const [, install, settings, served, upgrade, removed, purged, restored] = said.split(/^== .*\n/m)
+      const [, install = '', settings, served, upgrade, removed, purged, restored] = said.split(/^== .*\n/m)
       expect(install).toContain('decoymx init --into /etc/decoymx')
       expect(install).toContain('install ok installed 1.0')
       expect(install).toContain('/usr/share/man/man1/decoymx-why.1.gz')
+      const { arch } = process
+      expect(install).toContain(` KB, ${arch === 'x64' ? 'amd64' : arch}\n`)
+      expect(install.match(/^\.\/.*$/gm)).toEqual([`./@koromix/koffi-linux-${arch}/linux_${arch}/koffi.node`])
       expect(settings).toContain('sound ')
-      expect(served).toMatch(/ready, mode observe\nblocked 203\.0\.113\.9\/32 .*\nended with 0/)
+      expect(served).toMatch(
+        /ready, mode observe\nblocked 203\.0\.113\.9\/32 .*\nDNSBL, UDP\t.*\topen, in bursts\n127\.0\.0\.2\nended with 0/,
+      )
       expect(upgrade).toContain('install ok installed 1.1')
       expect(upgrade).toMatch(/203\.0\.113\.9\/32\tblock\toperator decoymx\t.*before the upgrade\nended with 0/)
       expect(removed).toMatch(/decoymx\.yaml\nrules\.yaml\n[^]*journal\n[^]*no code is left/)

