@@ -45,8 +45,10 @@ export async function openEmbedded(file: string, options: EmbeddedOptions): Prom
 const DIRTY_MAX = 2000
 /** So often that what a flood of new clients brings is written in a millisecond or two: an answer may have to wait for it. */
 const FLUSH_MS = 50
-/** Records, and rulings, looked at for their end in one tick, so that a million of them never hold up an answer. */
-const SWEEP_MAX = 200
+/** Records, and rulings, looked at for their end at a time, so that a million of them never hold up an answer. */
+const SWEEP_MAX = 1000
+/** For each look so many times may pass in which something is written. */
+const SWEEP_FLUSHES = 5
 /** The names in `marks`, beside one for each box's cursor. */
 const GENERATION = 'generation'
 const cursorOf = (box: string) => `cursor ${box}`
@@ -57,7 +59,10 @@ class Embedded implements Store {
   readonly #now: () => Instant
   readonly #tell: (happening: StoreHappening) => void
   readonly #rulingsMax: number
-  readonly #timer: NodeJS.Timeout
+  readonly #flushMs: number
+  readonly #sweeper: NodeJS.Timeout
+  /** While something is to be written. */
+  #flusher: NodeJS.Timeout | undefined
   readonly #records: Records
   readonly #rulings: ById
   readonly #marks: Map<string, number>
@@ -75,13 +80,14 @@ class Embedded implements Store {
     this.#now = now
     this.#tell = tell
     this.#rulingsMax = rulingsMax
+    this.#flushMs = flushMs
     this.#records = new Records(file.records, clientsMax, now, (what) => this.#ignored(what))
     this.#marks = file.marks
     this.#rulings = file.rulings
     this.#ignored(file.unreadable.map((id) => `ruling ${id}`))
     this.#round = this.#rulings.endings(now)
     this.#bound()
-    this.#timer = setInterval(() => this.#tick(), flushMs)
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_FLUSHES * flushMs)
     this.#health = { state: 'up', since: now(), error: undefined }
     tell({ what: 'up' })
   }
@@ -115,6 +121,7 @@ class Embedded implements Store {
     this.#makeRoom()
     this.#records.forget(key, at)
     this.#bound()
+    this.#flushSoon()
   }
 
   async rulings(): Promise<Snapshot> {
@@ -155,8 +162,9 @@ class Embedded implements Store {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    clearInterval(this.#timer)
+    clearInterval(this.#sweeper)
     this.#flush()
+    clearTimeout(this.#flusher)
     this.#file.close()
   }
 
@@ -176,6 +184,7 @@ class Embedded implements Store {
   #mark(name: string, value: number): void {
     this.#marks.set(name, value)
     this.#dirty.marks.add(name)
+    this.#flushSoon()
   }
 
   #drop(id: string): void {
@@ -198,7 +207,7 @@ class Embedded implements Store {
     }
   }
 
-  #tick(): void {
+  #sweep(): void {
     this.#records.sweep(SWEEP_MAX)
     for (let looked = 0; looked < SWEEP_MAX; looked++) {
       const { done, value: ended } = this.#round.next()
@@ -207,13 +216,27 @@ class Embedded implements Store {
       this.#round = this.#rulings.endings(this.#now)
       break
     }
-    this.#flush()
+    this.#flushSoon()
+  }
+
+  get #unwritten(): number {
+    return this.#records.unwritten + this.#dirty.rulings.size + this.#dirty.marks.size
+  }
+
+  /** An idle appliance writes nothing and is not woken for it. What could not be written is tried again. */
+  #flushSoon(): void {
+    if (this.#flusher || this.#unwritten === 0) return
+    this.#flusher = setTimeout(() => {
+      this.#flusher = undefined
+      this.#flush()
+      this.#flushSoon()
+    }, this.#flushMs)
   }
 
   /** Writes all that has changed; false when that failed, and everything stays to be written. */
   #flush(): boolean {
     const { rulings, marks } = this.#dirty
-    if (this.#records.unwritten + rulings.size + marks.size === 0) return true
+    if (this.#unwritten === 0) return true
     const changes = this.#records.changes()
     try {
       this.#file.write(
