@@ -1,4 +1,5 @@
 /** The canary in a whole appliance: what it proves at each door, what it leaves behind, and what it says when the chain is broken. */
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
@@ -35,6 +36,15 @@ const seen = ({ checks }: CanaryView) => checks.map(({ way, seen }) => `${way.sp
 async function metricsOf(appliance: Appliance): Promise<string> {
   const { host, port } = appliance.door('HTTP')
   return await (await fetch(`http://${host}:${port}/metrics`)).text()
+}
+
+/** What deploy/Dockerfile has asked; its exit code. */
+function healthcheck(appliance: Appliance): number | null {
+  const [, words = ''] =
+    /^HEALTHCHECK .*CMD (\[.*\])$/m.exec(readFileSync(join(ROOT, 'deploy/Dockerfile'), 'utf8')) ?? []
+  const [program, ...args] = JSON.parse(words) as [string, ...string[]]
+  const env = { ...process.env, DECOYMX_STATE: stateOf(appliance) }
+  return spawnSync(program, args, { env, timeout: 10_000 }).status
 }
 
 const EVERYWHERE = [
@@ -141,6 +151,13 @@ describe('a chain that works', () => {
 })
 
 describe('a chain that does not', () => {
+  test('whoever looks after containers hears whether the process lives', async () => {
+    const appliance = await start()
+    expect(healthcheck(appliance)).toBe(0)
+    await appliance.crash()
+    expect(healthcheck(appliance)).toBe(1)
+  })
+
   test.skipIf(missing.includes('redis-server'))(
     'a store that hangs is found out, told by status and as a metric, until it works again',
     async () => {
@@ -160,6 +177,8 @@ describe('a chain that does not', () => {
         1,
         expect.stringMatching(/WARNING[^]*the canary fails: [^]* doctor plays it again/),
       ])
+      // What answers, if only DUNNO, is not to be ended by whoever looks after containers.
+      expect(healthcheck(appliance)).toBe(0)
       redis.signal('SIGCONT')
       await appliance.heard(/evidence: flows again/)
       expect((await play(appliance)).state).toBe('sound')
