@@ -5,13 +5,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CommanderError } from 'commander'
 import { NotRunning } from './command/appliance.ts'
+import { SOFTWARE, USAGE } from './command/exit-codes.ts'
 import { stageOn } from './command/tree/options.ts'
 import { commandTree } from './command/tree/tree.ts'
 import { screenOf } from './console/terminal.ts'
-
-/** EX_USAGE and EX_SOFTWARE of sysexits(3). */
-const USAGE = 64
-const SOFTWARE = 70
 
 const root = join(import.meta.dirname, '..')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }

@@ -25,7 +25,7 @@ import { openApiDocument } from './openapi.ts'
 import { clientView, entryView, iso, rulingView, spokenView, waitingView } from './retelling.ts'
 import { type Route, ROUTES } from './routes.ts'
 import type { mistakeSchema, RulingView, TicketView } from './views.ts'
-import { heedWord, type WordsOptions } from './words.ts'
+import { heedWord, unknownPool, type WordsOptions } from './words.ts'
 
 export type ApiOptions = WordsOptions & {
   readonly version: string
@@ -163,7 +163,12 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
   on(app, ROUTES.events, (c, { within, role }) => following.stream(c, { within, role }))
   on(app, ROUTES.openapi, (c) => c.json(openApiDocument(options.version)))
 
-  on(app, ROUTES.say, (c, _, said) => heedWord(c, said, c.get('visitor'), options))
+  on(
+    app,
+    ROUTES.say,
+    (c, _, said) => heedWord(c, said, c.get('visitor'), options),
+    (said) => unknownPool(said, options),
+  )
   on(app, ROUTES.kernel, async (c, _, { on }) => {
     const state = await options.turnKernel(on)
     return state
@@ -202,8 +207,16 @@ type Query<R> = R extends { query: infer Q extends z.ZodType } ? z.output<Q> : u
 type Body<R> = R extends { body: infer B extends z.ZodType } ? z.output<B> : undefined
 type Handler<R> = (c: Context<Entered>, query: Query<R>, body: Body<R>) => Response | Promise<Response>
 
+/** What the handler would find wrong of a body that the schema has refused already: all mistakes are told in one go. */
+type Beside = { readonly error: string; readonly hint?: string }
+
 /** Opens a route: its visitor's rights, then what it takes, and then the handler. */
-function on<R extends Route>(app: Hono<Entered>, route: R, handle: Handler<R>): void {
+function on<R extends Route>(
+  app: Hono<Entered>,
+  route: R,
+  handle: Handler<R>,
+  beside: (body: unknown) => Beside | undefined = () => undefined,
+): void {
   app[route.method](route.path, async (c, next) => {
     const refused = refusal(c, route.rights)
     return refused ? (route.bodyBytesMax ? unread(refused) : refused) : next()
@@ -215,8 +228,9 @@ function on<R extends Route>(app: Hono<Entered>, route: R, handle: Handler<R>): 
     const text = route.body ? await c.req.text() : ''
     if (text !== '' && !/^application\/json\b/i.test(c.req.header('content-type') ?? ''))
       return c.json({ error: 'the body must be application/json', hint: 'send a content-type header' }, 415)
-    const body = route.body?.safeParse(text === '' ? undefined : parsed(text))
-    if (body && !body.success) return c.json(mistake(body.error, 'body'), 400)
+    const sent = text === '' ? undefined : parsed(text)
+    const body = route.body?.safeParse(sent)
+    if (body && !body.success) return c.json(mistake(body.error, 'body', beside(sent)), 400)
     return handle(c, query?.data as Query<R>, body?.data as Body<R>)
   })
 }
@@ -230,9 +244,14 @@ function parsed(text: string): unknown {
   }
 }
 
-function mistake({ issues }: z.ZodError, whole: string): z.output<typeof mistakeSchema> {
-  const errors = issues.map((issue) => `${issue.path.join('.') || whole}: ${issue.message}`)
-  return { error: errors.join('; '), ...(errors.length > 1 ? { errors } : {}) }
+function mistake({ issues }: z.ZodError, whole: string, beside?: Beside): z.output<typeof mistakeSchema> {
+  const found = issues.map((issue) => `${issue.path.join('.') || whole}: ${issue.message}`)
+  const errors = beside ? [...found, beside.error] : found
+  return {
+    error: errors.join('; '),
+    ...(errors.length > 1 ? { errors } : {}),
+    ...(beside ? { hint: beside.hint } : {}),
+  }
 }
 
 function wantsPage(c: Context): boolean {

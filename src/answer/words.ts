@@ -118,11 +118,7 @@ function targetsOf({ word, target, because, force }: Said, { pool, never }: Word
     }
   if (prefixes) return prefixes
   const prefix = parsePrefix(target)
-  if (typeof prefix === 'string')
-    return {
-      error: `there is no pool named "${target}"`,
-      hint: 'pools are those of pools.list in the rules, and the well-known senders; else name an IP address or a CIDR',
-    }
+  if (typeof prefix === 'string') return noPool(target)
   if (waits) return [prefix]
   const bold = boldnessOf(word, prefix, never)
   if (bold !== undefined && !force)
@@ -131,6 +127,27 @@ function targetsOf({ word, target, because, force }: Said, { pool, never }: Word
     return { error: `${bold}: that wants a reason`, hint: 'add --because "..."' }
   return [prefix]
 }
+
+function noPool(target: string): { readonly error: string; readonly hint: string } {
+  return {
+    error: `target: there is no pool named "${target}"`,
+    hint: 'pools are those of pools.list in the rules, and the well-known senders; else name an IP address or a CIDR',
+  }
+}
+
+/** Of a word that is mistaken otherwise: does it name a pool that there is not? */
+export function unknownPool(
+  said: unknown,
+  { pool }: Pick<WordsOptions, 'pool'>,
+): ReturnType<typeof noPool> | undefined {
+  const read = namedSchema.safeParse(said)
+  if (!read.success) return undefined
+  const { target } = read.data
+  const waits = target === EVERYTHING
+  return waits || typeof parsePrefix(target) !== 'string' || pool(target) ? undefined : noPool(target)
+}
+
+const namedSchema = z.object({ target: z.string().regex(POOL_NAME) })
 
 /** Why a word may be a slip, so that somebody must insist on it; undefined when it is none. */
 function boldnessOf(word: Word['word'], prefix: Prefix, never: WordsOptions['never']): string | undefined {

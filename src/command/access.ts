@@ -6,7 +6,7 @@ import { stringify } from 'yaml'
 import { digestOfPassword } from '../console/sessions.ts'
 import type { Screen } from '../console/terminal.ts'
 import type { Rights } from '../core/rights.ts'
-import type { Complain } from './decisions.ts'
+import type { Complain } from './exit-codes.ts'
 
 /** Shortest password; long and simple is better than short and strange (NIST SP 800-63B). */
 const PASSWORD_MIN = 10

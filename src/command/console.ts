@@ -4,7 +4,7 @@
 import type { Screen } from '../console/terminal.ts'
 import type { Rights } from '../core/rights.ts'
 import { ask } from './appliance.ts'
-import type { Complain } from './decisions.ts'
+import type { Complain } from './exit-codes.ts'
 import type { StatusView } from '../daemon/status-view.ts'
 
 export async function consoleLink(

@@ -8,9 +8,7 @@ import type { WordView } from '../answer/views.ts'
 import { NO_REASON } from '../core/evidence.ts'
 import { type Screen, table, when } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
-
-/** Says what went wrong, in the appliance's words, and gives the exit code. */
-export type Complain = (body: unknown) => number
+import { type Complain, exitCodeFor } from './exit-codes.ts'
 
 /** Rows printed unless more are asked for: nobody reads 80,000 lines in a terminal. */
 export const LIST_LIMIT = 50
@@ -28,7 +26,7 @@ export async function list(
 ): Promise<number> {
   const query = options.within === undefined ? '' : `?within=${encodeURIComponent(options.within)}`
   const { status, body } = await ask(folder, 'GET', `/api/v1/decisions${query}`)
-  if (status !== 200) return options.complain(asTyped(body))
+  if (status !== 200) return options.complain(asWords(body), exitCodeFor(status))
   const all = (body as { decisions: RulingView[] }).decisions.filter(
     (each) => !options.word || each.word === options.word,
   )
@@ -64,7 +62,7 @@ export async function say(
     author: options.author ?? userInfo().username,
     force: options.force,
   })
-  if (status !== 200) return options.complain(asTyped(body))
+  if (status !== 200) return options.complain(asWords(body), exitCodeFor(status))
   const done = body as WordView
   if (options.json) options.screen.print(JSON.stringify(done, null, 2))
   else {
@@ -84,7 +82,7 @@ export async function say(
 }
 
 /** The API names its fields; a person typed options and an argument. */
-function asTyped(body: unknown): unknown {
+export function asWords(body: unknown): unknown {
   const { error, errors, ...rest } = body as { readonly error?: string; readonly errors?: readonly string[] }
   if (error === undefined) return body
   const typed = (text: string) => text.replace(/^(for|because|author): /, '--$1: ').replace(/^within: /, 'network: ')
@@ -105,7 +103,7 @@ export async function audit(
 ): Promise<number> {
   const query = within === undefined ? '' : `?within=${encodeURIComponent(within)}`
   const { status, body } = await ask(folder, 'GET', `/api/v1/words${query}`)
-  if (status !== 200) return complain(asTyped(body))
+  if (status !== 200) return complain(asWords(body), exitCodeFor(status))
   const { words } = body as { words: SpokenView[] }
   if (json) screen.print(JSON.stringify({ words }, null, 2))
   else if (words.length === 0) screen.print('No operator has said anything.')

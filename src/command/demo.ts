@@ -8,6 +8,7 @@
  * It stays up afterwards, to be looked at; with `once` it ends, and the exit code says whether the story held: honest mail
  * arrived, and nobody honest was listed.
  */
+import type { Complain } from './exit-codes.ts'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -29,7 +30,7 @@ import { typed } from '../console/called.ts'
 export type DemoOptions = {
   readonly once: boolean
   readonly screen: Screen
-  readonly complain: (body: unknown) => number
+  readonly complain: Complain
 }
 
 const ROOT = join(import.meta.dirname, '../..')

@@ -13,7 +13,8 @@ import { prepareRetelling, type Retelling } from '../core/retelling.ts'
 import { recording } from '../reputation/reputation.ts'
 import { readAll } from '../settings/checked.ts'
 import { savedMembers } from '../daemon/pooling.ts'
-import { type Complain, LIST_LIMIT } from './decisions.ts'
+import { LIST_LIMIT } from './decisions.ts'
+import { type Complain, USAGE } from './exit-codes.ts'
 import type { Where } from '../settings/settings.ts'
 import { typed } from '../console/called.ts'
 
@@ -31,10 +32,13 @@ const DAY_MS = 86_400_000
 export async function enforce(where: Where, options: EnforceOptions): Promise<number> {
   const { days, json, screen, complain } = options
   if (!options.preview)
-    return complain({
-      error: 'enforcing is a line in the rules file: mode: enforce',
-      hint: `${typed('enforce --preview')} tells what it would have done`,
-    })
+    return complain(
+      {
+        error: 'enforcing is a line in the rules file: mode: enforce',
+        hint: `${typed('enforce --preview')} tells what it would have done`,
+      },
+      USAGE,
+    )
   const read = readAll(where, process.env)
   if (!read.ok) {
     options.problems(read.problems)

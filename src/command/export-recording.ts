@@ -10,7 +10,7 @@ import { type Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { findRecording, recordRedis, type StoreRecording } from '../reputation/reputation.ts'
 import { readSettings } from '../settings/settings.ts'
-import type { Complain } from './decisions.ts'
+import type { Complain } from './exit-codes.ts'
 import { replace } from './export.ts'
 import { typed } from '../console/called.ts'
 

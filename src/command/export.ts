@@ -13,7 +13,7 @@ import type { Format } from '../answer/formats.ts'
 import type { Screen } from '../console/terminal.ts'
 import { putInPlace } from '../settings/replacing.ts'
 import { askForText } from './appliance.ts'
-import type { Complain } from './decisions.ts'
+import type { Complain } from './exit-codes.ts'
 
 export type ExportOptions = {
   readonly out: string | undefined

@@ -6,7 +6,8 @@ import { userInfo } from 'node:os'
 import type { WaitingView } from '../answer/views.ts'
 import { hanging, type Screen, span, table } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
-import { type Complain, LIST_LIMIT } from './decisions.ts'
+import { asWords, LIST_LIMIT } from './decisions.ts'
+import { type Complain, exitCodeFor } from './exit-codes.ts'
 import { typed } from '../console/called.ts'
 
 export async function showWaiting(
@@ -36,7 +37,7 @@ export async function settleWaiting(
 ): Promise<number> {
   const { because, author = userInfo().username, json, screen, complain } = options
   const { status, body } = await ask(folder, 'POST', '/api/v1/words', { word, target, because, author })
-  if (status !== 200) return complain(body)
+  if (status !== 200) return complain(asWords(body), exitCodeFor(status))
   const done = body as { outcome: 'applied' | 'waiting'; count: number }
   if (json) screen.print(JSON.stringify(done, null, 2))
   else {

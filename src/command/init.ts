@@ -5,6 +5,7 @@
  * written has passed the check that the daemon makes; with a mistake in any answer nothing is written, and all are told.
  * A file that is there already stays as it is, unless forced.
  */
+import { type Complain, USAGE } from './exit-codes.ts'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
@@ -206,7 +207,7 @@ type Asking = {
 
 export async function init(
   given: Words,
-  options: Asking & { readonly into: string; readonly force: boolean; readonly complain: (body: unknown) => number },
+  options: Asking & { readonly into: string; readonly force: boolean; readonly complain: Complain },
 ): Promise<number> {
   const { screen, complain } = options
   const folder = resolve(options.into)
@@ -226,20 +227,15 @@ export async function init(
     return complaint === undefined ? [] : [`${flag}: ${complaint}`]
   })
   const answers = mistakes.length === 0 ? answersOf(words as Required<Words>) : undefined
-  if (!answers) return refuse(mistakes, complain)
+  if (!answers) return complain({ errors: mistakes }, USAGE)
   const together = clashes(answers)
-  if (together.length > 0) return refuse(together, complain)
+  if (together.length > 0) return complain({ errors: together }, USAGE)
 
   const texts = draft(answers)
   const unsound = write(folder, files, texts)
-  if (unsound.length > 0) return refuse(unsound, complain)
+  if (unsound.length > 0) return complain({ errors: unsound })
   tellNext(screen, answers, files)
   return 0
-}
-
-function refuse(mistakes: readonly string[], complain: (body: unknown) => number): number {
-  for (const error of mistakes) complain({ error })
-  return 1
 }
 
 type Files = { readonly settings: string; readonly rules: string }

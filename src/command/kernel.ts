@@ -8,7 +8,7 @@ import { hanging, type Screen, table, when, wrapped } from '../console/terminal.
 import type { KernelState } from '../decoy/kernel.ts'
 import { dropTable, NftFailed } from '../decoy/nftables.ts'
 import { ask, NotRunning } from './appliance.ts'
-import type { Complain } from './decisions.ts'
+import type { Complain } from './exit-codes.ts'
 import type { StatusView } from '../daemon/status-view.ts'
 
 export async function kernel(

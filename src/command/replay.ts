@@ -16,7 +16,8 @@ import { compare, type Compared, type Comparing, isDoubtful, pictured, viewOf } 
 import { retellJournals } from '../daemon/replaying.ts'
 import { drawReplay } from '../console/replay-picture.ts'
 import { readAll } from '../settings/checked.ts'
-import { type Complain, LIST_LIMIT } from './decisions.ts'
+import { LIST_LIMIT } from './decisions.ts'
+import { type Complain, USAGE } from './exit-codes.ts'
 import { savedMembers } from '../daemon/pooling.ts'
 import type { Where } from '../settings/settings.ts'
 
@@ -37,7 +38,7 @@ export async function replay(journals: readonly string[], where: Where, options:
   const { complain, problems, screen, errors, now } = options
   const reads = [readAll({ ...where, rules: options.against }, process.env), readAll(where, process.env)]
   if (options.picture !== undefined && !options.picture.endsWith('.svg'))
-    return complain({ error: `the picture is an SVG, and "${options.picture}" does not end in .svg` })
+    return complain({ error: `--picture: it is an SVG, and "${options.picture}" does not end in .svg` }, USAGE)
   const wrong = reads.flatMap((read) => (read.ok ? [] : read.problems))
   if (wrong.length > 0) {
     problems(wrong.filter((each, i) => wrong.findIndex((one) => placed(one) === placed(each)) === i))

@@ -6,6 +6,7 @@
  * person can mend the rules. With other rules the same weeks are lived under both. Exit 0 if no honest sender was listed (by the
  * other rules, if there are any), else 1.
  */
+import { type Complain, USAGE } from './exit-codes.ts'
 import { readFileSync } from 'node:fs'
 import { hanging, type Screen, span, table } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
@@ -44,7 +45,7 @@ export type SimulateOptions = {
   /** Where progress is shown if a person looks, and what is no row of the table if nobody does. */
   readonly errors: Screen
   readonly problems: (all: readonly Problem[]) => void
-  readonly complain: (body: unknown) => number
+  readonly complain: Complain
   readonly now: () => number
 }
 
@@ -56,7 +57,7 @@ const TOLD_MAX = 5
 export async function simulate(options: SimulateOptions): Promise<number> {
   const { screen, errors, json, complain } = options
   const layout = readLayout(options.layout)
-  if (typeof layout === 'string') return complain({ error: layout })
+  if (typeof layout === 'string') return complain({ error: `--layout: ${layout}` }, USAGE)
   const read = readRulesFile(options.rulesFile)
   if (!read.ok) {
     options.problems(read.problems)

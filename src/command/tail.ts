@@ -10,7 +10,8 @@ import type { ClientView } from '../answer/views.ts'
 import type { Screen } from '../console/terminal.ts'
 import { escaped, type Evidence, type Kind, type Role } from '../core/evidence.ts'
 import { ask, explain } from './appliance.ts'
-import type { Complain } from './decisions.ts'
+import { asWords } from './decisions.ts'
+import { type Complain, exitCodeFor } from './exit-codes.ts'
 import { controlSocket } from '../settings/state.ts'
 
 export const VERDICTS = ['clean', 'observe', 'defer', 'block', 'allow'] as const
@@ -47,7 +48,7 @@ export async function tail(folder: string, options: TailOptions): Promise<number
   if (!response) return 0
   if (response.statusCode !== 200) {
     const chunks = await response.toArray()
-    return complain(JSON.parse(Buffer.concat(chunks as Buffer[]).toString()))
+    return complain(asWords(JSON.parse(Buffer.concat(chunks as Buffer[]).toString())), exitCodeFor(response.statusCode))
   }
   if (screen.person && !json) screen.print(screen.colours.dim(HEAD))
   let event = ''

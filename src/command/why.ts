@@ -12,7 +12,8 @@ import { parsePrefix } from '../core/prefixes.ts'
 import { INEXCUSABLE, type Waived } from '../core/outage.ts'
 import { ask } from './appliance.ts'
 import { typed } from '../console/called.ts'
-import { type Complain, printRulings } from './decisions.ts'
+import { printRulings } from './decisions.ts'
+import { type Complain, exitCodeFor, USAGE } from './exit-codes.ts'
 import { BOUNDS } from './governor.ts'
 import { ALL_THE_SAME, frozen } from './status.ts'
 
@@ -28,7 +29,8 @@ export async function why(
   if (TICKET.test(subject)) {
     const code = subject.replace('-', '').toUpperCase()
     const { status, body } = await ask(folder, 'GET', `/api/v1/tickets/${code.slice(0, 4)}-${code.slice(4)}`)
-    if (status !== 200) return complain(subject.includes('-') ? body : unreadable(subject))
+    if (status !== 200)
+      return subject.includes('-') ? complain(body, exitCodeFor(status)) : complain(unreadable(subject), USAGE)
     const ruling = body as TicketView
     if (ruling.ended && !json)
       for (const line of wrapped(endedLine(ruling, Date.now()), screen.width, 0)) screen.print(line)
@@ -39,9 +41,9 @@ export async function why(
     return ruling.ended ? 0 : (EXIT_OF[ruling.word] ?? 1)
   }
   const prefix = parsePrefix(subject, 'an IP address, a CIDR or a ticket')
-  if (typeof prefix === 'string') return complain(unreadable(subject, prefix))
+  if (typeof prefix === 'string') return complain(unreadable(subject, prefix), USAGE)
   const { status, body } = await ask(folder, 'GET', `/api/v1/decisions?within=${encodeURIComponent(prefix.cidr)}`)
-  if (status !== 200) return complain(body)
+  if (status !== 200) return complain(body, exitCodeFor(status))
   const { decisions } = body as { decisions: RulingView[] }
   if (json) screen.print(JSON.stringify({ network: prefix.cidr, decisions }, null, 2))
   else if (decisions.length === 0) screen.print(`${prefix.cidr}  clean: no decision stands about any client in it`)
@@ -76,7 +78,7 @@ async function whyClient(
   { json, screen, complain }: { json: boolean; screen: Screen; complain: Complain },
 ): Promise<number> {
   const { status, body } = await ask(folder, 'GET', `/api/v1/clients/${encodeURIComponent(ip)}`)
-  if (status !== 200) return complain(body)
+  if (status !== 200) return complain(body, exitCodeFor(status))
   const view = body as ClientView
   if (json) screen.print(JSON.stringify(view, null, 2))
   else for (const line of page(view, screen, Date.now())) screen.print(line)

@@ -29,7 +29,11 @@ async function runInit(words: Words, options: { into?: string; force?: boolean; 
       height: 24,
       print: (line) => told.push(line),
     },
-    complain: (body) => errors.push((body as { error: string }).error) && 1,
+    complain: (body, code = 1) => {
+      const { error = '', errors: all = [error] } = body as { error?: string; errors?: string[] }
+      errors.push(...all)
+      return code
+    },
   })
   const read = readAll({ state: into, settings: join(into, 'decoymx.yaml'), rules: join(into, 'rules.yaml') }, {})
   return { into, code, told: told.join('\n'), errors, read }
@@ -96,7 +100,7 @@ describe('init', () => {
     // What two flags say is told at the end, and no answer is blamed for it.
     const flags = await runInit({ primary: '192.0.2.66', backup: '192.0.2.66' }, { types: ['example.net', 'dns'] })
     expect([flags.code, flags.errors]).toEqual([
-      1,
+      64,
       ['--backup: expected another address than that of --primary, got 192.0.2.66'],
     ])
     const none = await runInit({ domain: 'example.net', realMx: 'dns' }, { types: ['none', 'none', '192.0.2.67'] })
@@ -106,12 +110,12 @@ describe('init', () => {
   test('an input that ends, or says the same nonsense again, leaves what is missing told by its flag', async () => {
     const ended = await runInit({}, { types: ['example.net'] })
     expect([ended.code, ended.errors.map((error) => error.split(':')[0])]).toEqual([
-      1,
+      64,
       ['--primary', '--backup', '--real-mx'],
     ])
     const { domain: _, ...rest } = GOOD
     const stubborn = await runInit(rest, { types: ['a', 'a', 'a', 'a'] })
-    expect([stubborn.code, stubborn.errors.length]).toEqual([1, 1])
+    expect([stubborn.code, stubborn.errors.length]).toEqual([64, 1])
     expect(readdirSync(stubborn.into)).toEqual([])
   })
 

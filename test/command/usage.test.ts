@@ -8,10 +8,28 @@ const MAIN = join(import.meta.dirname, '../../src/main.ts')
 
 test.each([
   [['export'], 'missing required argument', 'usage: decoymx export <format> [options]', 'plain, cidr, nft'],
-  [['kernel', 'maybe'], "'maybe' is invalid", 'action: on, off, status'],
+  [
+    ['kernel', 'maybe'],
+    'error  action: expected one of on, off, status, got "maybe"',
+    'usage: decoymx kernel <action>',
+  ],
   [['replay'], "'--rules <file>' not specified", 'usage: decoymx replay [journals...] --rules <file> [options]'],
-  [['list', '--limit', '-3'], 'Expected a whole number from 1', 'got -3', 'usage: decoymx list [network]'],
+  [
+    ['list', '--limit', '-3'],
+    'error  --limit: expected a whole number from 1',
+    'got -3',
+    'usage: decoymx list [network]',
+  ],
   [['allow'], "missing required argument 'target'", 'decoymx allow --help says more'],
+  // All at once: what cannot be read, beside what commander itself finds.
+  [
+    ['list', '--limit', 'x', '--verdict', 'bad', '--fro'],
+    'error  --limit: expected a whole number from 1 to 1000000, got x\n',
+    'error  --verdict: expected one of allow, observe, defer, block, got "bad"\n',
+    "error  unknown option '--fro'\n",
+  ],
+  [['why', 'mail.example.org'], 'error  expected an IP address, a CIDR or a ticket'],
+  [['simulate', '--layout', 'primary:5'], 'error  --layout: '],
   [['lits'], 'Did you mean list?', 'decoymx --help lists the commands'],
 ])('%j', (words, ...told) => {
   const { status, stderr } = spawnSync(process.execPath, [MAIN, ...words], { cwd: folder(), encoding: 'utf8' })

@@ -312,30 +312,30 @@ describe('what goes wrong is said', () => {
 
     test('an operator is told what was expected', async () => {
       expect(await appliance.decoymx('block', '203.0.113.9/24')).toMatchObject({
-        code: 1,
+        code: 64,
         stderr: expect.stringContaining('did you mean 203.0.113.0/24?'),
       })
       expect(await appliance.decoymx('block', '0.0.0.0/0')).toMatchObject({
-        code: 1,
+        code: 64,
         stderr: expect.stringContaining('--force'),
       })
       expect(await appliance.decoymx('allow', '203.0.113.9', '--for', 'ever')).toMatchObject({
-        code: 1,
+        code: 64,
         stderr: expect.stringContaining('expected a time span'),
       })
       expect(await appliance.decoymx('why', 'mail.example.org')).toMatchObject({
-        code: 1,
+        code: 64,
         stderr: expect.stringContaining('expected an IP address, a CIDR or a ticket'),
       })
     })
 
     test('what would undo or do too much is not done by a slip', async () => {
       expect(await appliance.decoymx('release', '0.0.0.0/0')).toMatchObject({
-        code: 1,
+        code: 64,
         stderr: expect.stringContaining('--force'),
       })
       expect(await appliance.decoymx('block', '127.0.0.1')).toMatchObject({
-        code: 1,
+        code: 64,
         stderr: expect.stringContaining('never listed: a loopback address'),
       })
     })
@@ -421,10 +421,10 @@ describe('what goes wrong is said', () => {
     onTestFinished(() => appliance.clear())
     const block = (...words: string[]) => appliance.decoymx('block', '192.0.2.0/24', ...words)
     expect(await block('--because', 'spam')).toMatchObject({
-      code: 1,
+      code: 64,
       stderr: expect.stringContaining('192.0.2.25/32 (a real MX)'),
     })
-    expect(await block('--force')).toMatchObject({ code: 1, stderr: expect.stringContaining('wants a reason') })
+    expect(await block('--force')).toMatchObject({ code: 64, stderr: expect.stringContaining('wants a reason') })
     expect(await block('--force', '--because', 'a leased range')).toMatchObject({
       code: 0,
       stdout: expect.stringContaining('never listed all the same: 192.0.2.25/32 (a real MX)'),

@@ -138,7 +138,7 @@ test('the code in the refusal finds the decision in SMTP, DNSBL, list, log and A
 test('eight letters that are no ticket are not taken for one, and an unknown pool is said to be none', async () => {
   for (const word of ['mailhost', 'deadbeef', 'example1'])
     expect(await say('why', word)).toMatchObject({
-      code: 1,
+      code: 64,
       stderr: expect.stringContaining('expected an IP address, a CIDR or a ticket'),
     })
   expect(await say('why', 'DEAD-BEEF')).toMatchObject({
@@ -146,8 +146,14 @@ test('eight letters that are no ticket are not taken for one, and an unknown poo
     stderr: expect.stringContaining('there is no decision under ticket DEAD-BEEF'),
   })
   expect(await say('allow', 'gmail')).toMatchObject({
-    code: 1,
+    code: 64,
     stderr: expect.stringContaining('there is no pool named "gmail"'),
+  })
+  expect(await say('allow', 'gmail', '--for', 'ever')).toMatchObject({
+    code: 64,
+    stderr: expect.stringMatching(
+      /^error {2}--for: expected a time span.*\nerror {2}target: there is no pool named "gmail"/,
+    ),
   })
 })
 
@@ -157,22 +163,22 @@ test('of a wrong address it is told what is wrong with it, and every wrong argum
     return [code, ...stderr.trimEnd().split('\n')]
   }
   expect(await said('why', '300.1.2.3')).toEqual([
-    1,
+    64,
     'error  expected an IP address, a CIDR or a ticket, got "300.1.2.3": 300 is above 255 (like 192.0.2.1, 2001:db8::/64 or 7F3K-9Q2M)',
   ])
   expect(await said('why', '192.0.2.1/24')).toEqual([
-    1,
+    64,
     'error  "192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24? (an address alone is one client; a CIDR is all the clients in it)',
   ])
-  expect(await said('why', 'OLIO-2345')).toEqual([1, expect.stringContaining('none of the letters I, L, O and U')])
+  expect(await said('why', 'OLIO-2345')).toEqual([64, expect.stringContaining('none of the letters I, L, O and U')])
   expect(await said('allow', '300.1.2.3', '--for', 'soon', '--because', ' ')).toEqual([
-    1,
+    64,
     'error  target: expected an IP address, a CIDR or a pool, got "300.1.2.3": 300 is above 255',
     expect.stringMatching(/^error {2}--for: expected a time span .*"soon"/),
     'error  --because: expected a word or two, got nothing',
   ])
   expect(await said('block', '192.0.2.1/24', '--for', '5000d')).toEqual([
-    1,
+    64,
     'error  target: "192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24?',
     'error  --for: expected a span above 0 and at most ten years, got 5000 days; leave it out for good',
   ])
@@ -197,6 +203,6 @@ test('enforce --preview tells from the journal who would have been refused, and 
   expect(again.listed.map(({ client }) => client)).not.toContain('203.0.116.9')
   expect((await say('status')).stdout).toMatch(/Decisions {3}.*; 1 more by the rules, but allowed/)
   expect((await say('enforce', '--preview')).stdout).toMatch(/^CLIENT.*|^client\tverdict/)
-  expect(await say('enforce')).toMatchObject({ code: 1, stderr: expect.stringContaining('mode: enforce') })
+  expect(await say('enforce')).toMatchObject({ code: 64, stderr: expect.stringContaining('mode: enforce') })
   expect((await say('enforce', '--preview', '--days', 'x')).code).toBe(64)
 })

@@ -25,7 +25,7 @@ export function applianceCommands(program: Command, stage: Stage): void {
         const parts = text.split(',').map((part) => part.trim())
         const strange = parts.filter((part) => !(PARTS as readonly string[]).includes(part))
         if (strange.length > 0)
-          throw new InvalidArgumentError(`Expected a list of ${PARTS.join(', ')}; got ${strange.join(', ')}.`)
+          throw new InvalidArgumentError(`expected a list of ${PARTS.join(', ')}, got ${strange.join(', ')}`)
         return parts
       }),
     )

@@ -93,7 +93,7 @@ export function decisionCommands(program: Command, stage: Stage): void {
     .addOption(
       new Option('--days <n>', 'of the last so many days').default(7).argParser((text) => {
         const days = Number(text)
-        if (!(days > 0 && days <= 31)) throw new InvalidArgumentError('Expected a number of days up to 31.')
+        if (!(days > 0 && days <= 31)) throw new InvalidArgumentError(`expected a number of days up to 31, got ${text}`)
         return days
       }),
     )

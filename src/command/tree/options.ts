@@ -8,6 +8,7 @@ import type { Problem } from '../../core/document.ts'
 import { asTyped } from '../../console/called.ts'
 import { hanging, type Screen } from '../../console/terminal.ts'
 import { tellProblems } from '../../console/problems.ts'
+import { type Complain, FAILED } from '../exit-codes.ts'
 import type { Where } from '../../settings/settings.ts'
 
 /** The parts of the appliance that `run --only` can name. */
@@ -18,8 +19,7 @@ export type Stage = {
   readonly version: string
   readonly screen: Screen
   readonly errors: Screen
-  /** Tells an error as the appliance gave it, and its hint; the exit code is 1. */
-  readonly complain: (body: unknown) => number
+  readonly complain: Complain
   readonly problems: (all: readonly Problem[]) => void
   /** The action of a command whose body gives the exit code. */
   readonly does: (body: (...words: never[]) => number | Promise<number>) => (...words: unknown[]) => Promise<void>
@@ -31,13 +31,13 @@ export function stageOn(version: string, screen: Screen, errors: Screen, ended: 
     version,
     screen,
     errors,
-    complain: (body) => {
+    complain: (body, code = FAILED) => {
       const { error = 'the appliance answered with an error', errors: all = [error], hint } = body as Mistakes
       for (const [i, each] of all.entries()) {
         const told = asTyped(`${each}${hint && i === all.length - 1 ? ` (${hint})` : ''}`)
         for (const line of hanging(`${errors.colours.red('error')}  `, told, errors.width, 7)) errors.print(line)
       }
-      return 1
+      return code
     },
     problems: (all) => tellProblems(all, errors),
     does:
@@ -80,5 +80,5 @@ export const author = () => new Option('--author <name>', 'who says so; by defau
 export const whole = (least: number, most: number) => (text: string) => {
   const n = /^\d{1,10}$/.test(text) ? Number(text) : NaN
   if (n >= least && n <= most) return n
-  throw new InvalidArgumentError(`Expected a whole number from ${least} to ${most}, got ${text}.`)
+  throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}, got ${text}`)
 }

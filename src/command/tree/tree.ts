@@ -10,6 +10,7 @@ import { completionScript, type Shell, SHELLS } from '../completion.ts'
 import { applianceCommands } from './appliance.ts'
 import { decisionCommands } from './decisions.ts'
 import { layoutCommands } from './layout.ts'
+import { gatherMistakes } from './mistakes.ts'
 import type { Stage } from './options.ts'
 import { ruleCommands } from './rules.ts'
 
@@ -20,7 +21,6 @@ export function commandTree(stage: Stage): Command {
     .showHelpAfterError(`(${typed('--help')} lists the commands)`)
     .showSuggestionAfterError()
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(stage.errors.colours.red(text)) })
   applianceCommands(program, stage)
   decisionCommands(program, stage)
   ruleCommands(program, stage)
@@ -36,6 +36,7 @@ export function commandTree(stage: Stage): Command {
       }),
     )
   for (const command of program.commands) command.showHelpAfterError(usageOf(command))
+  gatherMistakes(program, stage)
   return program
 }
 
