@@ -6,7 +6,8 @@
  *
  * A wrong number would be no exception but a crash. So all memory is one block, taken once for the process and never given
  * back; its addresses and lengths are written once, and every number that the kernel writes is looked at before it is used.
- * Layouts are those of 64-bit Linux with the low byte first; elsewhere there are no bursts, and `bursts` says so.
+ * Layouts are those of 64-bit Linux with the low byte first; elsewhere there are no bursts, and `bursts` says so. And they are
+ * tried before they are trusted: some datagrams to ourselves and back must come as they were sent.
  */
 import { createRequire } from 'node:module'
 import { endianness } from 'node:os'
@@ -35,10 +36,16 @@ function make(): Bursts | string {
   if (platform !== 'linux' || !['x64', 'arm64'].includes(arch) || endianness() !== 'LE')
     return `not made for ${platform} on ${arch}`
   try {
-    return new Bursts(createRequire(import.meta.url)('koffi') as typeof import('koffi'))
+    return proven(createRequire(import.meta.url)('koffi') as typeof import('koffi'))
   } catch (error) {
     return `koffi cannot be used: ${(error as Error).message.split('\n', 1)[0]}`
   }
+}
+
+/** With this koffi, tried; or what is wrong with it. Throws what it throws. */
+export function proven(koffi: typeof import('koffi')): Bursts | string {
+  const tried = new Bursts(koffi)
+  return tried.fault(koffi.load(null)) ?? tried
 }
 
 /**
@@ -52,8 +59,9 @@ const IOVEC_BYTES = 16
 const FOURTH = { family: 2, bytes: 16 } as const
 const SIXTH = { family: 10, bytes: 28 } as const
 const NAME_BYTES = 32
-/** bits/socket.h, the same on all of Linux. */
+/** bits/socket.h, the same on every Linux that has bursts. */
 const MSG_DONTWAIT = 0x40
+const DATAGRAM_CLOEXEC = 2 | 0o2000000
 /** One more than is taken, so that what is longer is known; and some, so that datagrams do not lie in the same lines of the cache. */
 const SLOT_BYTES = DATAGRAM_BYTES_MAX + 64
 
@@ -62,11 +70,18 @@ const HEADS_OUT = HEADS_IN + BURST_MAX * HEAD.bytes
 const IOVECS_IN = HEADS_OUT + BURST_MAX * HEAD.bytes
 const IOVECS_OUT = IOVECS_IN + BURST_MAX * IOVEC_BYTES
 const NAMES = IOVECS_OUT + BURST_MAX * IOVEC_BYTES
-/** One more name: of whoever dgram has brought. */
+/** One more name: of whoever dgram has brought. Behind it is room for its length. */
 const FIRST_NAME = NAMES + BURST_MAX * NAME_BYTES
+const FIRST_NAME_BYTES = FIRST_NAME + SIXTH.bytes
 const SLOTS_IN = FIRST_NAME + NAME_BYTES
 const SLOTS_OUT = SLOTS_IN + BURST_MAX * SLOT_BYTES
 const BLOCK_BYTES = SLOTS_OUT + BURST_MAX * REPLY_BYTES_MAX
+
+/** Sent to ourselves before anything is trusted: the shortest, some, and the longest. */
+const TRIALS = [1, 50, REPLY_BYTES_MAX].map((length) => Buffer.from(Array.from({ length }, (_, i) => length + i)))
+/** On loopback a datagram is there when it has been sent; a busy kernel may put that off. */
+const TRIAL_MS = 250
+const OURSELVES = '127.0.0.1'
 
 type Came = { readonly taken: number; readonly unsent: number }
 type Call = (fd: number, heads: number, count: number, flags: number, timeout?: number) => number
@@ -113,14 +128,64 @@ export class Bursts {
     this.#words[(at >> 2) + 1] = Math.floor(whole / 2 ** 32)
   }
 
+  /**
+   * Sends TRIALS from one socket to another, both its own and on loopback, and has them sent back in reverse. Gives what did not
+   * come as it should; undefined: all did.
+   */
+  fault(libc: ReturnType<typeof import('koffi').load>): string | undefined {
+    const open = libc.func('int socket(int, int, int)') as (family: number, type: number, protocol: number) => number
+    const bind = libc.func('int bind(int, uintptr_t, unsigned int)') as (
+      fd: number,
+      name: number,
+      bytes: number,
+    ) => number
+    const nameOf = libc.func('int getsockname(int, uintptr_t, uintptr_t)') as typeof bind
+    const shut = libc.func('int close(int)') as (fd: number) => number
+    const [here, there] = [0, 0].map(() => open(FOURTH.family, DATAGRAM_CLOEXEC, 0)) as [number, number]
+    try {
+      this.#name(OURSELVES, 0)
+      for (const fd of [here, there])
+        if (bind(fd, this.#base + FIRST_NAME, FOURTH.bytes) !== 0) return `no socket of its own on ${OURSELVES}`
+      this.#words[FIRST_NAME_BYTES >> 2] = FOURTH.bytes
+      nameOf(there, this.#base + FIRST_NAME, this.#base + FIRST_NAME_BYTES)
+      for (const [i, bytes] of TRIALS.entries()) this.#put(i, bytes, FIRST_NAME, FOURTH.bytes)
+      this.#sendAll(here, TRIALS.length)
+      const right =
+        isSame(this.#heard(there, reversed), TRIALS) &&
+        isSame(
+          this.#heard(here, () => undefined),
+          TRIALS.map(reversed),
+        )
+      return right ? undefined : 'what it sends to itself does not come as it was sent'
+    } finally {
+      for (const fd of [here, there]) if (fd > 2) shut(fd)
+    }
+  }
+
+  /** What comes there from ourselves, as many as TRIALS are. */
+  #heard(fd: number, answer: (datagram: Buffer) => Buffer | undefined): readonly Buffer[] {
+    const heard: Buffer[] = []
+    const take: Answerer = (datagram, address) => {
+      if (address === OURSELVES) heard.push(Buffer.from(datagram))
+      return answer(datagram)
+    }
+    for (const since = performance.now(); heard.length < TRIALS.length && performance.now() - since < TRIAL_MS;)
+      this.drain(fd, TRIALS.length - heard.length, take, () => true)
+    return heard
+  }
+
   /** Lays a reply ready to go out first in the next `drain`. False: it cannot be, and is dgram's to send. */
   lay(reply: Buffer, address: string, port: number): boolean {
     if (reply.length > REPLY_BYTES_MAX || address.includes(':')) return false
+    this.#name(address, port)
+    this.#put(0, reply, FIRST_NAME, FOURTH.bytes)
+    return true
+  }
+
+  #name(address: string, port: number): void {
     this.#bytes.writeUInt16LE(FOURTH.family, FIRST_NAME)
     this.#bytes.writeUInt16BE(port, FIRST_NAME + 2)
     this.#bytes.writeUInt32BE(numberOfDotted(address), FIRST_NAME + 4)
-    this.#put(0, reply, FIRST_NAME, FOURTH.bytes)
-    return true
   }
 
   /**
@@ -197,6 +262,12 @@ export class Bursts {
     const known = this.#sixthTexts.get(key)
     return known ?? remember(this.#sixthTexts, key, clientOfBytes([...bytes.subarray(name + 8, name + 24)]).ip)
   }
+}
+
+const reversed = (datagram: Buffer): Buffer => Buffer.from(datagram).reverse()
+
+function isSame(some: readonly Buffer[], others: readonly Buffer[]): boolean {
+  return some.length === others.length && some.every((each, i) => each.equals(others[i] as Buffer))
 }
 
 function remember<Key>(texts: Map<Key, string>, key: Key, text: string): string {

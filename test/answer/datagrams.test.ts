@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type Answerer, Bursts, bursts, DATAGRAM_BYTES_MAX } from '../../src/answer/bursts.ts'
+import { type Answerer, Bursts, bursts, DATAGRAM_BYTES_MAX, proven } from '../../src/answer/bursts.ts'
 import { Datagrams, type DatagramsOptions } from '../../src/answer/datagrams.ts'
 import { udpDescriptorAt } from '../../src/answer/open-sockets.ts'
 
@@ -181,6 +181,60 @@ describe('what the kernel does not take', () => {
 
   test('a descriptor that is none gives nothing', () => {
     expect(failing().drain(-1, 64, short, () => true)).toEqual({ taken: 0, unsent: 0 })
+  })
+})
+
+describe('before they are trusted, they are tried:', () => {
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
+  type Call = (fd: number, heads: number, count: number, ...more: number[]) => number
+
+  /** koffi, but for what one of its calls does. */
+  const butFor = (name: string, instead: (real: Call) => Call): typeof koffi => {
+    const load: typeof koffi.load = (path) => {
+      const libc = koffi.load(path)
+      const func = (definition: string) => {
+        const call = libc.func(definition) as unknown as Call
+        return definition.includes(` ${name}(`) ? instead(call) : call
+      }
+      return { ...libc, func } as unknown as ReturnType<typeof koffi.load>
+    }
+    return { ...koffi, load }
+  }
+  const claims: (real: Call) => Call = () => (_fd, _heads, count) => count
+  const moved = { ...koffi, address: (of: unknown) => koffi.address(of) + 64n } as typeof koffi
+  let memory = new Uint32Array()
+  const seen = ((block: unknown, bytes: number) => {
+    const view = koffi.view(block, bytes)
+    memory = new Uint32Array(view)
+    return view
+  }) as typeof koffi.view
+  /** The length of the first datagram, 56 bytes from the first head on: as if the layout were another. */
+  const otherLength: (real: Call) => Call =
+    (real) =>
+    (fd, heads, count, ...more) => {
+      const came = real(fd, heads, count, ...more)
+      memory[14] = (memory[14] as number) + 1
+      return came
+    }
+  const notAsSent = 'what it sends to itself does not come as it was sent'
+
+  test('these are', () => {
+    const before = readdirSync('/proc/self/fd').length
+    expect(proven(koffi)).toBeInstanceOf(Bursts)
+    expect(readdirSync('/proc/self/fd').length).toBe(before)
+  })
+
+  test.each([
+    ['calls that claim to have taken', butFor('recvmmsg', claims), notAsSent],
+    ['calls that claim to have sent', butFor('sendmmsg', claims), notAsSent],
+    ['calls that fail', butFor('recvmmsg', () => () => -1), notAsSent],
+    ['lengths that stand elsewhere', { ...butFor('recvmmsg', otherLength), view: seen }, notAsSent],
+    ['memory that is elsewhere', moved, notAsSent],
+    ['no loopback', butFor('bind', () => () => -1), 'no socket of its own on 127.0.0.1'],
+  ])('%s are found out, and nothing stays open', (_, given, why) => {
+    const before = readdirSync('/proc/self/fd').length
+    expect(proven(given)).toBe(why)
+    expect(readdirSync('/proc/self/fd').length).toBe(before)
   })
 })
 
