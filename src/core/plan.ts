@@ -88,6 +88,7 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
   const [addPrimary, addBackup] = [added(primary), added(backup)]
   const hosts = { add: addresses.flatMap(({ add }) => add), remove: addresses.flatMap(({ remove }) => remove) }
   const named = hosts.add.some(({ type }) => type !== 'TLSA')
+  const brief = addresses.flatMap((each) => each.brief)
   const quick = 2 * CHANGE_TTL_SECONDS
   const changes = gone.length + newReal.length + addPrimary.length + addBackup.length > 0
   const lowers = changes && mxTtlSeconds > CHANGE_TTL_SECONDS
@@ -136,23 +137,33 @@ export function planFor(survey: Survey, asked: Wanted): Plan | readonly string[]
     )
   if (steps.length > 0)
     step(
-      `run decoymx lint ${layout.domain} --probe${settling({ mx: changes ? settledTtl : undefined, named })}`,
-      changes
-        ? {
-            remove: after.map((record) => mx(record, isIn(layout.mx, record) ? standing : CHANGE_TTL_SECONDS)),
-            add: after.map((record) => mx(record, settledTtl)),
-          }
-        : {},
+      `run decoymx lint ${layout.domain} --probe${settling({ mx: changes ? settledTtl : undefined, brief: brief.length })}`,
+      {
+        remove: [
+          ...(changes
+            ? after.map((record) => mx(record, isIn(layout.mx, record) ? standing : CHANGE_TTL_SECONDS))
+            : []),
+          ...brief,
+        ],
+        add: [
+          ...(changes ? after.map((record) => mx(record, settledTtl)) : []),
+          ...brief.map((record) => ({ ...record, ttlSeconds: SETTLED_TTL_SECONDS })),
+        ],
+      },
       0,
     )
   return { steps, after }
 }
 
 /** What is left to do when lint has found no error: long TTLs again. */
-function settling({ mx, named }: { readonly mx: number | undefined; readonly named: boolean }): string {
+function settling({ mx, brief }: { readonly mx: number | undefined; readonly brief: number }): string {
   const ttls = [
     ...(mx === undefined ? [] : [`the TTL of the MX records to ${mx}`]),
-    ...(named ? [`that of a new address to ${SETTLED_TTL_SECONDS}`] : []),
+    ...(brief > 0
+      ? [
+          `${mx === undefined ? 'the TTL of the' : 'that of the other'} new record${brief > 1 ? 's' : ''} to ${SETTLED_TTL_SECONDS}`,
+        ]
+      : []),
   ]
   return ttls.length === 0 ? ': it should find no error' : `; when it finds no error, set ${ttls.join(', and ')}`
 }
@@ -244,10 +255,12 @@ function addressChanges(
 ): {
   readonly add: readonly PlannedRecord[]
   readonly remove: readonly PlannedRecord[]
+  /** Those of what is added whose TTL is to be longer in the end. */
+  readonly brief: readonly PlannedRecord[]
   /** How long what the name says now may still be believed; 0: it says nothing, or nothing else from now on. */
   readonly cachedSeconds: number
 } {
-  if (!decoy) return { add: [], remove: [], cachedSeconds: 0 }
+  if (!decoy) return { add: [], remove: [], brief: [], cachedSeconds: 0 }
   const { name } = decoy
   const now = layout.addresses.get(name) ?? []
   const then = wantedAddresses(layout, decoy, isPrimary)
@@ -267,8 +280,14 @@ function addressChanges(
     isDane && hosts.get(name)?.tlsa !== true
       ? [{ name: `_25._tcp.${name}`, ttlSeconds: CHANGE_TTL_SECONDS, type: 'TLSA', data: `3 1 1 ${'0'.repeat(64)}` }]
       : []
+  const [beside, alone] = [
+    news.filter((each) => stays(each.includes(':'))),
+    news.filter((each) => !stays(each.includes(':'))),
+  ]
+  const brief = [...alone.map((each) => record(each, CHANGE_TTL_SECONDS)), ...tlsa]
   return {
-    add: [...news.map((each) => record(each, stays(each.includes(':')) ? ttlSeconds : CHANGE_TTL_SECONDS)), ...tlsa],
+    add: [...beside.map((each) => record(each, ttlSeconds)), ...brief],
+    brief,
     remove: gone.map((each) => record(each, ttlSeconds)),
     cachedSeconds: now.length > 0 && news.length + gone.length > 0 ? ttlSeconds : 0,
   }

@@ -207,9 +207,13 @@ describe('a plan', () => {
       '- example.org MX 5 mx0. 300',
       '- example.org MX 10 mx1. 300',
       '- example.org MX 90 mx9. 300',
+      '- mx0 A 198.51.100.66 300',
+      '- mx9 A 198.51.100.67 300',
       '+ example.org MX 5 mx0. 3600',
       '+ example.org MX 10 mx1. 3600',
       '+ example.org MX 90 mx9. 3600',
+      '+ mx0 A 198.51.100.66 3600',
+      '+ mx9 A 198.51.100.67 3600',
       'wait 0',
     ])
   })
@@ -228,6 +232,9 @@ describe('a plan', () => {
       '+ mx9 A 198.51.100.69 7200',
       'wait 7200',
     ])
+    // Beside an address that stays it has the TTL of that one, and keeps it (RFC 2181, 5.2).
+    const short = new Map([['mx9', { ...HOST, ttlSeconds: 300 }]])
+    expect(told(lines, two, { hosts: short }).slice(2)).toEqual(['wait 300', 'wait 0'])
     // The decoy's name has an address already, and no MX record names it.
     const survey = surveyOf([[20, 'mx1', '198.51.100.25']], { mxTtlSeconds: 86_400, hosts })
     const layout = { ...survey.layout, addresses: new Map([...survey.layout.addresses, ['mx9', ['198.51.100.68']]]) }
@@ -242,13 +249,23 @@ describe('a plan', () => {
       'wait 600',
       '- example.org MX 20 mx1. 300',
       '- example.org MX 90 mx9. 300',
+      '- mx9 A 198.51.100.67 300',
       '+ example.org MX 20 mx1. 86400',
       '+ example.org MX 90 mx9. 86400',
+      '+ mx9 A 198.51.100.67 3600',
       'wait 0',
     ])
   })
 
   test('a step says what its lines do', () => {
+    const last = (mxTtlSeconds: number, asked: Wanted) => {
+      const plan = planFor(surveyOf([[10, 'mx1', '198.51.100.25']], { mxTtlSeconds }), asked)
+      return 'steps' in plan ? plan.steps.at(-1)?.does : plan
+    }
+    expect(last(7200, wanted)).toMatch(
+      /set the TTL of the MX records to 7200, and that of the other new records to 3600$/,
+    )
+    expect(last(300, { backup: wanted.backup })).toMatch(/, and that of the other new record to 3600$/)
     const said = (lines: readonly Line[]) => {
       const plan = planFor(surveyOf(lines, { mxTtlSeconds: 300 }), wanted)
       return 'steps' in plan ? plan.steps.map(({ does }) => does) : plan
@@ -298,10 +315,14 @@ describe('a plan', () => {
       '- example.org MX 10 mx1. 300',
       '- example.org MX 15 mx2. 300',
       '- example.org MX 90 mx9. 300',
+      '- mx0 A 198.51.100.66 300',
+      '- mx9 A 198.51.100.67 300',
       '+ example.org MX 5 mx0. 3600',
       '+ example.org MX 10 mx1. 3600',
       '+ example.org MX 15 mx2. 3600',
       '+ example.org MX 90 mx9. 3600',
+      '+ mx0 A 198.51.100.66 3600',
+      '+ mx9 A 198.51.100.67 3600',
       'wait 0',
     ])
   })

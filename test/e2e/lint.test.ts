@@ -162,9 +162,10 @@ describe.skipIf(inject('missing').includes('nsd'))('asked of a name server', () 
       'A 192.0.2.66',
       'MX 20 implicit.test.',
       'MX 15 mx0.implicit.test.',
-      // And at the end both once more, with the TTL that is to stay.
+      // And at the end all once more, with the TTL that is to stay.
       'MX 15 mx0.implicit.test.',
       'MX 20 implicit.test.',
+      'A 192.0.2.66',
     ])
   })
 })
