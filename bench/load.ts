@@ -203,6 +203,7 @@ async function askDnsbl({ port, zone, pace, clients, forMs }: DnsblJob): Promise
     unsent: () => undefined,
     unsentBytes: Infinity,
     inBursts: true,
+    shared: false,
   })
   const socket = datagrams.socket('udp4')
   socket.bind(0, HOST)

@@ -16,6 +16,8 @@ export type DatagramsOptions = {
   readonly unsentBytes: number
   /** Take and send many at a time, where that can be had. */
   readonly inBursts: boolean
+  /** Other processes may answer at the same address: the kernel deals out who asks (SO_REUSEPORT of socket(7)). */
+  readonly shared: boolean
 }
 
 /** Questions that the kernel keeps while we are at something else; it gives no more than net.core.rmem_max. */
@@ -45,8 +47,8 @@ export class Datagrams {
 
   /** A socket for the caller to bind. It is closed by `close` only. */
   socket(family: 'udp4' | 'udp6'): Socket {
-    const { answer, unsent, unsentBytes } = this.#options
-    const socket = createSocket({ type: family, recvBufferSize: RECEIVE_BYTES })
+    const { answer, unsent, unsentBytes, shared } = this.#options
+    const socket = createSocket({ type: family, recvBufferSize: RECEIVE_BYTES, reusePort: shared })
     this.#sockets.add(socket)
     let drain: Drain = () => false
     socket.once('listening', () => (drain = this.#drainer(socket) ?? drain))

@@ -70,6 +70,8 @@ export type DnsblOptions = {
   readonly observeCode: boolean
   /** Take and send many datagrams in one call of the kernel, where that can be had. */
   readonly bursts: boolean
+  /** Other processes may answer at the same address by UDP, too. */
+  readonly shared: boolean
   /** What a listing's TXT record says, with {because} and {ticket} to be filled in. */
   readonly text: () => string
   readonly now: () => Instant
@@ -122,6 +124,7 @@ export class Dnsbl {
       unsent: () => options.tell({ what: 'unsent' }),
       unsentBytes: this.#limits.unsentBytes,
       inBursts: options.bursts,
+      shared: options.shared,
     })
     this.#zone = wireName(zone)
     this.#ns = wireName(nameServer)

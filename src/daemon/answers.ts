@@ -66,13 +66,13 @@ export async function openAnswers(options: AnswersOptions): Promise<Answers> {
     await open('milter', settings.milter.listen, () => tcp(milter.server()))
   }
   if (parts.has('dnsbl')) {
-    const { listen } = settings.dnsbl
+    const { listen, shared } = settings.dnsbl
     const dnsbl = dnsblOf(options)
     closers.push(() => dnsbl.close())
     const sockets = ({ host }: Address) => udp(() => dnsbl.udp(host.includes(':') ? 'udp6' : 'udp4'))
     const note = () => (dnsbl.oneByOne === undefined ? 'in bursts' : `one by one: ${dnsbl.oneByOne}`)
     await open('DNSBL, UDP', listen, sockets, { note })
-    await open('DNSBL, TCP', listen, () => tcp(dnsbl.tcp()))
+    await open('DNSBL, TCP', listen, () => tcp(dnsbl.tcp(), shared))
   }
   return { doors, closers }
 }
@@ -91,6 +91,7 @@ function dnsblOf({ settings, rules, decide, tell, now }: AnswersOptions): Dnsbl 
     text: () => rules().answers.text,
     observeCode: settings.dnsbl['observe-code'],
     bursts: settings.dnsbl.bursts,
+    shared: settings.dnsbl.shared,
     now,
     tell: tell.dnsbl,
   })

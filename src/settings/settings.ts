@@ -242,6 +242,7 @@ export const settingsSchema = z
         'negative-ttl': span('10s').describe('How long resolvers may keep "not listed"'),
         'observe-code': z.boolean().default(false).describe('Answer 127.0.0.4 for clients that are observed'),
         bursts: z.boolean().default(true).describe('Under load many datagrams in one call of the kernel (koffi)'),
+        shared: z.boolean().default(false).describe('More processes of decoymx may answer there (SO_REUSEPORT)'),
       })
       .prefault({}),
     http: z

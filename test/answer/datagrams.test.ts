@@ -19,7 +19,14 @@ afterEach(async () => {
 const short: Answerer = (datagram) => Buffer.from([datagram.length >> 8, datagram.length & 255, datagram.at(-1) ?? 0])
 
 async function serve(given: Partial<DatagramsOptions> = {}, host = '127.0.0.1') {
-  const datagrams = new Datagrams({ answer: short, unsent: () => {}, unsentBytes: 1e6, inBursts: true, ...given })
+  const datagrams = new Datagrams({
+    answer: short,
+    unsent: () => {},
+    unsentBytes: 1e6,
+    inBursts: true,
+    shared: false,
+    ...given,
+  })
   closers.push(() => datagrams.close())
   const socket = datagrams.socket(host.includes(':') ? 'udp6' : 'udp4')
   socket.bind(0, host)

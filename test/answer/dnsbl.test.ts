@@ -65,6 +65,7 @@ function make(given: Partial<DnsblOptions> = {}) {
     contact: 'postmaster.decoymx.test',
     observeCode: false,
     bursts: true,
+    shared: false,
     text: () => ANSWERS.text,
     now: () => NOW,
     tell: (happening) => void told.push(happening),

@@ -207,6 +207,7 @@ test('answers that wait are not changed by those that come after them', () => {
     contact: 'postmaster.decoymx.test',
     observeCode: false,
     bursts: true,
+    shared: false,
     text: () => ANSWERS.text,
     now: () => 1_700_000_000_000,
     tell: () => undefined,

@@ -1,6 +1,7 @@
 /** The DNSBL of a whole appliance, asked as a resolver asks: its settings, and a list that nobody should believe. */
 import { Resolver } from 'node:dns/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { startRedis } from '../servers.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 
 const ZONE = 'bl.decoymx.test'
@@ -42,3 +43,36 @@ test('who blocks the world lists nobody, not even the test entry, until it is re
 /** A look is good for a second, by the clock of the appliance, which is not ours to turn. */
 const becomes = (name: string, answer: string | string[]) =>
   expect.poll(() => answerAbout(name), { timeout: 5000 }).toEqual(answer)
+
+test('two processes answer at one address from one store, and each has its share of who asks', async () => {
+  const redis = await startRedis()
+  onTestFinished(() => redis.stop())
+  const start = async (port: number) => {
+    const dnsbl = { listen: [`127.0.0.1:${port}`], shared: true }
+    const made = await startAppliance({ settings: { dnsbl }, redisUrl: redis.url, only: 'dnsbl,http' })
+    onTestFinished(() => made.clear())
+    return made
+  }
+  const first = await start(0)
+  const { port } = first.door('DNSBL, UDP')
+  const second = await start(port)
+  expect((await first.decoymx('block', '203.0.113.9', '--because', 'seen often')).code).toBe(0)
+  const answered = async ({ door }: Appliance) => {
+    const page = await (await fetch(`http://127.0.0.1:${door('HTTP').port}/metrics`)).text()
+    return Number(/decoymx_answers_total\{asker="dnsbl",answer="block"\} (\d+)/.exec(page)?.[1])
+  }
+  // The kernel deals by the asker's port, and each resolver has one of its own: that all of 64 meet one process is no chance.
+  const askOnce = async () => {
+    const from = new Resolver({ timeout: 2000, tries: 1 })
+    from.setServers([`127.0.0.1:${port}`])
+    return from.resolve4(`9.113.0.203.${ZONE}`).catch((error) => [error.code as string])
+  }
+  const askAll = async () => (await Promise.all(Array.from({ length: 64 }, askOnce))).flat()
+  const all = Array.from({ length: 64 }, () => '127.0.0.2')
+  await expect.poll(askAll, { timeout: 5000 }).toEqual(all)
+  const before = [await answered(first), await answered(second)]
+  expect(await askAll()).toEqual(all)
+  const shares = [(await answered(first)) - (before[0] as number), (await answered(second)) - (before[1] as number)]
+  expect(Math.min(...shares)).toBeGreaterThan(0)
+  expect((shares[0] as number) + (shares[1] as number)).toBe(64)
+})
