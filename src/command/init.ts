@@ -5,19 +5,20 @@
  * written has passed the check that the daemon makes; with a mistake in any answer nothing is written, and all are told.
  * A file that is there already stays as it is, unless forced.
  */
-import { type Complain, USAGE } from './exit-codes.ts'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import ipaddr from 'ipaddr.js'
 import { isMap, isSeq, parseDocument } from 'yaml'
+import { typed } from '../console/called.ts'
 import { type Screen, wrapped } from '../console/terminal.ts'
+import { parseClient } from '../core/client.ts'
 import { misread } from '../core/misread.ts'
 import { readRules } from '../core/rules.ts'
 import { spellAddress } from '../settings/places.ts'
 import { nearest } from '../settings/reading.ts'
 import { readSettings } from '../settings/settings.ts'
-import { typed } from '../console/called.ts'
+import { type Complain, USAGE } from './exit-codes.ts'
 
 const SMTP = 25
 const DEPLOY = join(import.meta.dirname, '../../deploy')
@@ -82,9 +83,22 @@ function complaintOf(key: keyof Words, text: string): string | undefined {
     return `expected a domain like example.org, got ${got.map((part) => JSON.stringify(part)).join(' and ')}`
   }
   const none = key === 'realMx' ? 'dns' : 'none'
-  return word === none || isIP(word) > 0
-    ? undefined
-    : `expected an IP address or ${none}, got ${JSON.stringify(text.trim())}${misread(text)}`
+  const address = parseClient(word)
+  if (!address && word !== none)
+    return `expected an IP address or ${none}, got ${JSON.stringify(text.trim())}${misread(text)}`
+  // A real MX may be on this very host, and one behind a NAT has a private address; a decoy at these never meets a sender.
+  const nowhere = address && key !== 'realMx' ? NOWHERE[ipaddr.process(address.ip).range()] : undefined
+  const alone = nowhere === NOWHERE['loopback'] ? `; to try it on this host alone, ${typed('run')} needs no files` : ''
+  return nowhere && `expected a spare address that senders can call, got ${nowhere} (${text.trim()})${alone}`
+}
+
+/** Ranges as ipaddr.js calls them. */
+const NOWHERE: Partial<Record<string, string>> = {
+  loopback: 'a loopback address',
+  unspecified: 'the address of no host',
+  linkLocal: 'a link-local address',
+  multicast: 'a multicast address',
+  broadcast: 'the broadcast address',
 }
 
 /** What cannot be so together, as far as there are answers. */
@@ -114,8 +128,11 @@ const listOf = (text: string) =>
 function answersOf(words: Required<Words>): Answers
 function answersOf(words: Words): Partial<Answers>
 function answersOf({ domain, primary, backup, realMx }: Words): Partial<Answers> {
-  const address = (text: string, none: string) =>
-    text.trim().toLowerCase() === none ? null : text.trim().toLowerCase()
+  // In the one spelling of each address: 2001:DB8:0::1 is 2001:db8::1.
+  const address = (text: string, none: string) => {
+    const word = text.trim().toLowerCase()
+    return word === none ? null : (parseClient(word)?.ip ?? word)
+  }
   return {
     ...(domain === undefined ? {} : { domains: listOf(domain.toLowerCase()) }),
     ...(primary === undefined ? {} : { primary: address(primary, 'none') }),
@@ -125,17 +142,17 @@ function answersOf({ domain, primary, backup, realMx }: Words): Partial<Answers>
 }
 
 /** The two files' texts, from those of deploy/. */
-function draft({ domains, primary, backup, realMx }: Answers): { readonly settings: string; readonly rules: string } {
+function draft({ domains, primary, backup, realMx }: Answers, port: number): Files {
   const [domain = ''] = domains
-  const door = (ip: string | null) => (ip === null ? [] : [spellAddress({ host: ip, port: SMTP })])
+  const door = (ip: string | null, at: number) => (ip === null ? [] : [spellAddress({ host: ip, port: at })])
   const settings = filled('decoymx.yaml', [
     [['decoys', 'primary', 'name'], `mx0.${domain}`],
-    [['decoys', 'primary', 'listen'], door(primary)],
+    [['decoys', 'primary', 'listen'], door(primary, port)],
     [['decoys', 'backup', 'name'], `mx9.${domain}`],
-    [['decoys', 'backup', 'listen'], door(backup)],
+    [['decoys', 'backup', 'listen'], door(backup, port)],
     [['dnsbl', 'zone'], `bl.${domain}`],
     [['dnsbl', 'contact'], `postmaster.${domain}`],
-    [['real-mx', 'greet'], door(realMx)],
+    [['real-mx', 'greet'], door(realMx, SMTP)],
     [['real-mx', 'discover'], realMx === null],
   ])
   const rules = filled('rules.yaml', [
@@ -207,7 +224,15 @@ type Asking = {
 
 export async function init(
   given: Words,
-  options: Asking & { readonly into: string; readonly force: boolean; readonly complain: Complain },
+  options: Asking & {
+    readonly into: string
+    readonly force: boolean
+    /** On which the decoys listen: 25, or another to which something leads 25. */
+    readonly port: number
+    /** May this user open that port? */
+    readonly mayOpen: boolean
+    readonly complain: Complain
+  },
 ): Promise<number> {
   const { screen, complain } = options
   const folder = resolve(options.into)
@@ -231,10 +256,10 @@ export async function init(
   const together = clashes(answers)
   if (together.length > 0) return complain({ errors: together }, USAGE)
 
-  const texts = draft(answers)
+  const texts = draft(answers, options.port)
   const unsound = write(folder, files, texts)
   if (unsound.length > 0) return complain({ errors: unsound })
-  tellNext(screen, answers, files)
+  tellNext(screen, answers, files, options)
   return 0
 }
 
@@ -261,20 +286,38 @@ function write(folder: string, files: Files, texts: Files): string[] {
   }
 }
 
-function tellNext(screen: Screen, { domains, primary, backup }: Answers, files: Files): void {
+function tellNext(
+  screen: Screen,
+  { domains, primary, backup }: Answers,
+  files: Files,
+  { port, mayOpen }: { readonly port: number; readonly mayOpen: boolean },
+): void {
   const { bold, dim, green } = screen.colours
   screen.print(`${green('written')}  ${files.settings}\n${green('written')}  ${files.rules}  ${dim('mode observe')}`)
   const [settings, rules] = [nearest(files.settings), nearest(files.rules)]
   const where = `--settings ${settings} --rules ${rules}`
   const steps = [
     [typed(`check ${where}`), 'both files, as the daemon reads them'],
+    [
+      typed(`run --rules ${rules} --state try`),
+      'these rules on loopback, before DNS is changed: play a bot to them (docs/tutorial.md)',
+    ],
     [typed(`plan ${domains[0]} --settings ${settings}`), 'the lines for your zone, and in which order'],
     [typed(`run ${where}`), 'or: systemctl enable --now decoymx, with the files in /etc/decoymx'],
     [nearest(join(DEPLOY, 'postfix/main.cf')), 'the lines for a Postfix; deploy/ has more'],
   ] as const
   screen.print('\nNothing is started. Next:')
   steps.forEach(([step, what], i) => screen.print(`  ${i + 1}. ${bold(step)}\n     ${dim(what)}`))
+  const lead = `something must lead port ${SMTP} there, and leave the client its address, as nftables can: dnat to`
   const lacks = [
+    ...(port === SMTP
+      ? []
+      : [`Senders call port ${SMTP} and no other: ${lead} ${spellAddress({ host: primary ?? backup ?? '', port })}.`]),
+    ...(mayOpen
+      ? []
+      : [
+          `This user may not open port ${port}: that wants root or CAP_NET_BIND_SERVICE, which the systemd unit gives. Or let the decoys listen on a high port, to which something leads port ${SMTP}: the same again with --port 2525 --force.`,
+        ]),
     ...(primary === null
       ? ['Without a primary decoy nobody is seen to walk the right way: rules that need it are in mode observe.']
       : []),
@@ -283,3 +326,17 @@ function tellNext(screen: Screen, { domains, primary, backup }: Answers, files: 
   for (const sentence of lacks)
     for (const line of ['', ...wrapped(sentence, screen.width, 0)]) screen.print(line === '' ? '' : dim(line))
 }
+
+/** Ports below a bound want a capability, which root has unless it was taken (capabilities(7), ip(7)). */
+export function mayOpenPort(port: number, read = (file: string) => readFileSync(file, 'utf8')): boolean {
+  try {
+    if (port >= Number(read('/proc/sys/net/ipv4/ip_unprivileged_port_start'))) return true
+    const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(read('/proc/self/status'))?.[1] ?? '0'
+    return (BigInt(`0x${effective}`) & NET_BIND_SERVICE) !== 0n
+  } catch {
+    // No Linux, or no /proc: the appliance itself will tell.
+    return true
+  }
+}
+
+const NET_BIND_SERVICE = 1n << 10n

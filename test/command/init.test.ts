@@ -4,14 +4,17 @@ import { PassThrough } from 'node:stream'
 import picocolors from 'picocolors'
 import { describe, expect, test } from 'vitest'
 import { readAll } from '../../src/settings/checked.ts'
-import { init, type Words } from '../../src/command/init.ts'
+import { init, mayOpenPort, type Words } from '../../src/command/init.ts'
 import { spellAddress } from '../../src/settings/places.ts'
 import { folder } from '../folders.ts'
 
 const GOOD: Words = { domain: 'example.net, example.org', primary: '192.0.2.66', backup: '2001:db8::9', realMx: 'dns' }
 
 /** One run of the command, as from a script; with lines, as from a person who types them. */
-async function runInit(words: Words, options: { into?: string; force?: boolean; types?: string[] } = {}) {
+async function runInit(
+  words: Words,
+  options: { into?: string; force?: boolean; port?: number; mayOpen?: boolean; types?: string[] } = {},
+) {
   const into = options.into ?? folder()
   const told: string[] = []
   const errors: string[] = []
@@ -20,6 +23,8 @@ async function runInit(words: Words, options: { into?: string; force?: boolean; 
   const code = await init(words, {
     into,
     force: options.force ?? false,
+    port: options.port ?? 25,
+    mayOpen: options.mayOpen ?? true,
     input,
     output: new PassThrough().resume(),
     screen: {
@@ -117,6 +122,49 @@ describe('init', () => {
     const stubborn = await runInit(rest, { types: ['a', 'a', 'a', 'a'] })
     expect([stubborn.code, stubborn.errors.length]).toEqual([64, 1])
     expect(readdirSync(stubborn.into)).toEqual([])
+  })
+
+  test('an address is one however it is spelled, and one that no sender can call is no spare one', async () => {
+    const types = ['127.0.0.1', '2001:DB8:0::1', '2001:db8::1', '::1', '::ffff:192.0.2.67', 'dns']
+    const { code, told, read } = await runInit({ domain: 'example.net' }, { types })
+    expect(code).toBe(0)
+    expect(told.split('\n').filter((line) => line.includes('expected'))).toEqual([
+      expect.stringMatching(
+        /^expected a spare address that senders can call, got a loopback address \(127\.0\.0\.1\); to try/,
+      ),
+      '--backup: expected another address than that of --primary, got 2001:db8::1',
+      expect.stringMatching(/got a loopback address \(::1\)/),
+    ])
+    if (!read.ok) throw new Error(JSON.stringify(read.problems))
+    const { primary, backup } = read.settings.decoys
+    expect([...primary.listen, ...backup.listen].map(({ host }) => host)).toEqual(['2001:db8::1', '192.0.2.67'])
+    const flags = await runInit({ ...GOOD, primary: '192.0.2.66', backup: '0.0.0.0', realMx: '::ffff:192.0.2.66' })
+    expect([flags.code, flags.errors]).toEqual([
+      64,
+      [expect.stringMatching(/^--backup: .* got the address of no host/)],
+    ])
+    // The real MX may be on this very host; one behind a NAT has a private address.
+    expect((await runInit({ ...GOOD, primary: '10.1.2.3', realMx: '127.0.0.1' })).code).toBe(0)
+  })
+
+  test('decoys on a high port, and a port that this user may not open', async () => {
+    const high = await runInit({ ...GOOD, realMx: '192.0.2.25' }, { port: 2525 })
+    if (!high.read.ok) throw new Error(JSON.stringify(high.read.problems))
+    const { decoys, 'real-mx': real } = high.read.settings
+    expect([...decoys.primary.listen, ...decoys.backup.listen, ...real.greet].map(({ port }) => port)).toEqual([
+      2525, 2525, 25,
+    ])
+    expect(high.told.replace(/\s+/g, ' ')).toContain('as nftables can: dnat to 192.0.2.66:2525')
+    expect((await runInit(GOOD)).told).not.toContain('nftables')
+    const told = (await runInit(GOOD, { mayOpen: false })).told.replace(/\s+/g, ' ')
+    expect(told).toContain('This user may not open port 25')
+    expect(told).toContain('--port 2525')
+    const host = (start: string, caps: string) => (file: string) =>
+      file.endsWith('status') ? `Name:\tnode\nCapEff:\t${caps}\n` : start
+    expect(mayOpenPort(25, host('1024\n', '0000000000000000'))).toBe(false)
+    expect(mayOpenPort(25, host('1024\n', '0000000000000400'))).toBe(true)
+    expect(mayOpenPort(25, host('25\n', '0000000000000000'))).toBe(true)
+    expect(mayOpenPort(2525, host('1024\n', '0000000000000000'))).toBe(true)
   })
 
   test('every mistake at once, and nothing is written', async () => {

@@ -11,6 +11,9 @@ import { tail, type TailWords, VERDICTS } from '../tail.ts'
 import { typed } from '../../console/called.ts'
 import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
+/** What `init` takes beside its answers. */
+type InitOptions = { readonly into: string; readonly force?: boolean; readonly port: number }
+
 export function applianceCommands(program: Command, stage: Stage): void {
   const { version, screen, errors, complain, problems, does } = stage
 
@@ -51,19 +54,27 @@ export function applianceCommands(program: Command, stage: Stage): void {
     .option('--primary <ip>', 'spare address for the primary decoy, or none')
     .option('--backup <ip>', 'spare address for the backup decoy, or none')
     .option('--real-mx <ip>', 'address of the real MX, or dns to find it by the MX records')
+    .addOption(
+      new Option('--port <n>', 'on which the decoys listen; another than 25 where something leads 25 there')
+        .default(25)
+        .argParser(whole(1, 65_535)),
+    )
     .option('--into <dir>', 'where to write decoymx.yaml and rules.yaml', '.')
     .option('--force', 'also over files that are there')
     .action(
-      does(async ({ into, force = false, ...words }: Words & { readonly into: string; readonly force?: boolean }) =>
-        (await import('../init.ts')).init(words, {
+      does(async ({ into, force = false, port, ...words }: Words & InitOptions) => {
+        const { init, mayOpenPort } = await import('../init.ts')
+        return init(words, {
           into,
           force,
+          port,
+          mayOpen: mayOpenPort(port),
           screen,
           complain,
           input: process.stdin.isTTY ? process.stdin : undefined,
           output: process.stderr,
-        }),
-      ),
+        })
+      }),
     )
 
   program
