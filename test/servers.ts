@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -52,9 +52,27 @@ export async function startRedis(args: readonly string[] = []): Promise<RedisSer
 
 export type PortServer = RedisServer & { readonly host: string; readonly port: number; readonly admin: Redis }
 
+/** What a server shows, and whom it believes, where its port speaks TLS: both ways, among themselves, too. */
+export type ServerTls = { readonly certificate: string; readonly key: string; readonly ca: string }
+
+const tlsWords = ({ certificate, key, ca }: ServerTls): [string, string][] => [
+  ['tls-cert-file', certificate],
+  ['tls-key-file', key],
+  ['tls-ca-cert-file', ca],
+  ['tls-replication', 'yes'],
+]
+
 /** The same with a port on loopback, and somebody who may do anything there. */
-async function startRedisAt(port: number, args: readonly string[] = []): Promise<PortServer> {
-  const server = await startRedis(['--bind', '127.0.0.1', '--port', String(port), ...args])
+export async function startRedisAt(port: number, args: readonly string[] = [], tls?: ServerTls): Promise<PortServer> {
+  const files = tls ? tlsWords(tls).flatMap(([key, value]) => [`--${key}`, value]) : []
+  const server = await startRedis([
+    '--bind',
+    '127.0.0.1',
+    tls ? '--tls-port' : '--port',
+    String(port),
+    ...files,
+    ...args,
+  ])
   const admin = new Redis(server.url)
   admin.on('error', () => {})
   const stop = async () => {
@@ -76,21 +94,26 @@ export type RedisCluster = {
 const SLOTS = 16_384
 
 /** Three masters with a third of the slots each. Settles when each of them knows that all is well. */
-export async function startCluster(): Promise<RedisCluster> {
+export async function startCluster(tls?: ServerTls): Promise<RedisCluster> {
   const ports = await freePorts(6)
   const nodes = await Promise.all(
     [0, 1, 2].map((i) =>
-      startRedisAt(ports[i] as number, [
-        '--cluster-enabled',
-        'yes',
-        '--cluster-port',
-        String(ports[i + 3]),
-        '--cluster-node-timeout',
-        '2000',
-        // A node that is away shall cost its own slots only.
-        '--cluster-require-full-coverage',
-        'no',
-      ]),
+      startRedisAt(
+        ports[i] as number,
+        [
+          '--cluster-enabled',
+          'yes',
+          '--cluster-port',
+          String(ports[i + 3]),
+          '--cluster-node-timeout',
+          '2000',
+          // A node that is away shall cost its own slots only.
+          '--cluster-require-full-coverage',
+          'no',
+          ...(tls ? ['--tls-cluster', 'yes'] : []),
+        ],
+        tls,
+      ),
     ),
   )
   const bounds = [0, 5461, 10_923, SLOTS]
@@ -146,20 +169,20 @@ export type RedisUnderSentinel = {
 /** What the Sentinel calls the master. */
 export const MASTER = 'mail'
 
-/** A master, its replica and one Sentinel who alone decides. Settles when the replica follows and the Sentinel knows of it. */
-export async function startSentinel(): Promise<RedisUnderSentinel> {
+/** A master, its replica and one Sentinel who alone decides. With `knowsReplica` it settles when the replica follows and the Sentinel knows of it. */
+export async function startSentinel(tls?: ServerTls, knowsReplica = true): Promise<RedisUnderSentinel> {
   const [one, other, port] = (await freePorts(3)) as [number, number, number]
   const [master, replica] = await Promise.all([
-    startRedisAt(one),
-    startRedisAt(other, ['--replicaof', '127.0.0.1', String(one), '--repl-diskless-sync-delay', '0']),
+    startRedisAt(one, [], tls),
+    startRedisAt(other, ['--replicaof', '127.0.0.1', String(one), '--repl-diskless-sync-delay', '0'], tls),
   ])
-  await comesTrue(async () => /master_link_status:up/.test(await replica.admin.info('replication')))
+  if (knowsReplica) await comesTrue(async () => /master_link_status:up/.test(await replica.admin.info('replication')))
   const folder = await mkdtemp(join(tmpdir(), 'decoymx-sentinel-'))
   const file = join(folder, 'sentinel.conf')
   await writeFile(
     file,
     [
-      `port ${port}`,
+      ...(tls ? ['port 0', `tls-port ${port}`, ...tlsWords(tls).map((words) => words.join(' '))] : [`port ${port}`]),
       'bind 127.0.0.1',
       `dir ${folder}`,
       `sentinel monitor ${MASTER} 127.0.0.1 ${one} 1`,
@@ -169,9 +192,17 @@ export async function startSentinel(): Promise<RedisUnderSentinel> {
     ].join('\n'),
   )
   const child = await spawnRedis([file, '--sentinel'], /\+monitor master/)
-  const watcher = new Redis({ host: '127.0.0.1', port })
+  const shown = tls && {
+    ca: await readFile(tls.ca),
+    cert: await readFile(tls.certificate),
+    key: await readFile(tls.key),
+  }
+  const unchecked = shown && { tls: { ...shown, checkServerIdentity: () => undefined } }
+  const watcher = new Redis({ host: '127.0.0.1', port, ...unchecked })
   watcher.on('error', () => {})
-  await comesTrue(async () => ((await watcher.call('SENTINEL', 'REPLICAS', MASTER)) as unknown[]).length === 1)
+  // It asks the master every ten seconds.
+  if (knowsReplica)
+    await comesTrue(async () => ((await watcher.call('SENTINEL', 'REPLICAS', MASTER)) as unknown[]).length === 1)
   return {
     sentinel: { host: '127.0.0.1', port },
     master,

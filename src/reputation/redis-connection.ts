@@ -10,7 +10,7 @@ import { SCRIPTS } from './redis-scripts.ts'
 
 export type Host = { readonly host: string; readonly port: number }
 
-/** Asked each time that a connection is made: who hands it over may change user, password and TLS in it. */
+/** Asked each time that a connection is made: who hands it over may change in it who we are there, also to Sentinels, and TLS. */
 export type RedisAccess = {
   readonly at:
     | Host
@@ -71,6 +71,7 @@ export function prepareConnection(access: RedisAccess, commandTimeoutMs: number,
     cluster.on('node error', (error: Error) => on.failed(error))
     cluster.on('-node', () => on.nodesChanged())
     cluster.on('+node', (node: Redis) => {
+      // It has what the library was told at first, and is not connected yet.
       renewing(node, access)
       on.nodesChanged()
     })
@@ -113,12 +114,24 @@ function keptAlive(clients: readonly (Redis | Cluster)[], commandTimeoutMs: numb
   }
 }
 
-/** A connection that was lost is made anew as it is told now. */
+/**
+ * A connection that was lost is made anew as it is told then. The library reads its options at each attempt, also at those of which
+ * it tells nothing, as while no Sentinel lets us in: so they are looked up there and then.
+ */
 function renewing(client: Redis, access: RedisAccess): Redis {
-  client.on('close', () => {
-    const { user: username, password, tls } = access
-    Object.assign(client.options, { username, password, ...(tls === undefined ? {} : { tls }) })
-  })
+  const sentinel = () => ('sentinels' in access.at ? access.at : undefined)
+  const looked: Record<string, () => unknown> = {
+    username: () => access.user,
+    password: () => access.password,
+    tls: () => access.tls,
+    ...(sentinel() && {
+      sentinelUsername: () => sentinel()?.user,
+      sentinelPassword: () => sentinel()?.password,
+      sentinelTLS: () => access.tls,
+    }),
+  }
+  for (const [name, get] of Object.entries(looked))
+    Object.defineProperty(client.options, name, { get, enumerable: true, configurable: true })
   return client
 }
 
@@ -142,8 +155,8 @@ function manners({ user, password, tls }: RedisAccess, commandTimeoutMs: number)
 
 const retryStrategy = (times: number) => Math.min(25 * 2 ** times, RETRY_MAX_MS)
 
-function client(access: RedisAccess, commandTimeoutMs: number): Redis {
-  const { at, database = 0, tls } = access
+function client(access: RedisAccess, commandTimeoutMs: number, { at, database = 0 } = access): Redis {
+  const { tls } = access
   const common = {
     ...manners(access, commandTimeoutMs),
     lazyConnect: true,
@@ -200,7 +213,7 @@ function clusterSubscriber(
   hosts: readonly Host[],
   commandTimeoutMs: number,
 ): Redis {
-  const subscriber = client({ ...access, at: hosts[0] as Host, database: 0 }, commandTimeoutMs)
+  const subscriber = client(access, commandTimeoutMs, { at: hosts[0] as Host })
   let turn = 0
   subscriber.on('reconnecting', () => {
     const known = cluster.nodes('master').map(({ options: { host = '', port = 0 } }) => ({ host, port }))

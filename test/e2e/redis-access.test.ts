@@ -9,10 +9,19 @@ import { parseClient } from '../../src/core/client.ts'
 import type { RedisAccess } from '../../src/reputation/reputation.ts'
 import { openRedis } from '../../src/reputation/redis.ts'
 import type { Change, StoreHappening } from '../../src/reputation/store.ts'
-import { certificateFiles } from '../certificate.ts'
+import { type CertificateFiles, certificateFiles } from '../certificate.ts'
 import { folder } from '../folders.ts'
 import { openLife } from '../reputation/life.ts'
-import { comesTrue, freePorts, MASTER, startCluster, startRedis, startSentinel } from '../servers.ts'
+import {
+  comesTrue,
+  freePorts,
+  MASTER,
+  type ServerTls,
+  startCluster,
+  startRedis,
+  startRedisAt,
+  startSentinel,
+} from '../servers.ts'
 import { startAppliance } from './appliance.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
@@ -151,6 +160,59 @@ describe.skipIf(inject('missing').includes('redis-server'))('Redis as it is run'
       expect(told).toEqual([{ what: 'down', error: expect.stringMatching(because) }])
       await store.close()
     }
+  })
+
+  describe.skipIf(inject('missing').includes('openssl'))('certificates that are renewed', () => {
+    const NAME = 'redis.example.test'
+    /** Ours and theirs are one, which believes in itself. */
+    const shownBy = ({ certificate, key }: CertificateFiles): NonNullable<RedisAccess['tls']> => {
+      const cert = readFileSync(certificate, 'utf8')
+      return { ca: cert, cert, key: readFileSync(key, 'utf8'), servername: NAME }
+    }
+
+    test.each([
+      [
+        'one server',
+        async (tls: ServerTls) => {
+          const [port] = (await freePorts(1)) as [number]
+          const { host, stop } = await startRedisAt(port, [], tls)
+          return { at: { host, port }, stop }
+        },
+      ],
+      [
+        'Sentinels',
+        async (tls: ServerTls) => {
+          const { sentinel, stop } = await startSentinel(tls, false)
+          return { at: { master: MASTER, sentinels: [sentinel] }, stop }
+        },
+      ],
+      [
+        'a Cluster',
+        async (tls: ServerTls) => {
+          const { nodes, stop } = await startCluster(tls)
+          return { at: { cluster: nodes.map(({ host, port }) => ({ host, port })) }, stop }
+        },
+      ],
+    ])('%s: who was kept out for the old ones comes in by the new ones', async (_, start) => {
+      const [old, now] = [certificateFiles(NAME), certificateFiles(NAME)]
+      const { at, stop } = await start({ ...now, ca: now.certificate })
+      onTestFinished(stop)
+      const access = { at, tls: shownBy(old) }
+      const told: StoreHappening[] = []
+      const store = await openRedis(access, { now: () => NOON, tell: (it) => told.push(it), commandTimeoutMs: 500 })
+      onTestFinished(() => store.close())
+      expect(told).toMatchObject([{ what: 'down' }])
+      access.tls = shownBy(now)
+      await comesTrue(() => told.some(({ what }) => what === 'up'))
+      const changes: Change[] = []
+      await store.watch(
+        (change) => changes.push(change),
+        () => {},
+      )
+      const ruling = { by: 'rules', word: 'block', since: NOON, until: NOON + 1000, ticket: 'T', because: 'b' } as const
+      await store.put({ ...ruling, target: '203.0.113.9' })
+      await comesTrue(() => changes.length === 1)
+    })
   })
 
   test('Sentinels and Clusters that are away: it opens, says so, and closes', async () => {
