@@ -96,12 +96,15 @@ function summary(view: Comparing, compared: readonly Compared[], tookMs: number,
   ].filter(Boolean)
   return [
     `${bold(n(events))} events of ${journals.length === 1 ? '1 journal' : `${journals.length} journals`}, ${view.from.slice(0, 16).replace('T', ' ')} to ${view.to.slice(0, 16).replace('T', ' ')} UTC (${length})  ${dim(took)}`,
+    ...(view.short === null ? [] : [yellow(view.short)]),
     `as if enforced   ${view.against}: ${n(before.blocked)} blocked, ${n(before.deferred)} deferred   ${view.rules}: ${n(after.blocked)} blocked, ${n(after.deferred)} deferred`,
     `of ${n(view.questions)} questions of the real MX: refused ${n(before.answers.refused)} -> ${bold(n(after.answers.refused))}, deferred ${n(before.answers.deferred)} -> ${bold(n(after.answers.deferred))}`,
     `clients: ${bold(`${n(changes.new)} newly listed`)}, ${n(changes.heavier)} more heavily, ${n(changes.lighter)} less, ${bold(`${n(changes.released)} no longer`)}; ${n(changes.alike)} as before`,
     grounds.length > 0
       ? yellow(`Look first at those worse off who ${grounds.join(', ')}.`)
-      : green('Of those worse off nobody ever followed through, is allowed, or was released.'),
+      : (view.short === null ? green : dim)(
+          'Of those worse off nobody ever followed through, is allowed, or was released.',
+        ),
   ]
 }
 

@@ -12,6 +12,8 @@ export type ReplayPicture = {
   readonly first: Instant
   readonly last: Instant
   readonly events: number
+  /** Why it tells nothing, where it does not. */
+  readonly short: string | undefined
   readonly outages: readonly { readonly from: Instant; readonly to: Instant }[]
   readonly before: readonly Count[]
   readonly after: readonly Count[]
@@ -39,7 +41,7 @@ const DOUBT = '#a4005a'
 const GRID = '#e4e7eb'
 
 export function drawReplay(picture: ReplayPicture): string {
-  const { old, other, first, last, events, before, after, outages } = picture
+  const { old, other, first, last, events, short, before, after, outages } = picture
   const lengthMs = Math.max(1, last - first)
   const x = (at: Instant) => LEFT + ((at - first) / lengthMs) * (RIGHT - LEFT)
   const sum = ({ defer, block }: Count) => defer + block
@@ -86,6 +88,7 @@ ${line(before, sum, OLD, 'stroke-width="6" stroke-opacity="0.4"')}
 ${line(after, sum, NEW, 'stroke-width="2.4"')}
 ${axisName((upper + lower) / 2, 'clients listed')}
 ${begun(picture, x)}
+${short === undefined ? '' : `<text x="${(LEFT + RIGHT) / 2}" y="${(upper + lower) / 2}" font-size="17" font-weight="600" fill="${DOUBT}" text-anchor="middle">${escape(short)}</text>`}
 <text x="${LEFT}" y="${HEIGHT - 18}" font-size="12">Solid: deferred and blocked together. Dotted: blocked alone. Below: when each client that only one of the two lists began to be listed.</text>
 </svg>
 `

@@ -3,6 +3,7 @@
  * differently, as figures, and as what a picture of it is drawn from.
  */
 import type { Instant } from './evidence.ts'
+import { HOUR_MS } from './facts.ts'
 import type { Retelling, Retold, Told } from './retelling.ts'
 
 export type Compared = {
@@ -56,6 +57,21 @@ export function isDoubtful({ change, walked, allowed, freed }: Compared): boolea
   return (change === 'new' || change === 'heavier') && (walked || allowed || freed)
 }
 
+/**
+ * Why a recording tells nothing of what rules do, as after a minute of trying out: that nobody is listed newly is then no good
+ * news. Undefined where it is long enough.
+ */
+function shortnessOf({ sightings, first, last }: Retelling): string | undefined {
+  if (last - first < TELLING_MS) return `Too short to tell anything: less than an hour. ${RECORD_MORE}`
+  if (sightings < TELLING_SIGHTINGS)
+    return `Too little to tell anything: clients were seen ${sightings === 1 ? 'once' : `${sightings} times`}. ${RECORD_MORE}`
+  return undefined
+}
+
+const TELLING_MS = HOUR_MS
+const TELLING_SIGHTINGS = 50
+const RECORD_MORE = 'Days of real senders show what rules do'
+
 type Journal = {
   readonly box: string
   readonly bytes: number
@@ -93,6 +109,8 @@ export function viewOf({ retold, compared, journals, old, other }: Telling) {
       countedAt: countedAt === undefined ? null : iso(countedAt),
     })),
     events,
+    /** Why it tells nothing, where it does not. */
+    short: shortnessOf(retold) ?? null,
     from: iso(first),
     to: iso(last),
     questions,
@@ -137,5 +155,17 @@ export function pictured(retold: Retelling, compared: readonly Compared[], old: 
       const at = (each.after ?? each.before)?.since
       return each.change === change && at !== undefined ? [{ at, doubtful: isDoubtful(each) }] : []
     })
-  return { old, other, first, last, events, outages, before, after, added: begun('new'), removed: begun('released') }
+  return {
+    old,
+    other,
+    first,
+    last,
+    events,
+    short: shortnessOf(retold),
+    outages,
+    before,
+    after,
+    added: begun('new'),
+    removed: begun('released'),
+  }
 }

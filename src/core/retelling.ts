@@ -71,6 +71,8 @@ export type Retelling = {
   /** When the real MX was in doubt, so that no order of visits counted. */
   readonly outages: readonly Outage[]
   readonly events: number
+  /** Those of them that are of clients: no probes, no words. */
+  readonly sightings: number
   readonly first: Instant
   readonly last: Instant
 }
@@ -105,12 +107,13 @@ export function prepareRetelling({ sides, watchAt, from = -Infinity }: Retelling
   const released = new Prefixes<true>()
   const outages = newOutages()
   let crowded = false
-  let [questions, events, first, last] = [0, 0, Infinity, -Infinity]
+  let [questions, events, sightings, first, last] = [0, 0, 0, Infinity, -Infinity]
 
   return {
     add(entry, box = '') {
       const { event } = entry
       events++
+      if (event.type === 'evidence') sightings++
       first = Math.min(first, event.at)
       last = Math.max(last, event.at)
       if (event.type === 'word' && event.word === 'release') free(event)
@@ -139,7 +142,18 @@ export function prepareRetelling({ sides, watchAt, from = -Infinity }: Retelling
           released: released.find(client) === true,
         }
       })
-      return { clients, crowded, questions, answers, courses, outages: outages.all(last), events, first, last }
+      return {
+        clients,
+        crowded,
+        questions,
+        answers,
+        courses,
+        outages: outages.all(last),
+        events,
+        sightings,
+        first,
+        last,
+      }
     },
   }
 

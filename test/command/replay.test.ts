@@ -112,6 +112,27 @@ describe('replay', () => {
     expect(out[1]?.split('\t').slice(0, 4)).toEqual(['no longer', '203.0.113.1', 'block 121', '-'])
   })
 
+  test.each([
+    ['a minute', TALKER.slice(0, 2), 'Too short to tell anything: less than an hour'],
+    ['a few visits in hours', [...TALKER, ...PROBES], 'Too little to tell anything: clients were seen 2 times'],
+    [
+      'an afternoon of many',
+      Array.from({ length: 30 }, (_, i) =>
+        seen(T0 + i * 600_000, `203.0.113.${i}`, 'backup', 'contact', 'recipient'),
+      ).flat(),
+      undefined,
+    ],
+  ])('%s: too short is said, in the picture, too', async (_, events, said) => {
+    const picture = join(folder(), 'out.svg')
+    const { err } = await run([journal('aaaaaaaaaaaa', events)], HARSHER(), { picture })
+    const { out } = await run([journal('aaaaaaaaaaaa', events)], HARSHER(), { json: true })
+    const { short } = JSON.parse(out.join('\n')) as { short: string | null }
+    for (const text of [err.join('\n'), readFileSync(picture, 'utf8'), short ?? '']) {
+      if (said === undefined) expect(text).not.toContain('to tell anything')
+      else expect(text).toContain(said)
+    }
+  })
+
   test('the picture is an SVG with both courses; hostile names of files are escaped', async () => {
     const picture = join(folder(), 'out.svg')
     await run([journal('aaaaaaaaaaaa', [...TALKER, ...GUESSER, ...PROBES])], HARSHER(), { picture })

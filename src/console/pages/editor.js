@@ -308,12 +308,12 @@ async function* eventsOf(body) {
 }
 
 function tellReplay({ figures, picture }) {
-  const { events, from, to, before, after, questions, changes, clients } = figures
+  const { events, short, from, to, before, after, questions, changes, clients } = figures
   const n = (value) => value.toLocaleString('en')
   const day = (iso) => iso.slice(0, 16).replace('T', ' ')
   say(
-    changes.doubtful > 0 ? 'bad' : 'good',
-    make('b', {}, `${n(changes.new)} newly listed, ${n(changes.released)} no longer; `),
+    changes.doubtful > 0 || short ? 'bad' : 'good',
+    make('b', {}, `${short ? `${short}. ` : ''}${n(changes.new)} newly listed, ${n(changes.released)} no longer; `),
     `${n(changes.heavier)} more heavily, ${n(changes.lighter)} less, ${n(changes.alike)} as before. `,
     changes.doubtful > 0
       ? `Look first at ${n(changes.doubtful)} worse off who followed through, are allowed or were released.`
