@@ -30,6 +30,12 @@ const SYSTEM_CLOCK: Clock = {
   },
 }
 
+/** Several of them, each with what is to be done then. The answer ends it. */
+export function watchFiles(watched: readonly (readonly [path: string, changed: () => void])[]): () => void {
+  const ends = watched.map(([path, changed]) => watchFile(path, changed))
+  return () => ends.forEach((end) => end())
+}
+
 /** The answer ends it. */
 export function watchFile(path: string, changed: () => void, clock = SYSTEM_CLOCK, printOf = print): () => void {
   const resting = new Resting(changed, clock)

@@ -35,11 +35,11 @@ import { filesLook } from './files-look.ts'
 import { takeAllForYoung } from './heap.ts'
 import { openHttp } from './http.ts'
 import { calledAt, suspectsOf } from './suspects.ts'
-import { watchFile } from './file-watch.ts'
+import { watchFiles } from './file-watch.ts'
 import { StoreKeeping } from './keeping.ts'
 import { Pooling } from './pooling.ts'
 import { Reloading } from './reloading.ts'
-import { renewSecrets } from './secrets.ts'
+import { renewSecrets, secretFiles } from './secrets.ts'
 import { Replays } from './replays.ts'
 import { failuresOf } from '../settings/cases.ts'
 import type { Where } from '../settings/settings.ts'
@@ -231,7 +231,8 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
   }
   process.on('SIGHUP', onHangUp)
   const look = () => void reloading.look().catch(reloadFailed)
-  const endWatch = settings.reload['on-change'] ? watchFile(where.rules, look) : () => {}
+  const secrets = secretFiles(redis, settings.decoys).map((path) => [path, renew] as const)
+  const endWatch = watchFiles(settings.reload['on-change'] ? [[where.rules, look], ...secrets] : [])
 
   const room = fileRoom(settings.decoys.limits.connections, 2, Math.max(1, settings.decoys.workers))
   const wouldStart = filesLook(where, process.env, settings.http['access-file'])

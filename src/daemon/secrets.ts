@@ -1,6 +1,6 @@
 /**
- * What a running appliance knows from files of secrets, read again on SIGHUP and by `reload`: the password of the store, with its
- * certificates, and the certificate for STARTTLS.
+ * What a running appliance knows from files of secrets, read again when they change, on SIGHUP and by `reload`: the passwords of the
+ * store, with its certificates, and the certificate for STARTTLS.
  *
  * What is bad there changes nothing, and is told. Connections that stand, stand: the password is for the next ones, so that it
  * can be changed here first, then at Redis, or the other way round. A store at another place wants a restart.
@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Problem } from '../core/document.ts'
 import type { RedisSettings } from '../settings/store-settings.ts'
-import { readSettings, type Where } from '../settings/settings.ts'
+import { readSettings, type Settings, type Where } from '../settings/settings.ts'
 import type { Decoys } from './decoys.ts'
 
 /** `redis` is changed in place: whoever connects reads it each time. The answer is what stays as it was, and why. */
@@ -24,13 +24,27 @@ export function renewSecrets(
   if (wrong) return [{ line: 1, column: 1, ...wrong }]
   const next = read.settings.store.redis
   if (!redis || !next) return []
-  const elsewhere = !isDeepStrictEqual([next.at, next.database], [redis.at, redis.database])
+  const elsewhere = !isDeepStrictEqual(placeOf(next), placeOf(redis))
   if (elsewhere)
     return [
       { file: where.settings ?? 'defaults', line: 1, column: 1, message: 'the store has moved: restart for that' },
     ]
+  redis.at = next.at
   redis.user = next.user
   redis.password = next.password
   redis.tls = next.tls
   return []
+}
+
+/** Where it is; not who we are there. */
+function placeOf({ at, database }: RedisSettings): readonly unknown[] {
+  return 'sentinels' in at ? [at.master, at.sentinels, database] : [at, database]
+}
+
+/** The files that all of this stands in, beside the settings. */
+export function secretFiles(
+  redis: RedisSettings | undefined,
+  { backup: { tls } }: Settings['decoys'],
+): readonly string[] {
+  return [...new Set([...(redis?.files ?? []), ...(tls ? [tls.certificate, tls.key] : [])])]
 }

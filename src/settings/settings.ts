@@ -335,7 +335,7 @@ export const settingsSchema = z
         'on-change': z
           .boolean()
           .default(true)
-          .describe('Load the rules when their file changes; without it only by SIGHUP and decoymx reload'),
+          .describe('Load rules, secrets and certificates when their files change, not only by SIGHUP and reload'),
         bound: z
           .int()
           .min(0)

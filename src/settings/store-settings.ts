@@ -13,7 +13,11 @@ import type { Host, RedisAccess } from '../reputation/reputation.ts'
 import { readCertificate } from './certificate.ts'
 
 export type StoreSettings = z.output<typeof storeSchema>
-export type RedisSettings = RedisAccess & { readonly commandTimeoutMs: number }
+export type RedisSettings = RedisAccess & {
+  readonly commandTimeoutMs: number
+  /** Where its secrets and certificates stand: whose change is worth a look. */
+  readonly files: readonly string[]
+}
 
 /** The environment that says more about the store. */
 export const STORE_ENVIRONMENT = [
@@ -147,7 +151,16 @@ export function readStore(
     store.password
   const files = store.tls && readTls(store.tls, problems)
   const { user, database, sentinel, cluster } = store
-  const common = { user, password, database, tls: files, commandTimeoutMs }
+  const { ca, certificate, key } = store.tls ?? {}
+  const named = [
+    env['DECOYMX_REDIS_URL_FILE'] ?? store['url-file'],
+    env['DECOYMX_REDIS_PASSWORD_FILE'] ?? store['password-file'],
+    sentinel?.['password-file'],
+    ca,
+    certificate,
+    key,
+  ].filter((file) => file !== undefined)
+  const common = { user, password, database, tls: files, commandTimeoutMs, files: named }
   if (url === undefined) {
     if (sentinel) {
       const { master, at: sentinels } = sentinel
@@ -174,6 +187,7 @@ export function readStore(
     database: read.database,
     tls: read.secure ? (files ?? {}) : undefined,
     commandTimeoutMs,
+    files: named,
   }
 }
 

@@ -1,6 +1,6 @@
 /** Redis as it is run: ACL users with the rights that docs/redis.md gives them and no others, TLS, Sentinels that are away. */
 import { execFile } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
@@ -169,6 +169,36 @@ describe.skipIf(inject('missing').includes('redis-server'))('Redis as it is run'
       const cert = readFileSync(certificate, 'utf8')
       return { ca: cert, cert, key: readFileSync(key, 'utf8'), servername: NAME }
     }
+
+    test('in the running appliance: when their files change, for the next connection', async () => {
+      const [old, now] = [certificateFiles(NAME), certificateFiles(NAME)]
+      const [port] = (await freePorts(1)) as [number]
+      const server = await startRedisAt(port, [], { ...old, ca: old.certificate })
+      onTestFinished(() => server.stop())
+      const [certificate, key] = [join(folder(), 'client.pem'), join(folder(), 'client.key')]
+      const put = (from: CertificateFiles) => {
+        copyFileSync(from.key, key)
+        copyFileSync(from.certificate, certificate)
+      }
+      put(old)
+      const tls = { ca: certificate, certificate, key, 'server-name': NAME }
+      const appliance = await startAppliance({ settings: { store: { url: `rediss://127.0.0.1:${port}`, tls } } })
+      onTestFinished(() => appliance.clear())
+      await appliance.heard(/store: works/)
+      const mark = appliance.mark()
+      put(now)
+      await appliance.heard(/secrets: password and certificate read anew/, mark)
+      const files = [
+        ['key-file', now.key],
+        ['cert-file', now.certificate],
+        ['ca-cert-file', now.certificate],
+      ]
+      await server.admin.call('CONFIG', 'SET', ...files.flatMap(([name, file]) => [`tls-${name}`, file as string]))
+      const renewed = appliance.mark()
+      for (const type of ['pubsub', 'normal']) await server.admin.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+      await appliance.heard(/store: works/, renewed)
+      expect((await appliance.decoymx('block', '203.0.113.9', '--because', 'a test')).stdout).toContain('in effect now')
+    })
 
     test.each([
       [

@@ -65,6 +65,7 @@ describe('the store', () => {
       database: 2,
       tls: undefined,
       commandTimeoutMs: 40,
+      files: [],
     })
     expect(
       redisOf('{ cluster: ["10.0.0.1:6379", "10.0.0.2:6379"], tls: { server-name: redis.example.org } }'),
