@@ -39,7 +39,8 @@ export function askForText(
     const headers =
       payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }
     const asked = request(
-      { socketPath: controlSocket(folder), method, path, headers, timeout: deadlineMs },
+      // A connection for each question: one that is kept may be closed while we write on it (RFC 9112, section 9.5).
+      { socketPath: controlSocket(folder), method, path, headers, timeout: deadlineMs, agent: false },
       (response) => {
         const chunks: Buffer[] = []
         let size = 0

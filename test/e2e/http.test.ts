@@ -47,7 +47,10 @@ afterAll(async () => {
 type Answer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly text: string }
 type Asking = { method?: string; headers?: Record<string, string>; body?: unknown; from?: string; enough?: RegExp }
 
-/** `enough`: of a stream without end, what is waited for. */
+/**
+ * `enough`: of a stream without end, what is waited for. Each has a connection of its own: one that is kept may be closed while
+ * we write on it (RFC 9112, section 9.5), as it is by a server that got no time for some seconds, and that is no fault of its.
+ */
 function ask(path: string, { method = 'GET', headers = {}, body, from = '127.0.0.1', enough }: Asking = {}) {
   return new Promise<Answer>((resolve, reject) => {
     const payload = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
@@ -55,6 +58,7 @@ function ask(path: string, { method = 'GET', headers = {}, body, from = '127.0.0
     const place = {
       ...appliance.door('HTTP'),
       localAddress: from,
+      agent: false,
       path,
       method,
       headers: { ...(body === undefined ? {} : json), ...headers },
