@@ -13,6 +13,7 @@
  */
 import type { Client } from '../core/client.ts'
 import { clientOf, type Entry, type Event, type Instant } from '../core/evidence.ts'
+import { Latest } from '../core/latest.ts'
 
 /** Most networks that are known. With more in a month nobody can be told from a stranger, and nobody is deferred. */
 export const KNOWN_MAX = 200_000
@@ -25,7 +26,7 @@ const KNOWN_MS = 31 * 24 * 3_600_000
 type Known = { readonly at: Instant; readonly instance?: string | undefined }
 
 export class Unlisting {
-  readonly #known = new Map<string, Known>()
+  readonly #known = new Latest<Known>(KNOWN_MAX)
   #since: Instant = Infinity
   #filled = false
 
@@ -39,7 +40,7 @@ export class Unlisting {
   hear(event: Event): void {
     this.#since = Math.min(this.#since, event.at)
     if (event.type !== 'evidence' || event.role === 'backup' || event.kind === 'refused') return
-    this.#remember(clientOf(event).network, {
+    this.#known.renew(clientOf(event).network, {
       at: event.at,
       instance: this.#known.get(clientOf(event).network)?.instance,
     })
@@ -50,19 +51,14 @@ export class Unlisting {
     const known = this.#known.get(client.network)
     if (known && now - known.at < KNOWN_MS) return instance !== '' && known.instance === instance
     if (!this.#filled || now - this.#since < LEARN_MS || this.#isFull(now)) return false
-    this.#remember(client.network, { at: now, instance })
+    this.#known.renew(client.network, { at: now, instance })
     return true
-  }
-
-  #remember(network: string, known: Known): void {
-    this.#known.delete(network)
-    this.#known.set(network, known)
-    if (this.#known.size > KNOWN_MAX) this.#known.delete(this.#known.keys().next().value as string)
   }
 
   /** Would somebody have to be forgotten who was here lately? */
   #isFull(now: Instant): boolean {
-    const [oldest] = this.#known.values()
-    return this.#known.size >= KNOWN_MAX && oldest !== undefined && now - oldest.at < KNOWN_MS
+    if (this.#known.size < KNOWN_MAX) return false
+    const oldest = this.#known.get(this.#known.oldest() as string) as Known
+    return now - oldest.at < KNOWN_MS
   }
 }

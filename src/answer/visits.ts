@@ -3,6 +3,7 @@
  * vouches for the real MX itself.
  */
 import type { Instant, Witness } from '../core/evidence.ts'
+import { Latest } from '../core/latest.ts'
 import type { Decision } from '../reputation/decision.ts'
 
 export type VisitsOptions = {
@@ -23,27 +24,23 @@ const KIND_OF = { block: 'refused', defer: 'deferred', observe: 'passed', allow:
 export class Visits {
   readonly #options: VisitsOptions
   /** When each client was last told of as what, the oldest first; at most `most` of each kind. */
-  readonly #noted = {
-    passed: new Map<string, Instant>(),
-    deferred: new Map<string, Instant>(),
-    refused: new Map<string, Instant>(),
-  }
+  readonly #noted: Readonly<Record<(typeof KIND_OF)[keyof typeof KIND_OF], Latest<Instant>>>
 
   constructor(options: VisitsOptions) {
     this.#options = options
+    const { most } = options
+    this.#noted = { passed: new Latest(most), deferred: new Latest(most), refused: new Latest(most) }
   }
 
   /** `where`: the address of the MX that was called, if the asker says so; asked only where it is told. */
   note({ client, verdict }: Decision, where?: () => string | undefined): void {
-    const { witness, now, failed, most } = this.#options
+    const { witness, now, failed } = this.#options
     const kind = KIND_OF[verdict]
     const at = now()
     const noted = this.#noted[kind]
     const last = noted.get(client.key)
     if (last !== undefined && Math.abs(at - last) < NOTE_EVERY_MS) return
-    noted.delete(client.key)
-    noted.set(client.key, at)
-    if (noted.size > most) noted.delete(noted.keys().next().value as string)
+    noted.renew(client.key, at)
     try {
       witness({ type: 'evidence', at, client: client.ip, role: 'real', kind, where: where?.() }).catch(failed)
     } catch (error) {

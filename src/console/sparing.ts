@@ -3,6 +3,8 @@
  * million decisions stands for a second then, what is made of a few for no time that anybody notices; so pages that
  * follow take a twentieth of the process that answers the real MX, at most.
  */
+import { Latest } from '../core/latest.ts'
+
 const WORTH = 20
 /** Questions whose answers are kept; the oldest goes first. */
 const KEPT_MAX = 32
@@ -12,7 +14,7 @@ type Kept = { readonly value: unknown; readonly until: number }
 export class Sparing {
   /** Milliseconds on a clock that never jumps. */
   readonly #clock: () => number
-  readonly #kept = new Map<string, Kept>()
+  readonly #kept = new Latest<Kept>(KEPT_MAX)
 
   constructor(clock: () => number) {
     this.#clock = clock
@@ -25,9 +27,7 @@ export class Sparing {
     if (kept && !anew && began < kept.until) return kept.value as Value
     const value = make()
     const ended = this.#clock()
-    this.#kept.delete(key)
-    this.#kept.set(key, { value, until: ended + WORTH * (ended - began) })
-    if (this.#kept.size > KEPT_MAX) this.#kept.delete(this.#kept.keys().next().value as string)
+    this.#kept.renew(key, { value, until: ended + WORTH * (ended - began) })
     return value
   }
 }

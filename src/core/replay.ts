@@ -17,6 +17,7 @@ import { addSighting, type Bucket, countsSince, type FactName, type Facts, NO_CO
 import { effectOf, type Listing, renew, standOf } from './listing.ts'
 import { admit, type Guard, newGuard, type Numbered, type Waived, type Watch } from './outage.ts'
 import { covers, Prefixes, parsePrefix, type Prefix } from './prefixes.ts'
+import { Latest } from './latest.ts'
 import type { Member } from './pools.ts'
 import { allowedBy, type Rules, type Standing } from './rules.ts'
 import { judge, mayReach, type Verdict } from './verdict.ts'
@@ -27,9 +28,9 @@ export type Past = {
   readonly watchAt: (box: string) => Watch
   readonly guards: Map<string, Guard>
   /** What is known by `Client.key`; the one that was touched last comes last. */
-  readonly clients: Map<string, Kept>
+  readonly clients: Latest<Kept>
   /** Counts by `Client.network`. */
-  readonly networks: Map<string, Counts>
+  readonly networks: Latest<Counts>
   /** What the operator said that stands: allow and block; and whom it released. */
   readonly words: Prefixes<Ruling>
   readonly releases: Prefixes<Ruling>
@@ -43,7 +44,7 @@ export type World = Past & {
   /** Who is of a pool of senders: DNS is not asked again, so it is as whoever tells the recording says. */
   readonly memberOf: MemberOf
   /** What the rules said, by `Client.key`. */
-  readonly listings: Map<string, Listing>
+  readonly listings: Latest<Listing>
 }
 
 export type MemberOf = (client: Client) => Member
@@ -61,8 +62,8 @@ export function newPast(watchAt: (box: string) => Watch): Past {
   return {
     watchAt,
     guards: new Map(),
-    clients: new Map(),
-    networks: new Map(),
+    clients: new Latest(CLIENTS_MAX),
+    networks: new Latest(CLIENTS_MAX),
     words: new Prefixes(),
     releases: new Prefixes(),
     waived: {},
@@ -71,7 +72,7 @@ export function newPast(watchAt: (box: string) => Watch): Past {
 
 /** This past, as these rules see it from now on; others may judge it beside them. */
 export function worldOf(past: Past, rules: Rules, memberOf = NOBODY): World {
-  return { ...past, rules, memberOf, listings: new Map() }
+  return { ...past, rules, memberOf, listings: new Latest(CLIENTS_MAX) }
 }
 
 /** A world in which nothing has been seen. Watch: who vouches for the real MX? */
@@ -137,7 +138,7 @@ export function rejudge(
     if (!before && !mayReach(facts, rules)) continue
     const verdict = judge(client, facts, rules, now)
     const after = renew(before, verdict, rules, now)
-    if (after) keep(listings, client.key, after)
+    if (after) listings.keep(client.key, after)
     else if (before) listings.delete(client.key)
     if (before || after) tell?.({ client, before, after, verdict })
   }
@@ -201,27 +202,17 @@ function count(past: Past, hit: Numbered | Waived): Client {
   const known = past.clients.get(client.key) ?? { counts: new Map(), forgottenAt: lastRelease(past, client) }
   if (at > known.forgottenAt) {
     addSighting(known.counts, fact, at, times)
-    keep(past.clients, client.key, known)
+    past.clients.keep(client.key, known)
   }
   const network = past.networks.get(client.network) ?? new Map()
   addSighting(network, fact, at, times)
-  keep(past.networks, client.network, network)
+  past.networks.keep(client.network, network)
   return client
 }
 
 /** A release also forgets what is only heard of afterwards, of a client that nobody knew: its own moment is among it. */
 function lastRelease({ releases }: Past, client: Client): Instant {
   return releases.size === 0 ? -1 : Math.max(-1, ...releases.findAll(client).map(({ word }) => word.at))
-}
-
-/**
- * Sets a value of a map that holds `most`; of too many, one that was touched long ago goes. Who has been touched is moved to the
- * end only once half of the places are taken: to move everybody each time costs more than to judge them.
- */
-export function keep<Value>(map: Map<string, Value>, key: string, value: Value, most = CLIENTS_MAX): void {
-  if (map.size > most / 2) map.delete(key)
-  map.set(key, value)
-  if (map.size > most) map.delete(map.keys().next().value as string)
 }
 
 /** The operator's word takes the place of what the operator said before of the same target. */
@@ -250,7 +241,7 @@ function forget(past: Past, prefix: Prefix, at: Instant): readonly string[] {
   )
   for (const key of inside) {
     const counts = countsSince(past.clients.get(key)?.counts ?? NO_COUNTS, at)
-    keep(past.clients, key, { counts: new Map(counts), forgottenAt: at })
+    past.clients.keep(key, { counts: new Map(counts), forgottenAt: at })
   }
   return inside
 }

@@ -14,12 +14,12 @@ import type { Client } from './client.ts'
 import { Course } from './course.ts'
 import { LATE_MS } from './credit.ts'
 import { clientOf, type Entry, type Evidence, type Instant, type Word } from './evidence.ts'
+import { Latest } from './latest.ts'
 import { effectOf } from './listing.ts'
 import type { Watch } from './outage.ts'
 import { parsePrefix, Prefixes } from './prefixes.ts'
 import {
   type Change,
-  keep,
   type MemberOf,
   newPast,
   operatorsWord,
@@ -231,12 +231,12 @@ function orderRules({ list }: Rules): ReadonlySet<string> {
 
 /** Who went from the primary to the real MX? News from the primary may be late. */
 function newWalks(withinMs: number) {
-  const primaryAt = new Map<string, Instant>()
+  const primaryAt = new Latest<Instant>(CLIENTS_MAX)
   const walked = new Set<string>()
   return {
     see({ role, at }: Evidence, { key }: Client) {
       if (role === 'primary') {
-        keep(primaryAt, key, at, CLIENTS_MAX)
+        primaryAt.keep(key, at)
       } else {
         const gap = at - (primaryAt.get(key) ?? -Infinity)
         if (gap >= -LATE_MS && gap <= withinMs && walked.size < CLIENTS_MAX) walked.add(key)

@@ -17,6 +17,7 @@ import type { Client } from '../core/client.ts'
 import type { Credit } from '../core/credit.ts'
 import type { Instant } from '../core/evidence.ts'
 import { type Facts, HOUR_MS } from '../core/facts.ts'
+import { Latest } from '../core/latest.ts'
 import { endOf, type Listing } from '../core/listing.ts'
 import type { Standing } from '../core/rules.ts'
 
@@ -47,13 +48,13 @@ export type Waiting = Candidate & { readonly why: Why; readonly since: Instant }
 export type Governor = {
   readonly bounds: Bounds
   /** Who came up in the last minute, by `Client.key`, the newest last; and when there were last too many. */
-  readonly minute: Map<string, Instant>
+  readonly minute: Latest<Instant>
   crowdedAt: Instant | undefined
   /** Who was listed in the last hour, by network. */
-  readonly networks: Map<string, Map<string, Instant>>
+  readonly networks: Latest<Latest<Instant>>
   /** Clients of good standing seen in the last day, the newest last; and which of them were listed. */
-  readonly good: Map<string, Instant>
-  readonly goodListed: Map<string, Instant>
+  readonly good: Latest<Instant>
+  readonly goodListed: Latest<Instant>
   readonly waiting: Map<string, Waiting>
   /** How many of these are of good standing, and met that bound. */
   inDoubt: number
@@ -77,11 +78,11 @@ const GOOD_MAX = 100_000
 export function newGovernor(bounds: Bounds): Governor {
   return {
     bounds,
-    minute: new Map(),
+    minute: new Latest(bounds.perMinute),
     crowdedAt: undefined,
-    networks: new Map(),
-    good: new Map(),
-    goodListed: new Map(),
+    networks: new Latest(NETWORKS_MAX),
+    good: new Latest(GOOD_MAX),
+    goodListed: new Latest(GOOD_MAX),
     waiting: new Map(),
     inDoubt: 0,
   }
@@ -109,7 +110,7 @@ export function forgetWaiting(governor: Governor, key: string): Waiting | undefi
 
 /** A client is seen: if it is of good standing, it is one of those whom few listings may meet. */
 export function noteGood(governor: Governor, client: Client, now: Instant): void {
-  renewed(governor.good, client.key, now, GOOD_MAX)
+  governor.good.renew(client.key, now)
 }
 
 /** Is it in good standing: by its credit, or as a regular at the real MX? */
@@ -154,16 +155,14 @@ function boundMet(governor: Governor, { client, good }: Candidate, waited: boole
   }
   if (governor.inDoubt > 0) return 'held'
   if (full || (governor.crowdedAt !== undefined && now - governor.crowdedAt < CALM_MS)) return 'minute'
-  const listed = networks.get(network) ?? new Map<string, Instant>()
+  const listed = networks.get(network) ?? new Latest<Instant>(bounds.perNetwork)
   forgetBefore(listed, now - HOUR_MS)
   if (!listed.has(key) && listed.size >= bounds.perNetwork) return 'network'
 
-  renewed(minute, key, now, bounds.perMinute)
-  renewed(listed, key, now, bounds.perNetwork)
-  networks.delete(network)
-  networks.set(network, listed)
-  if (networks.size > NETWORKS_MAX) networks.delete(networks.keys().next().value as string)
-  if (good) renewed(goodListed, key, now, GOOD_MAX)
+  minute.renew(key, now)
+  listed.renew(key, now)
+  networks.renew(network, listed)
+  if (good) goodListed.renew(key, now)
   return undefined
 }
 
@@ -179,16 +178,9 @@ function letGo(governor: Governor): void {
   if (gone !== undefined) forgetWaiting(governor, gone)
 }
 
-function renewed(map: Map<string, Instant>, key: string, at: Instant, most: number): void {
-  map.delete(key)
-  map.set(key, at)
-  if (map.size > most) map.delete(map.keys().next().value as string)
-}
-
-/** The oldest stand first, so this ends at the first that stays. */
-function forgetBefore(map: Map<string, Instant>, start: Instant): void {
-  for (const [key, at] of map) {
-    if (at > start) return
+function forgetBefore(map: Latest<Instant>, start: Instant): void {
+  for (let key = map.oldest(); key !== undefined; key = map.oldest()) {
+    if ((map.get(key) as Instant) > start) return
     map.delete(key)
   }
 }

@@ -8,6 +8,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { type Client, clientOfKey } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
+import { Latest } from '../core/latest.ts'
 import { standOf } from '../core/listing.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
 import { ById, Unended } from './by-id.ts'
@@ -52,7 +53,7 @@ export class Ledger {
   readonly #options: LedgerOptions
   #byId = new ById()
   /** Rulings that have ended, by ticket, for senders who ask late; at most ENDED_MAX, the oldest go first. */
-  readonly #ended = new Map<string, Ticketed>()
+  readonly #ended = new Latest<Ticketed>(ENDED_MAX)
   readonly #allows = new Prefixes<Ruling>()
   readonly #blocks = new Prefixes<Ruling>()
   readonly #releases = new Prefixes<Ruling>()
@@ -374,8 +375,7 @@ export class Ledger {
     const old = this.#byId.get(id)
     if (!old) return
     this.#byId.delete(id)
-    this.#ended.set(old.ticket, { ruling: old, endedAt: Math.min(this.#options.now(), old.until ?? Infinity) })
-    if (this.#ended.size > ENDED_MAX) this.#ended.delete(this.#ended.keys().next().value as string)
+    this.#ended.renew(old.ticket, { ruling: old, endedAt: Math.min(this.#options.now(), old.until ?? Infinity) })
     if (old.by === 'rules') return
     const prefix = parsePrefix(old.target) as Prefix
     if (typeof prefix === 'string') return
