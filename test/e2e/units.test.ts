@@ -1,6 +1,6 @@
 /** The units as systemd's own tools read them: how much of the host they leave open, printed as systemd prints it. */
 import { spawnSync } from 'node:child_process'
-import { cpSync, globSync, mkdirSync } from 'node:fs'
+import { cpSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, inject, test } from 'vitest'
 import { folder } from '../folders.ts'
@@ -35,5 +35,25 @@ describe.skipIf(inject('missing').includes('systemd-analyze'))('systemd-analyze 
     const { said, level } = exposure(unit, dropIns)
     console.log(`${said} (${as})`)
     expect(level).toBeLessThanOrEqual(EXPOSURE_MAX)
+  })
+})
+
+describe.skipIf(inject('missing').includes('systemd-analyze'))('decoymx.service', () => {
+  const words = readFileSync(join(deploy, 'decoymx.service'), 'utf8')
+
+  test('is understood by systemd, every line', () => {
+    const place = folder()
+    // Its program need not be installed here.
+    writeFileSync(join(place, 'decoymx.service'), words.replaceAll('/usr/bin/decoymx', '/bin/true'))
+    const { stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', join(place, 'decoymx.service')], {
+      encoding: 'utf8',
+      env: { ...process.env, LC_ALL: 'C' },
+    })
+    expect(stderr.split('\n').filter((line) => line.includes('decoymx.service'))).toEqual([])
+  })
+
+  test('comes back for as long as it takes', () => {
+    expect(words).toMatch(/^Restart=on-failure\nRestartSec=2$/m)
+    expect(/\[Unit\][^[]*/.exec(words)?.[0]).toMatch(/^StartLimitIntervalSec=0$/m)
   })
 })
