@@ -7,11 +7,11 @@ import { folder } from './folders.ts'
 
 export type CertificateFiles = { readonly certificate: string; readonly key: string }
 
-export function certificateFiles(name = 'mx9.example.test'): CertificateFiles {
+export function certificateFiles(name = 'mx9.example.test', days = 2): CertificateFiles {
   const place = folder()
   const files = { certificate: join(place, 'cert.pem'), key: join(place, 'key.pem') }
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-  const out = ['-subj', `/CN=${name}`, '-days', '2', '-keyout', files.key, '-out', files.certificate]
+  const out = ['-subj', `/CN=${name}`, '-days', String(days), '-keyout', files.key, '-out', files.certificate]
   execFileSync('openssl', ['req', '-x509', ...key, ...out], { stdio: 'ignore' })
   return files
 }

@@ -14,6 +14,7 @@ import { playCanary } from './canary-check.ts'
 import { readAll } from '../settings/checked.ts'
 import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
 import { type Chart, type Check, fail, type Finding, ok, warn } from './finding.ts'
+import { certificateFindings } from './certificate-check.ts'
 import { hostFindings, stateFindings } from './host-check.ts'
 import { files as filesFinding, knownOf } from './known.ts'
 import { strangersAtKernel, strangersAtPrimary } from './knocking.ts'
@@ -29,6 +30,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
     hostFindings(where.state, settings?.journal['max-megabytes'] ?? view?.journal.maxMegabytes),
   known,
   store: storeKeeps,
+  certificates: ({ settings }) => (settings ? certificateFindings(settings, Date.now()) : []),
   files: openFiles,
   primary: strangersAtPrimary,
   kernel: strangersAtKernel,
