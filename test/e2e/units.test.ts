@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { describe, expect, inject, test } from 'vitest'
 import { folder } from '../folders.ts'
 
-const deploy = join(import.meta.dirname, '../../deploy/systemd')
+const project = join(import.meta.dirname, '../..')
+const deploy = join(project, 'deploy/systemd')
 /** On systemd's scale from 0 to 10, where 10 is no protection at all. */
 const EXPOSURE_MAX = 2
 
@@ -50,6 +51,18 @@ describe.skipIf(inject('missing').includes('systemd-analyze'))('decoymx.service'
       env: { ...process.env, LC_ALL: 'C' },
     })
     expect(stderr.split('\n').filter((line) => line.includes('decoymx.service'))).toEqual([])
+  })
+
+  test('may write wherever our pages and settings put a socket or a log', () => {
+    const texts = ['docs/*.md', 'deploy/**/*.yaml'].flatMap((glob) =>
+      globSync(glob, { cwd: project }).map((file) => readFileSync(join(project, file), 'utf8')),
+    )
+    const paths = new Set(
+      texts.flatMap((text) => text.match(/(?<=unix:)\/run\/\w+|\/var\/(?:log|lib)\/decoymx/g) ?? []),
+    )
+    expect([...paths].toSorted()).toEqual(['/run/decoymx', '/var/lib/decoymx', '/var/log/decoymx'])
+    for (const kind of ['Runtime', 'State', 'Logs'])
+      expect(words).toMatch(new RegExp(`^${kind}Directory=decoymx$`, 'm'))
   })
 
   test('comes back for as long as it takes', () => {
