@@ -47,7 +47,7 @@ describe.each(names)('%s', (name) => {
     tellProblems(problems, {
       colours: picocolors.createColors(false),
       person: false,
-      width: 100,
+      width: Infinity,
       height: 24,
       print: (line) => void lines.push(line),
     })

@@ -6,7 +6,7 @@ import { userInfo } from 'node:os'
 import type { RulingView, SpokenView } from '../answer/views.ts'
 import type { WordView } from '../answer/views.ts'
 import { NO_REASON } from '../core/evidence.ts'
-import { type Screen, table, when } from '../console/terminal.ts'
+import { hanging, type Screen, table, when, wrapped } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 import { type Complain, exitCodeFor } from './exit-codes.ts'
 
@@ -69,14 +69,19 @@ export async function say(
     const stands = word === 'release' ? '' : done.until ? ` until ${when(done.until, Date.now())}` : ' until released'
     const effect = done.outcome === 'applied' ? 'in effect now' : WAITS[word]
     const which = done.count === 1 ? done.target : `${done.target} (${done.count} networks)`
-    options.screen.print(`${DONE[word]} ${which}${stands}: ${effect}`)
+    const { screen } = options
+    const tell = (head: string, text: string, margin: number) => {
+      for (const line of hanging(head, text, screen.width, margin)) screen.print(line)
+    }
+    tell('', `${DONE[word]} ${which}${stands}: ${effect}`, 2)
     const missing = [
       ...(options.because === NO_REASON ? ['no reason was given: --because "..."'] : []),
       ...(word !== 'release' && done.until === null ? ['it has no end: --for 7d'] : []),
     ]
-    if (missing.length > 0 && options.screen.person)
-      options.screen.print(options.screen.colours.dim(`  ${missing.join('; ')}. Saying it again changes it.`))
-    for (const note of done.notes) options.screen.print(`${options.screen.colours.yellow('!')} ${note}`)
+    if (missing.length > 0 && screen.person)
+      for (const line of wrapped(`${missing.join('; ')}. Saying it again changes it.`, screen.width, 2))
+        screen.print(screen.colours.dim(line))
+    for (const note of done.notes) tell(`${screen.colours.yellow('!')} `, note, 2)
   }
   return 0
 }

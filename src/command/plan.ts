@@ -126,8 +126,8 @@ function told(domain: string, { steps }: Plan, screen: Screen): string[] {
   if (!screen.person) return table(screen, heads, steps.flatMap(piped))
   const text = steps.flatMap(({ does, add, remove, waitSeconds }, i) => [
     ...hanging(`${colours.bold(`${i + 1}.`)} `, asTyped(does), screen.width, 3),
-    ...remove.map((record) => colours.red(`   - ${zoneLine(record)}`)),
-    ...add.map((record) => colours.green(`   + ${zoneLine(record)}`)),
+    ...remove.flatMap((record) => lineWithin('   - ', record, screen.width).map(colours.red)),
+    ...add.flatMap((record) => lineWithin('   + ', record, screen.width).map(colours.green)),
     ...(waitSeconds > 0 ? [colours.dim(`   then wait ${span(waitSeconds * 1000)}`)] : []),
     '',
   ])
@@ -148,6 +148,13 @@ function told(domain: string, { steps }: Plan, screen: Screen): string[] {
       0,
     ),
   ]
+}
+
+/** In parentheses the data may stand on a line of its own (RFC 1035, 5.1), where all is too wide. */
+function lineWithin(mark: string, record: PlannedRecord, width: number): string[] {
+  const line = zoneLine(record)
+  if (mark.length + line.length <= width) return [`${mark}${line}`]
+  return [`${mark}${line.slice(0, -record.data.length)}(`, `${' '.repeat(mark.length + 2)}${record.data} )`]
 }
 
 function changesOf({ add, remove }: Step, i: number): string[][] {

@@ -10,7 +10,7 @@
  * operator looks at those before the rules are changed; 1 when it cannot be told.
  */
 import { writeFileSync } from 'node:fs'
-import { hanging, type Screen, span, table } from '../console/terminal.ts'
+import { hanging, type Screen, span, table, wrapped } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { compare, type Compared, type Comparing, isDoubtful, pictured, viewOf } from '../core/comparing.ts'
 import { retellJournals } from '../daemon/replaying.ts'
@@ -57,13 +57,14 @@ export async function replay(journals: readonly string[], where: Where, options:
   const { retold, recordings, unreadable } = found
   const tookMs = Math.max(1, now() - began)
   if (retold.events === 0) return complain({ error: 'nothing is recorded there' })
-  if (unreadable > 0) errors.print(errors.colours.yellow(`${unreadable} lines could not be read, and were passed over`))
+  const { yellow, dim } = errors.colours
+  const note = (text: string, colour: (line: string) => string) => {
+    for (const line of wrapped(text, errors.width, 0)) errors.print(colour(line))
+  }
+  if (unreadable > 0) note(`${unreadable} lines could not be read, and were passed over`, yellow)
   if (recordings.some(({ countedAt }) => countedAt !== undefined))
-    errors.print(
-      errors.colours.dim('from what a store has counted: exact to the hour; what was withheld from it, stays withheld'),
-    )
-  if (retold.crowded)
-    errors.print(errors.colours.yellow('more clients than can be told of: those beyond 100,000 are only counted'))
+    note('from what a store has counted: exact to the hour; what was withheld from it, stays withheld', dim)
+  if (retold.crowded) note('more clients than can be told of: those beyond 100,000 are only counted', yellow)
 
   const [old = '', other = ''] = sides.map(({ rules }) => rules.file)
   const compared = compare(retold)

@@ -71,7 +71,7 @@ export async function tail(folder: string, options: TailOptions): Promise<number
 
 const HEAD = 'TIME      CLIENT           ROLE     KIND               WHAT'
 
-/** On a terminal in columns, cut to its width; in a pipe tab-separated and whole. */
+/** On a terminal in columns, one line for each, cut to its width, and three dots say so; in a pipe tab-separated and whole. */
 export function spell(evidence: Evidence, screen: Screen): string {
   const { at, client, role, kind, times, detail = '' } = evidence
   const what = escaped(`${times === undefined ? '' : `${times} times `}${detail}`)
@@ -79,7 +79,8 @@ export function spell(evidence: Evidence, screen: Screen): string {
   if (!screen.person) return [iso, client, role, kind, what].map(escaped).join('\t')
   const { dim, cyan, red, green } = screen.colours
   const start = `${iso.slice(11, 19)}  ${client.padEnd(15)}  ${role.padEnd(7)}  ${kind.padEnd(17)}  `
-  const cut = what.slice(0, Math.max(0, screen.width - start.length))
+  const room = Math.max(0, screen.width - start.length)
+  const cut = what.length <= room ? what : `${what.slice(0, Math.max(0, room - 3))}...`.slice(0, room)
   const paint = role === 'real' ? (kind === 'passed' ? green : red) : (text: string) => text
   return `${dim(iso.slice(11, 19))}  ${client.padEnd(15)}  ${cyan(role.padEnd(7))}  ${paint(kind.padEnd(17))}  ${cut}`.trimEnd()
 }

@@ -5,7 +5,7 @@
  */
 import type { Problem } from '../core/document.ts'
 import { asTyped } from './called.ts'
-import type { Screen } from './terminal.ts'
+import { hanging, type Screen } from './terminal.ts'
 
 /** Errors first in the order of their places, then warnings. What has no line is a word of the command line. */
 export function tellProblems(problems: readonly Problem[], screen: Screen): void {
@@ -21,7 +21,7 @@ export function tellProblems(problems: readonly Problem[], screen: Screen): void
   screen.print(`${sums.join(', ')}${coded ? screen.colours.dim('; what each code means is in docs/problems.md') : ''}`)
 }
 
-function told(problem: Problem, { colours }: Screen): string[] {
+function told(problem: Problem, { colours, width }: Screen): string[] {
   const { file, line, column, code, warning, excerpt } = problem
   const message = asTyped(problem.message)
   const hint = problem.hint && asTyped(problem.hint)
@@ -29,14 +29,18 @@ function told(problem: Problem, { colours }: Screen): string[] {
   const shade = warning ? yellow : red
   const place = line === 0 ? `${file}:` : `${file}:${line}:${column}:`
   const head = `${bold(place)} ${warning ? `${yellow('warning:')} ` : ''}${message}${code ? ` ${dim(`[${code}]`)}` : ''}`
-  if (!excerpt) return [head, ...(hint ? [`  ${dim('=')} ${cyan(hint)}`] : [])]
+  const heads = hanging('', head, width, 4)
+  const below = hint ? hanging(`  ${dim('=')} `, hint, width, 4).map(cyan) : []
+  if (!excerpt) return [...heads, ...below]
   const gutter = String(line)
   const margin = ' '.repeat(gutter.length)
-  const carets = shade('^'.repeat(excerpt.width))
+  const before = ` ${margin} | ${' '.repeat(excerpt.column - 1)}${'^'.repeat(excerpt.width)}`
+  const fits = hint !== undefined && before.length + 1 + hint.length <= width
   return [
-    head,
+    ...heads,
     ` ${dim(`${gutter} |`)} ${excerpt.text}`.trimEnd(),
-    ` ${dim(`${margin} |`)} ${' '.repeat(excerpt.column - 1)}${carets}${hint ? ` ${cyan(hint)}` : ''}`,
+    ` ${dim(`${margin} |`)} ${' '.repeat(excerpt.column - 1)}${shade('^'.repeat(excerpt.width))}${fits ? ` ${cyan(hint)}` : ''}`,
+    ...(fits ? [] : below),
   ]
 }
 

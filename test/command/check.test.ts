@@ -13,7 +13,7 @@ async function run(rules: string, more: Partial<CheckOptions> = {}, settings?: s
   const screen = (lines: string[]) => ({
     colours: picocolors.createColors(false),
     person: false,
-    width: 100,
+    width: Infinity,
     height: 24,
     print: (line: string) => void lines.push(line),
   })

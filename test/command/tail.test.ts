@@ -51,3 +51,9 @@ test('whatever was said, a line is one line of printable ASCII that fits; and wh
     }),
   )
 })
+
+test('what is cut off ends in dots, and what just fits is whole', () => {
+  const start = spell(said('x'), screen(true)).length - 1
+  expect(spell(said('localhost.localdomain'), screen(true, start + 12))).toMatch(/ {2}localhost\.\.\.$/)
+  expect(spell(said('localhost'), screen(true, start + 9))).toMatch(/ {2}localhost$/)
+})

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import picocolors from 'picocolors'
 import { describe, expect, test } from 'vitest'
+import { tellProblems } from '../../src/console/problems.ts'
 import { hanging, type Screen, screenOf, span, table, when, wrapped } from '../../src/console/terminal.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
@@ -147,4 +148,26 @@ test('sentences are laid out for the width, behind a margin; a word that is long
   const lines = wrapped('one two three averyveryverylongword four', 12, 2)
   expect(lines).toEqual(['  one two', '  three', '  averyveryverylongword', '  four'])
   expect(wrapped('', 12, 2)).toEqual(['  '])
+})
+
+test('a problem is told within the width: what is wrong wraps, and a hint that does not fit beside its caret stands below', () => {
+  const lines: string[] = []
+  const narrow = {
+    ...screenOf({} as NodeJS.WriteStream, {}),
+    person: true,
+    width: 60,
+    print: (line: string) => void lines.push(line),
+  }
+  const excerpt = { text: 'domians: [example.org]', column: 1, width: 7 }
+  const message = 'domians: there is no such key at this place of the rules file'
+  const hint = 'did you mean domains, which are those that you protect?'
+  tellProblems([{ file: 'rules.yaml', line: 10, column: 1, code: 'D010', message, hint, excerpt }], narrow)
+  expect(lines).toEqual([
+    'rules.yaml:10:1: domians: there is no such key at this',
+    '    place of the rules file [D010]',
+    ' 10 | domians: [example.org]',
+    '    | ^^^^^^^',
+    '  = did you mean domains, which are those that you protect?',
+    '1 problem; what each code means is in docs/problems.md',
+  ])
 })

@@ -236,6 +236,24 @@ test('plan looks at the name of a decoy to which no MX record leads yet', async 
   expect(steps[1]).toMatchObject({ remove: [{ type: 'A', data: '192.0.2.68', ttlSeconds: 7200 }], waitSeconds: 7200 })
 })
 
+test('plan prints lines that fit on a narrow terminal, and that a name server reads all the same', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dmx-plan-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  const zone = join(folder, 'plan.zone')
+  writeFileSync(zone, '$TTL 7200\n@ IN MX 20 mx1\nmx1 IN A 192.0.2.25\n')
+  const [out, errors] = [screen(), screen()]
+  const address = '2001:db8:1234:5678:9abc:def0:1234:5678'
+  const words = { zone, backup: ['mx9.plan.test'], backupAddress: [address] }
+  const narrow = { ...out, person: true, width: 60 }
+  await planDomain('plan.test', words, {}, { json: false, screen: narrow, errors, problems: () => {} })
+  const lines = out.text().split('\n')
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60)
+  const i = lines.findIndex((line) => line.startsWith('   + mx9'))
+  const read = readZoneFile('zone', `${lines[i]?.slice(5)}\n${lines[i + 1]}\n`, 'plan.test')
+  if (!read.ok) throw new Error(read.problems.map(spellProblem).join('\n'))
+  expect(read.records).toMatchObject([{ name: 'mx9.plan.test', type: 'AAAA', ttlSeconds: 300 }])
+})
+
 describe.skipIf(inject('missing').includes('nsd'))('a zone file', () => {
   const zones = [...layouts, { domain: 'tricky.test', file: join(LAYOUTS, '../zones/tricky.zone') }]
   const records = (text: string, domain: string) => {
