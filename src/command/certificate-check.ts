@@ -43,7 +43,7 @@ function foundOf({ key, text, loss, costs }: Held, now: Instant): Finding[] {
   if (end === undefined || !Number.isFinite(end)) return []
   const day = new Date(end).toISOString().slice(0, 10)
   const next = `renew it (${costs}); the file is read again when it changes`
-  if (end <= now) return [(loss === 'fail' ? fail : warn)('certificates', `${key} ended on ${day}`, next)]
+  if (end <= now) return [(loss === 'fail' ? fail : warn)('tls', `${key} ended on ${day}`, next)]
   const seen = `${key} is good until ${day}, ${span(end - now)}`
-  return [end - now < SOON_MS ? warn('certificates', seen, next) : ok('certificates', seen)]
+  return [end - now < SOON_MS ? warn('tls', seen, next) : ok('tls', seen)]
 }

@@ -30,7 +30,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
     hostFindings(where.state, settings?.journal['max-megabytes'] ?? view?.journal.maxMegabytes),
   known,
   store: storeKeeps,
-  certificates: ({ settings }) => (settings ? certificateFindings(settings, Date.now()) : []),
+  tls: ({ settings }) => (settings ? certificateFindings(settings, Date.now()) : []),
   files: openFiles,
   primary: strangersAtPrimary,
   kernel: strangersAtKernel,

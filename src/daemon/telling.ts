@@ -286,7 +286,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
     /** A file beside settings and rules was read anew. */
     reread: (what: string, holds: string, problems: readonly Problem[]): void => {
       for (const problem of problems) log.error(spellProblem(problem))
-      if (problems.length > 0) log.error(`${what}: ${problems.length} problems; what the file said before stays`)
+      if (problems.length > 0) log.error(`${what}: not taken; what the file said before stays`)
       else log.info(`${what}: ${holds}`)
     },
 

@@ -381,7 +381,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('a password that cha
     rmSync(file)
     mark = appliance.mark()
     appliance.signal('SIGHUP')
-    await appliance.heard(/password:1:1: cannot be read[^]*secrets: 1 problems; what the file said before stays/, mark)
+    await appliance.heard(/password:1:1: cannot be read[^]*secrets: not taken; what the file said before stays/, mark)
     await cutOff()
   })
 })
