@@ -56,9 +56,9 @@ dpkg-query -W -f 'told ${Installed-Size} KB, ${Architecture}\n' decoymx
 du -sk --apparent-size /usr/lib/decoymx
 (cd /usr/lib/decoymx/node_modules && find . -name '*.node' -o -name '*.ts' -o -name '*.map')
 echo '== settings'
-decoymx init --into /etc/decoymx --domain example.net --primary 127.0.0.66 --backup 127.0.0.67 --real-mx 127.0.0.25
-# Ports that nothing else on this machine has.
-sed -i -E 's/(127\.0\.0\.6[67]):25/\1:0/; s/:(10040|5300|8025)"/:0"/' /etc/decoymx/decoymx.yaml
+decoymx init --into /etc/decoymx --domain example.net --primary 192.0.2.66 --backup 192.0.2.67 --real-mx 127.0.0.25
+# Addresses that this machine has, and ports that nothing else on it has.
+sed -i -E 's/192\.0\.2\.(6[67]):25/127.0.0.\1:0/; s/:(10040|5300|8025)"/:0"/' /etc/decoymx/decoymx.yaml
 as_user check "${files[@]}"
 echo '== run'
 start
