@@ -45,6 +45,8 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
 
   /** What we play to ourselves is for those who look closely, and in no figure about mail. */
   const level = (ip: string) => (isCanary(ip) ? 'debug' : 'info')
+  /** Every session has a dialect, and its own line tells it. */
+  const levelOf = ({ client, kind }: { client: string; kind: string }) => (kind === 'dialect' ? 'debug' : level(client))
   const answered = (
     asker: 'policy' | 'dnsbl' | 'milter' | Language['name'],
     { client, effect, verdict, doubt }: Decision,
@@ -342,9 +344,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       log.warn(`witness: ${whole}${because ? ` (${because})` : ''}; the order of visits counts for nothing meanwhile`)
     },
 
-    end: (signal: string): void => {
-      log.info(`ending: ${signal}`)
-    },
+    end: (signal: string): void => log.info(`ending: ${signal}`),
 
     trouble: (where: string, error: Error): void => {
       log.error({ error: error.message }, `${where}: failed`)
@@ -374,14 +374,13 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
         const { role, kind, client, detail, times } = it.evidence
         if (!isCanary(client)) metrics.evidence.inc({ role, kind }, times ?? 1)
         const more = { ...(detail === undefined ? {} : { detail }), ...(times === undefined ? {} : { times }) }
-        return log[level(client)]({ client, ...more }, `seen: ${role} ${kind}`)
+        return log[levelOf(it.evidence)]({ client, ...more }, `seen: ${role} ${kind}`)
       }
-      case 'waived':
-        if (!isCanary(it.evidence.client)) metrics.waived.inc({ why: it.why })
-        return log[level(it.evidence.client)](
-          { client: it.evidence.client, why: it.why },
-          `waived: ${it.evidence.role} ${it.evidence.kind}`,
-        )
+      case 'waived': {
+        const { role, kind, client } = it.evidence
+        if (!isCanary(client)) metrics.waived.inc({ why: it.why })
+        return log[levelOf(it.evidence)]({ client, why: it.why }, `waived: ${role} ${kind}`)
+      }
       case 'pending':
         return
       case 'governed':

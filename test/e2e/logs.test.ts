@@ -28,7 +28,10 @@ test.each([0, 1])('one JSON line, and the lines of a mail log; workers: %d', asy
     helo: 'too.soon.example',
     seen: { 'early-talk': expect.stringContaining('EHLO too.soon.example') as string },
   })
+  await appliance.heard(/"msg":"\w+: backup early-talk"/)
   await appliance.end()
+  expect(JSON.parse(line ?? '')).toMatchObject({ seen: { dialect: expect.stringContaining('EHLO') as string } })
+  expect(appliance.said()).not.toMatch(/"msg":"\w+: backup dialect"/)
   expect(readFileSync(file, 'utf8')).toMatch(
     /postscreen\[\d+\]: PREGREET \d+ after 0 from \[127\.0\.0\.1\]: .*EHLO too/,
   )
