@@ -58,7 +58,11 @@ function handOver(node) {
   })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2']) process.on(signal, () => child.kill(signal))
   child.on('error', (error) => {
-    process.stderr.write(`cannot start ${node}: ${error.message}\n`)
+    const other = node === pinned() ? onPath() : undefined
+    if (other) return handOver(other)
+    // It is there, so what lacks is what it is started by: the pinned one is made for glibc, which Alpine has not.
+    const why = error.code === 'ENOENT' ? 'this Linux has not the C library (glibc) that it wants' : error.message
+    process.stderr.write(`cannot start ${node}: ${why}.\nInstall Node ${NEEDED} or newer and run again.\n`)
     process.exitCode = 69
   })
   child.on('exit', (code, signal) => {
