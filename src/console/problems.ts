@@ -27,9 +27,11 @@ function told(problem: Problem, { colours, width }: Screen): string[] {
   const hint = problem.hint && asTyped(problem.hint)
   const { bold, dim, red, yellow, cyan } = colours
   const shade = warning ? yellow : red
-  const place = line === 0 ? `${file}:` : `${file}:${line}:${column}:`
+  // A word of the command line is told as all that is wrong with those is.
+  const isTyped = line === 0
+  const place = isTyped ? `${file}:` : `${file}:${line}:${column}:`
   const head = `${bold(place)} ${warning ? `${yellow('warning:')} ` : ''}${message}${code ? ` ${dim(`[${code}]`)}` : ''}`
-  const heads = hanging('', head, width, 4)
+  const heads = isTyped ? hanging(`${red('error')}  `, head, width, 7) : hanging('', head, width, 4)
   const below = hint ? hanging(`  ${dim('=')} `, hint, width, 4).map(cyan) : []
   if (!excerpt) return [...heads, ...below]
   const gutter = String(line)

@@ -209,8 +209,8 @@ describe('read from the zone file', () => {
     expect(code).toBe(3)
     expect(stderr.replaceAll(file, 'wrong.zone')).toBe(
       [
-        '--server: expected an IP address, with a port or without, got "nearby"',
-        '--primary: expected a host name, got "mx 0"',
+        'error  --server: expected an IP address, with a port or without, got "nearby"',
+        'error  --primary: expected a host name, got "mx 0"',
         'wrong.zone:1:6: expected a TTL like 3600 or 1h, got "soon"',
         'wrong.zone:2:9: MX: expected a preference from 0 to 65535 and a host name, got "mx0"',
         'wrong.zone:3:10: A: expected an IPv4 address, got "300.1.2.3"',
