@@ -307,7 +307,9 @@ function tellNext(
     [nearest(join(DEPLOY, 'postfix/main.cf')), 'the lines for a Postfix; deploy/ has more'],
   ] as const
   screen.print('\nNothing is started. Next:')
-  steps.forEach(([step, what], i) => screen.print(`  ${i + 1}. ${bold(step)}\n     ${dim(what)}`))
+  // A command stays one line, however long, so that it can be pasted.
+  for (const [i, [step, what]] of steps.entries())
+    for (const line of [`  ${i + 1}. ${bold(step)}`, ...wrapped(what, screen.width, 5).map(dim)]) screen.print(line)
   const lead = `something must lead port ${SMTP} there, and leave the client its address, as nftables can: dnat to`
   const lacks = [
     ...(port === SMTP
