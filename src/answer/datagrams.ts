@@ -64,8 +64,9 @@ export class Datagrams {
 
   #drainer(socket: Socket): Drain | undefined {
     const { answer, unsent } = this.#options
-    const many = bursts()
-    if (this.#oneByOne !== undefined || typeof many === 'string') return undefined
+    // Where it is not wanted, no native code is loaded.
+    const many = this.#oneByOne === undefined ? bursts() : this.#oneByOne
+    if (typeof many === 'string') return undefined
     const { address: host, port } = socket.address()
     const fd = udpDescriptorAt({ host, port })
     if (fd === undefined) {

@@ -1,8 +1,10 @@
+import { spawnSync } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type Answerer, Bursts, bursts, DATAGRAM_BYTES_MAX, proven } from '../../src/answer/bursts.ts'
@@ -248,6 +250,26 @@ describe('before they are trusted, they are tried:', () => {
 test('where there are no bursts, it says why', async () => {
   expect((await serve({ inBursts: false })).datagrams.oneByOne).toBe('the settings say so')
   expect((await serve()).datagrams.oneByOne).toBeUndefined()
+})
+
+test.each([
+  [true, 1],
+  [false, 0],
+])('inBursts %s: of native code %d is loaded', (inBursts, times) => {
+  const script = `
+    import { once } from 'node:events'
+    import { readFileSync } from 'node:fs'
+    import { Datagrams } from './src/answer/datagrams.ts'
+    const datagrams = new Datagrams({ answer: () => undefined, unsent: () => {}, unsentBytes: 1e6, inBursts: ${inBursts} })
+    const socket = datagrams.socket('udp4').bind(0, '127.0.0.1')
+    await once(socket, 'listening')
+    console.log(new Set(readFileSync('/proc/self/maps', 'utf8').match(/\\S+koffi\\.node$/gm)).size)
+    await datagrams.close()`
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: join(import.meta.dirname, '../..'),
+    encoding: 'utf8',
+  })
+  expect([stdout, stderr]).toEqual([`${times}\n`, ''])
 })
 
 test('of two sockets at one address neither is taken for the other', async () => {
