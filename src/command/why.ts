@@ -5,7 +5,7 @@
  */
 import type { ClientView, RulingView, TicketView } from '../answer/views.ts'
 import { spellExcuse } from '../console/excuses.ts'
-import { outlasting } from '../console/outlasting.ts'
+import { outlasting, sumBeside } from '../console/outlasting.ts'
 import { hanging, type Screen, span, when, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
@@ -165,7 +165,7 @@ function arithmetic(view: ClientView, { colours, width }: Screen, now: number): 
       ? `; with nothing new below its threshold ${when(view.clears, now)}`
       : ''
   const summed = (score: number | null | undefined, what: string) =>
-    hanging(`${(score ?? 0).toFixed(1).padStart(8)}  `, what, width, SUM_MARGIN)
+    hanging(`${sumBeside(view.threshold ?? 0, score ?? 0, 1).padStart(8)}  `, what, width, SUM_MARGIN)
   return [
     ...lines,
     '  ------',

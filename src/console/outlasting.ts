@@ -21,4 +21,11 @@ export function outlasting({ verdict, by, score, threshold, clears }: Stands): s
   return carried ? undefined : `too little for a new ${noun} now; this one stands all the same`
 }
 
+/** Rounded, but not up to a threshold that it does not reach. */
+export function sumBeside(threshold: number, score: number, digits: number): string {
+  const rounded = score.toFixed(digits)
+  if (score >= threshold || Number(rounded) < threshold) return rounded
+  return (threshold - 10 ** -digits).toFixed(digits)
+}
+
 const NOUNS: Readonly<Record<string, string>> = { block: 'block', defer: 'deferral', observe: 'observation' }

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import type { ClientView } from '../../src/answer/views.ts'
 import { page } from '../../src/command/why.ts'
-import { outlasting } from '../../src/console/outlasting.ts'
+import { outlasting, sumBeside } from '../../src/console/outlasting.ts'
 import { clientPage } from '../../src/console/pages/client.ts'
 import { screenOf } from '../../src/console/terminal.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
@@ -22,6 +22,17 @@ test.each([
   const said = outlasting({ ...stands, threshold: 100 })
   if (told) expect(said).toMatch(told)
   else expect(said).toBeUndefined()
+})
+
+test.each([
+  [61.96, 1, '62.0'],
+  [99.4, 0, '99'],
+  [99.6, 0, '99'],
+  [99.96, 1, '99.9'],
+  [100, 0, '100'],
+  [100.6, 0, '101'],
+])('the sum %d beside 100, with %d digits, is told as %s', (score, digits, told) => {
+  expect(sumBeside(100, score, digits)).toBe(told)
 })
 
 test('a faded block, as `why` and the console show it', () => {

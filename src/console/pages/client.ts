@@ -8,7 +8,7 @@ import type { Instant } from '../../core/evidence.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Explanation } from '../../reputation/reputation.ts'
 import { spellExcuse } from '../excuses.ts'
-import { outlasting } from '../outlasting.ts'
+import { outlasting, sumBeside } from '../outlasting.ts'
 import type { Visit } from '../visits.ts'
 import { acts, chip, type Html, known, time, until, sheet } from './layout.ts'
 
@@ -56,7 +56,7 @@ export function clientPage(
     html`<section data-live id="sum">
       <h2>
         The sum:
-        ${verdict ? html`<b class="sum">${verdict.score.toFixed(0)}</b>, and ${verdict.threshold} blocks` : 'not known, for the store did not answer'}
+        ${verdict ? html`<b class="sum">${sumBeside(verdict.threshold, verdict.score, 0)}</b>, and ${verdict.threshold} blocks` : 'not known, for the store did not answer'}
       </h2>
       ${outlasts ? html`<p>That is ${outlasts}, ${until(decision.until, now)}.</p>` : ''}
       ${
