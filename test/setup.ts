@@ -36,6 +36,7 @@ const PROGRAMS = {
   pflogsumm: 'pflogsumm',
   prometheus: 'prometheus',
   faketime: 'faketime',
+  strace: 'strace',
 } as const
 
 export type Program = keyof typeof PROGRAMS

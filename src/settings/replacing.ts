@@ -13,6 +13,7 @@ import {
   copyFileSync,
   fchmodSync,
   fchownSync,
+  fstatSync,
   fsyncSync,
   openSync,
   realpathSync,
@@ -81,7 +82,7 @@ export function putInPlace(file: string, texts: Iterable<string>, { mode, owner 
         const bytes = Buffer.from(text)
         for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done)
       }
-      if (owner) fchownSync(fd, owner.uid, owner.gid)
+      if (owner && !isOwned(fd, owner)) fchownSync(fd, owner.uid, owner.gid)
       fchmodSync(fd, mode & 0o7777)
       fsyncSync(fd)
     } finally {
@@ -98,6 +99,12 @@ export function putInPlace(file: string, texts: Iterable<string>, { mode, owner 
   } finally {
     closeSync(fd)
   }
+}
+
+/** Then nothing is asked of the kernel: the unit's filter of system calls refuses every chown, also one that changes nothing. */
+function isOwned(fd: number, { uid, gid }: NonNullable<Manner['owner']>): boolean {
+  const found = fstatSync(fd)
+  return found.uid === uid && found.gid === gid
 }
 
 const HINTS: Readonly<Record<string, string>> = {

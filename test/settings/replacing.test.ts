@@ -13,7 +13,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, inject, test } from 'vitest'
 import { hindranceAt, replaceText } from '../../src/settings/replacing.ts'
 
 let folder: string
@@ -59,13 +59,12 @@ test('a file that is gone is not made anew', () => {
 })
 
 /** As another user, in a process of its own: root may write everywhere. */
-const asNobody = (path: string): unknown => {
+const asNobody = (path: string, ...under: string[]): unknown => {
   const code = `const { replaceText } = await import(${JSON.stringify(new URL('../../src/settings/replacing.ts', import.meta.url).href)});
     process.setgroups([]); process.setgid(65534); process.setuid(65534);
     console.log(JSON.stringify(replaceText(${JSON.stringify(path)}, 'new') ?? null))`
-  return JSON.parse(
-    execFileSync(process.execPath, ['--input-type=module', '--eval', code], { encoding: 'utf8' }),
-  ) as unknown
+  const [program, ...words] = [...under, process.execPath, '--input-type=module', '--eval', code]
+  return JSON.parse(execFileSync(program, words, { encoding: 'utf8' })) as unknown
 }
 
 test.runIf(process.getuid?.() === 0)('what hinders it is told with the next step, and nothing is touched', () => {
@@ -82,4 +81,15 @@ test.runIf(process.getuid?.() === 0)('what hinders it is told with the next step
   chownSync(file, 65534, 65534)
   expect(asNobody(file)).toBeNull()
   expect(hindranceAt(file)).toBeUndefined()
+})
+
+const hindered = process.getuid?.() !== 0 || inject('missing').includes('strace')
+test.skipIf(hindered)('what is ours is replaced where no chown is let through, as under the systemd unit', () => {
+  const unit = readFileSync(join(import.meta.dirname, '../../deploy/systemd/decoymx.service'), 'utf8')
+  expect(unit).toMatch(/^SystemCallFilter=~@privileged @resources\nSystemCallErrorNumber=EPERM$/m)
+  chmodSync(folder, 0o777)
+  chownSync(file, 65534, 65534)
+  const refused = ['-f', '-qq', '-o', '/dev/null', '-e', 'inject=chown,fchown,lchown,fchownat:error=EPERM']
+  expect(asNobody(file, 'strace', ...refused)).toBeNull()
+  expect(readFileSync(file, 'utf8')).toBe('new')
 })
