@@ -10,14 +10,14 @@ import { lookupAt } from '../../src/watch/name-server.ts'
 const NAME = 'example.test'
 
 /** A UDP socket on a private port, and what asks it, impatiently. */
-async function server(hear: (this: Socket, bytes: Buffer, peer: RemoteInfo) => void) {
+async function server(hear: (this: Socket, bytes: Buffer, peer: RemoteInfo) => void, host = '127.0.0.1') {
   const socket = createSocket('udp4')
   socket.on('message', (bytes, peer) => hear.call(socket, bytes, peer))
-  socket.bind(0, '127.0.0.1')
+  socket.bind(0, host)
   await once(socket, 'listening')
   onTestFinished(() => void socket.close())
   const { port } = socket.address()
-  return { port, ask: lookupAt({ servers: [{ host: '127.0.0.1', port }], questionMs: 60 }) }
+  return { port, ask: lookupAt({ servers: [{ host, port }], questionMs: 60 }) }
 }
 
 function reply(bytes: Buffer, change: Partial<packet.Packet> = {}): Buffer {
@@ -83,11 +83,13 @@ describe('an answer', () => {
   })
 
   test('cut short is asked for again by TCP; where nobody is, or hangs up, it is unknown', async () => {
+    // An address that nobody else uses, so that the port is free for TCP, too.
+    const host = `127.53.${process.pid & 255}.${1 + ((process.pid >> 8) % 254)}`
     const { ask, port } = await server(function (bytes, { port: to, address }) {
       this.send(reply(bytes, { flags: packet.TRUNCATED_RESPONSE, answers: [] }), to, address)
-    })
-    expect((await ask(NAME, 'A')).because).toBe('127.0.0.1: TCP: ECONNREFUSED')
-    const tcp = createServer((socket) => socket.on('error', () => {}).end()).listen(port, '127.0.0.1')
+    }, host)
+    expect((await ask(NAME, 'A')).because).toBe(`${host}: TCP: ECONNREFUSED`)
+    const tcp = createServer((socket) => socket.on('error', () => {}).end()).listen(port, host)
     await once(tcp, 'listening')
     onTestFinished(() => void tcp.close())
     expect((await ask(NAME, 'A')).because).toMatch(/TCP: (it hung up without an answer|ECONNRESET|EPIPE)/)
