@@ -2,14 +2,19 @@
  * How many connections the open-file limit allows, and whether the settings ask for more.
  *
  * Node raises its soft limit to the hard one, and so do its children. What is wanted beyond it is said at the start and
- * by `status`, and connections are let go in their order before the limit is reached: at the limit the kernel would turn
- * away whoever comes, the unknown among them.
+ * by `status`, and held offenders are let go in their order before the limit is reached: at the limit the kernel would
+ * turn away whoever comes, the unknown among them. A dialogue is never cut for a newcomer, who may be no better: where
+ * nobody is held, it is the newcomer that we reset ourselves.
  */
 import { readFileSync } from 'node:fs'
 
 /** Files that a process needs for everything but connections at the decoys: store, journal, askers, its own. */
 const RESERVED = 256
 const UNLIMITED = 1_000_000_000
+
+/** What becomes of whoever comes then. */
+export const WHEN_FULL =
+  'beyond it held offenders are let go, the longest held first, and while none is held newcomers are reset'
 
 export type FileRoom = {
   /** Connections at the decoys that all processes together may have, and that the settings ask for. */

@@ -25,7 +25,7 @@ import type { CrewHappening } from './crew.ts'
 import { type PoolHappening, troubleLine } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
 import type { FirewallHappening } from './firewall.ts'
-import type { FileRoom } from './open-files.ts'
+import { type FileRoom, WHEN_FULL } from './open-files.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 import type { WatchHappening } from './watching.ts'
 
@@ -99,7 +99,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
     /** The open-file limit allows fewer connections than the settings ask for. */
     crowded: ({ possible, wanted }: FileRoom): void => {
       log.warn(
-        `decoys: the open-file limit allows ${possible} connections, the settings ask for ${wanted}; beyond it the longest held are let go`,
+        `decoys: the open-file limit allows ${possible} connections, the settings ask for ${wanted}; ${WHEN_FULL}`,
       )
     },
 

@@ -2,7 +2,7 @@
  * Is there room for one more? Every cap in one place: of one client, of one network, of one decoy, and of the process.
  *
  * Offenders have nine tenths of a decoy's room; whoever is unknown has the rest for itself, and takes the place of a held
- * one when even that is full. A process has room for as many connections as it may open files, less those that it needs
+ * one when even that is full. Where nobody is held, all are dialogues, none of which is cut: then the newcomer is refused. A process has room for as many connections as it may open files, less those that it needs
  * for everything else, and for as much memory as it was given: nearer to either, the held go, in their order, so that no
  * client is ever lost to "too many open files". What other workers hold counts, too (shares.ts).
  */

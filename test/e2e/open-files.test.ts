@@ -1,6 +1,7 @@
 /** More connections come than the appliance may open files: it says so, and lets the held go before anybody is turned away. */
 import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
+import { WHEN_FULL } from '../../src/daemon/open-files.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
 import { HONEST, Visitor } from '../decoy/visitors.ts'
 import { startAppliance } from './appliance.ts'
@@ -22,7 +23,9 @@ test(
     const statusOf = async () => JSON.parse(await fetchOf('/api/v1/status')) as StatusView
     expect((await statusOf()).room).toEqual({ possible: POSSIBLE, wanted: 16_000 })
     expect((await appliance.decoymx('status')).stdout).toContain(`the open-file limit allows ${POSSIBLE} connections`)
-    expect(appliance.said()).toContain(`the open-file limit allows ${POSSIBLE} connections, the settings ask for 16000`)
+    expect(appliance.said()).toContain(
+      `the open-file limit allows ${POSSIBLE} connections, the settings ask for 16000; ${WHEN_FULL}`,
+    )
 
     expect((await appliance.decoymx('block', '203.0.113.0/24')).code).toBe(0)
     const visit = (ip: string) => {
