@@ -337,7 +337,7 @@ export const DANGERS = {
     level: 'unknown',
     title: 'DNS did not answer',
     why: 'What is not known is not called good',
-    fix: 'try again, or ask another name server with --server IP',
+    fix: 'try again, ask another name server with --server IP, or give the zone with --zone FILE',
     source: 'our advice',
   },
   DN02: {

@@ -177,7 +177,11 @@ function presentDecoy(survey: Survey, role: 'primary' | 'backup'): WantedDecoy |
 function obstaclesTo({ layout, hosts, silences }: Survey, { primary, backup }: Wanted): string[] {
   const asked = [layout.domain, primary?.name, backup?.name]
   const unknown = silences.filter(({ about }) => asked.includes(about))
-  if (unknown.length > 0) return unknown.map(({ about, because }) => `what ${about} has now is not known: ${because}`)
+  if (unknown.length > 0)
+    return [
+      ...unknown.map(({ about, because }) => `what ${about} has now is not known: ${because}`),
+      'try again, ask another name server with --server IP, or give the zone with --zone FILE',
+    ]
   if (layout.mx.some(({ exchange }) => exchange === '.'))
     return [`${layout.domain} says that it takes no mail (MX "."): there is nothing to protect`]
   const obstacles: string[] = []

@@ -44,9 +44,9 @@ export function lookupAt({ servers, questionMs = QUESTION_MS, signal }: NameServ
           const reply = await exchange(server, name, type, questionMs)
           const code = rcodeOf(reply)
           if (code === 0 || code === NO_SUCH_NAME) return reply
-          because = `${server.host} says ${spellRcode(code)}`
+          because = `the name server ${server.host} says ${spellRcode(code)}`
         } catch (error) {
-          because = `${server.host}: ${(error as Error).message}`
+          because = `the name server ${server.host} ${(error as Error).message}`
         }
       }
     return because
@@ -87,7 +87,7 @@ export function lookupAt({ servers, questionMs = QUESTION_MS, signal }: NameServ
   return (name, type) => look(name.toLowerCase(), type, [])
 }
 
-/** One question to one server; rejects with a sentence. */
+/** One question to one server; rejects with what it did, as a sentence goes on. */
 async function exchange(
   server: { readonly host: string; readonly port: number },
   name: string,
@@ -130,25 +130,31 @@ function byUdp(
   return new Promise((resolve, reject) => {
     const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
     let strange = 0
+    let ended = false
     const end = (error: Error | undefined, reply?: packet.DecodedPacket) => {
+      if (ended) return
+      ended = true
       clearTimeout(timer)
       socket.close()
       if (reply) resolve(reply)
       else reject(error as Error)
     }
+    const failed = (error: Error | null | undefined) => error && end(new Error(unreachable(error, 'UDP')))
     const timer = setTimeout(() => {
       const beside = strange > 0 ? `; ${strange} packets came that answer something else` : ''
-      end(new Error(`no answer within ${withinMs} ms${beside}`))
+      end(new Error(`gave no answer within ${withinMs} ms${beside}`))
     }, withinMs)
-    socket.on('error', (error: NodeJS.ErrnoException) => end(new Error(error.code ?? error.message)))
+    socket.on('error', failed)
     socket.on('message', (bytes) => {
       const reply = decoded(bytes)
       // Somebody else's packet, or a forged one: the true answer may still come.
       if (reply && isOurs(reply)) end(undefined, reply)
       else strange++
     })
-    // Connected, so that only this server is heard, and a closed port is an error at once.
-    socket.connect(port, host, () => socket.send(query))
+    // Connected, so that only this server is heard, and a closed port is an error at once. Where no route leads there, dgram
+    // tells it to the callback alone, as an argument that its types do not have.
+    const connected = (error?: Error) => (error ? failed(error) : socket.send(query, failed))
+    socket.connect(port, host, connected)
   })
 }
 
@@ -167,9 +173,9 @@ function byTcp(
       if (reply) resolve(reply)
       else reject(error as Error)
     }
-    const timer = setTimeout(() => end(new Error(`no answer over TCP within ${withinMs} ms`)), withinMs)
-    socket.on('error', (error: NodeJS.ErrnoException) => end(new Error(`TCP: ${error.code ?? error.message}`)))
-    socket.on('end', () => end(new Error('TCP: it hung up without an answer')))
+    const timer = setTimeout(() => end(new Error(`gave no answer over TCP within ${withinMs} ms`)), withinMs)
+    socket.on('error', (error: NodeJS.ErrnoException) => end(new Error(unreachable(error, 'TCP'))))
+    socket.on('end', () => end(new Error('hung up over TCP without an answer')))
     socket.on('connect', () => socket.write(query))
     socket.on('data', (chunk: Buffer) => {
       // A length of two bytes comes first, so this is bounded.
@@ -177,9 +183,25 @@ function byTcp(
       if (heard.length < 2 || heard.length < 2 + heard.readUInt16BE(0)) return
       const reply = decoded(heard.subarray(2, 2 + heard.readUInt16BE(0)))
       if (reply && isOurs(reply)) end(undefined, reply)
-      else end(new Error('TCP: what came answers something else'))
+      else end(new Error('answers something else over TCP'))
     })
   })
+}
+
+/** The network's word, behind what it means where that is plain. */
+function unreachable({ code = '', message }: NodeJS.ErrnoException, over: 'UDP' | 'TCP'): string {
+  const means = MEANS[code]
+  return `cannot be reached over ${over}: ${means ? `${means} (${code})` : code || message}`
+}
+
+const MEANS: Readonly<Record<string, string>> = {
+  ENETUNREACH: 'this host has no route to it',
+  EHOSTUNREACH: 'no host answers at this address',
+  EADDRNOTAVAIL: 'this host has no address from which it could be asked',
+  EAFNOSUPPORT: 'this host does not speak this kind of address',
+  ECONNREFUSED: 'nobody listens there',
+  EACCES: 'this host does not allow it',
+  EPERM: 'this host does not allow it',
 }
 
 function decoded(bytes: Buffer): packet.DecodedPacket | undefined {

@@ -43,6 +43,15 @@ async function talkFirst(appliance: Appliance, ip: string): Promise<void> {
   bot.destroy()
 }
 
+/** The same of a policy service on a Unix socket. */
+async function askAt(path: string, ip: string): Promise<string | undefined> {
+  const asker = connect(path)
+  asker.end(`request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${ip}\n\n`)
+  let answer = ''
+  for await (const chunk of asker) answer += String(chunk)
+  return answer.trim().split(' ', 1)[0]
+}
+
 const statusOf = async ({ folder: path }: Appliance) =>
   (await ask(join(path, 'state'), 'GET', '/api/v1/status')).body as StatusView
 const metricsOf = async (appliance: Appliance) =>
@@ -233,6 +242,37 @@ describe('people and programs that mean no good, at an appliance that answers', 
     expect(appliance.said()).not.toMatch(/a bug of ours/)
   })
 })
+
+test.skipIf(unmountable !== undefined)(
+  'a name server to which no route leads: who is asked about is answered, it is said, and nothing ends',
+  async () => {
+    const place = folder()
+    const rules = join(place, 'rules.yaml')
+    writeFileSync(
+      rules,
+      'mode: enforce\ndomains: [example.org]\nthresholds: { observe: 20, defer: 70, block: 100 }\nstands: { observe: 6h, defer: 1h, block: 24h }\nrules: []\n',
+    )
+    const policy = join(place, 'policy')
+    const resolver = ['10.255.255.53:53']
+    const appliance = await startAppliance({
+      folder: place,
+      rules,
+      launch: ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'],
+      settings: {
+        policy: { listen: [`unix:${policy}`] },
+        'real-mx': { discover: true, resolver },
+        pools: { dns: true, resolver },
+      },
+    })
+    onTestFinished(() => appliance.clear())
+    await appliance.heard(/the MX records of example\.org could not be read/)
+    await appliance.heard(/SPF records could not be read/)
+    await block(appliance)
+    expect([await askAt(policy, BLOCKED), await askAt(policy, CLEAN)]).toEqual(RIGHT)
+    expect(appliance.said()).not.toMatch(/a bug of ours/)
+    expect(await appliance.end()).toBe(0)
+  },
+)
 
 const text = (words: string) => Buffer.from(words, 'latin1')
 const dns = (...bytes: number[]) => Buffer.from(bytes)

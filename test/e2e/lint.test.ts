@@ -18,10 +18,15 @@ import { spellProblem } from '../../src/core/document.ts'
 import type { Finding } from '../../src/core/dangers.ts'
 import type { Plan } from '../../src/core/plan.ts'
 import { readZoneFile } from '../../src/core/zone-file.ts'
+import { noNamespaces } from '../namespaces.ts'
 import { startNsd } from '../nsd.ts'
 import { runToEnd } from './appliance.ts'
 
 const LAYOUTS = join(import.meta.dirname, '../layouts')
+const hindered = inject('missing').includes('ip') ? 'ip is missing' : noNamespaces()
+if (hindered !== undefined && process.env['CI']) throw new Error(hindered)
+if (hindered !== undefined) process.stderr.write(`\nSkipped, test/e2e/lint, no route: ${hindered}\n`)
+
 /** What is true of every example: its addresses are made up, its TTLs have a length, its primary refuses. */
 const ALWAYS = new Set(['AD06', 'TT01', 'ST01'])
 
@@ -296,9 +301,39 @@ describe('a name server that cannot be trusted', () => {
     expect(await linted('example.test', { server: '127.0.0.1:1' })).toMatchObject({
       exit: 3,
       codes: ['DN01'],
-      findings: [{ about: 'example.test', seen: '127.0.0.1: ECONNREFUSED' }],
+      findings: [
+        {
+          about: 'example.test',
+          seen: 'the name server 127.0.0.1 cannot be reached over UDP: nobody listens there (ECONNREFUSED)',
+        },
+      ],
     })
   })
+
+  test.skipIf(hindered !== undefined)(
+    'to which no route leads: one sentence, and what to do next; exit 3',
+    async () => {
+      const alone = ['--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh']
+      const typed = async (command: string) => {
+        const words = [command, 'example.test', '--server', '10.255.255.53', '--backup', 'mx9.example.test']
+        const { code, stdout, stderr } = await runToEnd('unshare', [...alone, 'node', 'src/start.js', ...words])
+        expect(code).toBe(3)
+        return `${stdout}${stderr}`.split('\n').filter(Boolean)
+      }
+      const because =
+        'the name server 10.255.255.53 cannot be reached over UDP: this host has no route to it (ENETUNREACH)'
+      const next = 'try again, ask another name server with --server IP, or give the zone with --zone FILE'
+      expect(await typed('lint')).toEqual([
+        'level\tcode\tabout\tseen\tfix\twhere',
+        `unknown\tDN01\texample.test\t${because}\t${next}\t`,
+      ])
+      expect(await typed('plan')).toEqual([
+        `no plan  what example.test has now is not known: ${because}`,
+        `no plan  what mx9.example.test has now is not known: ${because}`,
+        `no plan  ${next}`,
+      ])
+    },
+  )
 
   test('that answers another question, or with records of another name: not believed', async () => {
     const server = await liar(({ id = 0, questions = [] }) => {
@@ -332,7 +367,7 @@ describe('a name server that cannot be trusted', () => {
   test('that says that it failed: its word is told', async () => {
     const server = await liar(({ id = 0, questions = [] }) => ({ type: 'response', id, flags: 2, questions }))
     expect((await linted('example.test', { server })).findings).toMatchObject([
-      { code: 'DN01', seen: '127.0.0.1 says SERVFAIL' },
+      { code: 'DN01', seen: 'the name server 127.0.0.1 says SERVFAIL' },
     ])
   })
 })

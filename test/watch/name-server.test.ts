@@ -56,7 +56,10 @@ describe('an answer', () => {
   test('that does not come is waited for so long, twice; then it is said', async () => {
     let asked = 0
     const { ask } = await server(() => void asked++)
-    expect(await ask(NAME, 'A')).toMatchObject({ outcome: 'unknown', because: '127.0.0.1: no answer within 60 ms' })
+    expect(await ask(NAME, 'A')).toMatchObject({
+      outcome: 'unknown',
+      because: 'the name server 127.0.0.1 gave no answer within 60 ms',
+    })
     expect(asked).toBe(2)
   })
 
@@ -68,7 +71,7 @@ describe('an answer', () => {
         this.send(reply(bytes, change), port, address)
     })
     expect((await ask(NAME, 'A')).because).toBe(
-      '127.0.0.1: no answer within 60 ms; 3 packets came that answer something else',
+      'the name server 127.0.0.1 gave no answer within 60 ms; 3 packets came that answer something else',
     )
   })
 
@@ -88,11 +91,29 @@ describe('an answer', () => {
     const { ask, port } = await server(function (bytes, { port: to, address }) {
       this.send(reply(bytes, { flags: packet.TRUNCATED_RESPONSE, answers: [] }), to, address)
     }, host)
-    expect((await ask(NAME, 'A')).because).toBe(`${host}: TCP: ECONNREFUSED`)
+    expect((await ask(NAME, 'A')).because).toBe(
+      `the name server ${host} cannot be reached over TCP: nobody listens there (ECONNREFUSED)`,
+    )
     const tcp = createServer((socket) => socket.on('error', () => {}).end()).listen(port, host)
     await once(tcp, 'listening')
     onTestFinished(() => void tcp.close())
-    expect((await ask(NAME, 'A')).because).toMatch(/TCP: (it hung up without an answer|ECONNRESET|EPIPE)/)
+    expect((await ask(NAME, 'A')).because).toMatch(/hung up over TCP without an answer|over TCP: (ECONNRESET|EPIPE)/)
+  })
+
+  test('cannot come from where no datagram can be sent: that is said at once, and the next server is asked', async () => {
+    // To everybody: no socket may send there that has not asked for it.
+    const nowhere = { host: '255.255.255.255', port: 53 }
+    const because =
+      /^the name server 255\.255\.255\.255 cannot be reached over UDP: this host .* \((EACCES|ENETUNREACH)\)$/
+    expect(await lookupAt({ servers: [nowhere], questionMs: 60_000 })(NAME, 'A')).toMatchObject({
+      outcome: 'unknown',
+      because: expect.stringMatching(because),
+    })
+    const { port } = await server(function (bytes, { port: to, address }) {
+      this.send(reply(bytes), to, address)
+    })
+    const two = lookupAt({ servers: [nowhere, { host: '127.0.0.1', port }], questionMs: 60_000 })
+    expect(await two(NAME, 'A')).toMatchObject({ outcome: 'found' })
   })
 
   test('of any bytes is an answer or none, never a crash', async () => {
