@@ -90,7 +90,7 @@ function told(retelling: Retelling, days: number, screen: Screen): string[] {
           ].join(' and those who ')}.`,
         )
   const summary = [
-    `In the last ${bold(String(days))} days, of ${questions} questions of the real MX, ${bold(String(refused))} would have been refused and ${bold(String(deferred))} deferred.`,
+    `In the last ${days === 1 ? 'day' : `${bold(String(days))} days`}, of ${questions} questions of the real MX, ${bold(String(refused))} would have been refused and ${bold(String(deferred))} deferred.`,
     `Clients: ${clients.blocked} blocked, ${clients.deferred} deferred${clients.allowed > 0 ? `; ${clients.allowed} more by the rules, but allowed` : ''}. ${listed.length > 0 ? verdict : ''}`.trim(),
   ]
   // Those whom an operator looks at first come first.
