@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -83,7 +83,9 @@ test.runIf(process.getuid?.() === 0)('what hinders it is told with the next step
   expect(hindranceAt(file)).toBeUndefined()
 })
 
-const hindered = process.getuid?.() !== 0 || inject('missing').includes('strace')
+/** Not where the kernel lets nobody look at another process, as in some containers. */
+const traces = () => spawnSync('strace', ['-f', '-qq', '-o', '/dev/null', 'true']).status === 0
+const hindered = process.getuid?.() !== 0 || inject('missing').includes('strace') || !traces()
 test.skipIf(hindered)('what is ours is replaced where no chown is let through, as under the systemd unit', () => {
   const unit = readFileSync(join(import.meta.dirname, '../../deploy/systemd/decoymx.service'), 'utf8')
   expect(unit).toMatch(/^SystemCallFilter=~@privileged @resources\nSystemCallErrorNumber=EPERM$/m)
