@@ -11,7 +11,7 @@ import type { ClientView, RulingView, SpokenView, WaitingView } from './views.ts
 
 export function clientView(
   client: Client,
-  { decision, verdict, facts, contacts, networkContacts, pending, freeze, journalTrouble }: Explanation,
+  { decision, verdict, trustedUntil, facts, contacts, networkContacts, pending, freeze, journalTrouble }: Explanation,
   rules: string,
   waiting: Waiting | undefined,
 ): ClientView {
@@ -31,6 +31,8 @@ export function clientView(
     by: decision.by ?? null,
     because: decision.because ?? null,
     doubt: decision.doubt ?? (verdict ? null : 'store'),
+    known: verdict !== undefined,
+    trustedUntil: iso(trustedUntil),
     standing: {
       allowed:
         decision.verdict === 'allow'
@@ -51,8 +53,8 @@ export function clientView(
       excuse: reason.excuse ?? null,
       last: iso(reason.last) as string,
     })),
-    contacts,
-    networkContacts,
+    contacts: verdict ? contacts : null,
+    networkContacts: verdict ? networkContacts : null,
     facts: totals(facts.own, FACT_NAMES),
     waived: totals(facts.own, WAIVED_FACTS),
     pending: Object.fromEntries(

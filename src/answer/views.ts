@@ -93,10 +93,18 @@ export const clientSchema = z.object({
   by: z.enum(['rules', 'operator']).nullable(),
   because: z.string().nullable(),
   doubt: z.string().nullable(),
+  known: z
+    .boolean()
+    .describe(
+      'False: the store did not say in time what was seen of it; the verdict is from our copy of the decisions',
+    ),
+  trustedUntil: instant
+    .nullable()
+    .describe('Where it did not: when that copy is too old to refuse anybody, unless the store answers before'),
   standing: standingSchema,
   reasons: z.array(reasonSchema),
-  contacts: perRole,
-  networkContacts: perRole,
+  contacts: perRole.nullable().describe('null when they are not known'),
+  networkContacts: perRole.nullable(),
   facts: some,
   waived: some.describe('Seen at the backup and not counted, under the reason, like outage.recipient'),
   pending: some.describe('Seen at the backup, waiting for the next look at the real MX, by kind'),

@@ -62,7 +62,13 @@ export async function strangersAtKernel(chart: Chart): Promise<Finding[]> {
           `a stranger at ${place.spelled} was not refused: ${outcome}`,
           'nft list table inet decoymx',
         )
-      const toldAfter = await until(async () => (await contacts(where.state, place.from)) > before)
+      if (before === undefined)
+        return warn(
+          'kernel',
+          `refuses at ${place.spelled}; whether that is told is not known, for the store does not answer`,
+          'see decoymx status',
+        )
+      const toldAfter = await until(async () => ((await contacts(where.state, place.from)) ?? before) > before)
       if (toldAfter === undefined)
         return fail(
           'kernel',
@@ -151,9 +157,10 @@ function knock({ host, port, from }: Place): Promise<string> {
   })
 }
 
-async function contacts(folder: string, ip: string): Promise<number> {
+/** At the primary; undefined: the store does not say. */
+async function contacts(folder: string, ip: string): Promise<number | undefined> {
   const { body } = await ask(folder, 'GET', `/api/v1/clients/${ip}`)
-  return (body as ClientView).contacts.primary
+  return (body as ClientView).contacts?.primary
 }
 
 /** Seconds until it was so, or undefined. */

@@ -98,6 +98,7 @@ export function page(view: ClientView, screen: Screen, now: number): string[] {
   return [
     ...hanging(`${first}  `, others.join('  '), width, 2),
     ...wrapped(standing(view), width, 2),
+    ...(view.known ? [] : wrapped(forgotten(view, now), width, 2).map(colours.yellow)),
     ...(view.lost ? wrapped(unknown(view.lost, now), width, 2).map(colours.yellow) : []),
     '',
     ...arithmetic(view, screen, now),
@@ -109,16 +110,25 @@ export function page(view: ClientView, screen: Screen, now: number): string[] {
 }
 
 function standing(view: ClientView): string {
-  if (view.doubt === 'store')
-    return 'The store did not answer in time: the facts are not known now, so nothing can be refused because of them.'
   if (view.standing.never) return `Never listed: it is ${view.standing.never}.`
   if (view.standing.allowed) return `Allowed by ${view.standing.allowed.by}: ${view.standing.allowed.because}`
-  if (view.doubt) return `Our copy of the decisions is ${view.doubt}: askers are told nothing against it.`
+  if (view.doubt && view.doubt !== 'store')
+    return `Our copy of the decisions is ${view.doubt}: askers are told nothing against it.`
   if (view.waiting)
     return `The rules say ${view.waiting.word}, and the governor holds it back (${BOUNDS[view.waiting.why]}): ${typed('governor')}`
+  if (!view.known && view.verdict === 'clean') return 'Nothing stands about it in our copy of the decisions.'
   const harmless = (view.score ?? 0) > 0 ? 'Too little speaks against it.' : 'Nothing speaks against it.'
   const said = view.by === 'operator' ? `The operator: ${view.because}` : (view.because ?? harmless)
   return `${said}${told(view)}`
+}
+
+/** The decision is from memory, its reasons are in the store. */
+function forgotten({ verdict, effect, trustedUntil }: ClientView, now: number): string {
+  const seen = 'The store did not answer in time: what was seen of it is not known now.'
+  if (verdict !== 'block' && verdict !== 'defer') return seen
+  if (effect === 'pass' || !trustedUntil) return seen
+  const copy = `What stands is from our copy of the decisions, which is good until ${when(trustedUntil, now)}`
+  return `${seen} ${copy}, and longer if the store answers before; after that nobody is refused: ${typed('status')}`
 }
 
 /** Nobody knows whose evidence it was. */
@@ -135,6 +145,7 @@ function told({ verdict, effect, mode }: ClientView): string {
 }
 
 function arithmetic(view: ClientView, { colours, width }: Screen, now: number): string[] {
+  if (!view.known) return []
   if (view.reasons.length === 0) return ['  No rule saw anything.', '']
   const lines = view.reasons
     .toSorted((a, b) => b.weight - a.weight)
@@ -145,7 +156,7 @@ function arithmetic(view: ClientView, { colours, width }: Screen, now: number): 
         ...(reason.factor < 1 ? [`weighs ${percent(reason.factor)}`] : []),
         ...(reason.mode === 'observe' ? ['in mode observe'] : []),
         ...(reason.waived > 0
-          ? [`waived ${reason.waived} (${spellExcuse(reason.excuse ?? 'real-mx', view.contacts.real > 0)})`]
+          ? [`waived ${reason.waived} (${spellExcuse(reason.excuse ?? 'real-mx', (view.contacts?.real ?? 0) > 0)})`]
           : []),
       ]
       return [
@@ -205,7 +216,8 @@ function walks(hours: number): string {
 }
 
 function visits({ contacts, networkContacts, network, facts }: ClientView): string[] {
-  const count = (of: ClientView['contacts']) => `primary ${of.primary}, backup ${of.backup}, real MX ${of.real}`
+  const count = (of: ClientView['contacts']) =>
+    of === null ? 'not known' : `primary ${of.primary}, backup ${of.backup}, real MX ${of.real}`
   const seen = Object.entries(facts).map(([fact, n]) => `${fact} ${n}`)
   return [
     `Contacts: ${count(contacts)}`,

@@ -69,8 +69,10 @@ export type ReputationOptions = {
 /** Everything known about a client now: what we tell askers, what the rules make of the facts, and the facts. */
 export type Explanation = {
   readonly decision: Decision
-  /** Undefined when the store did not give the facts in time. */
+  /** Undefined when the store did not give the facts in time: then no fact and no contact is known, though none is told. */
   readonly verdict: Verdict | undefined
+  /** Without the facts: when our copy of the decisions is too old to refuse anybody, unless the store answers before. */
+  readonly trustedUntil: Instant | undefined
   readonly facts: Facts
   readonly contacts: Record<Role, number>
   /** Neighbours count as seen, too. */
@@ -240,6 +242,8 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       return {
         decision: decide(client),
         verdict,
+        trustedUntil:
+          verdict || ledger.state !== 'fresh' ? undefined : Math.round(now() + options.maxAgeMs - ledger.ageMs),
         facts: { own, network },
         contacts: { ...contacts, backup: contacts.backup + waiting.length },
         networkContacts: contactsOf(network),

@@ -64,6 +64,8 @@ test('a faded block, as `why` and the console show it', () => {
     by: 'rules',
     because: 'talked before being greeted',
     doubt: null,
+    known: true,
+    trustedUntil: null,
     standing: { allowed: null, never: null, credit: null, pool: null },
     reasons: [reason],
     contacts: counts,

@@ -172,7 +172,7 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
 
       appliance = await startAppliance({ redisUrl: redis?.url, folder: appliance.folder })
       const now = await view(appliance, ip)
-      expect(now.contacts.backup).toBe(contacts)
+      expect(now.contacts!.backup).toBe(contacts)
       expect(now.facts).toMatchObject({ 'backup.foreign-recipient': recipients })
     })
 
@@ -181,7 +181,7 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
       expect(await appliance.end()).toBe(0)
       appliance = await startAppliance({ redisUrl: redis?.url, folder: appliance.folder })
       expect(await askPolicy(appliance, '198.51.100.5')).toMatch(/^action=REJECT /)
-      expect((await view(appliance, '198.51.100.5')).contacts.backup).toBe(1)
+      expect((await view(appliance, '198.51.100.5')).contacts!.backup).toBe(1)
     })
 
     test('any bytes at any door end nothing', async () => {
@@ -445,7 +445,7 @@ describe('what goes wrong is said', () => {
     expect(second.said()).toContain('the database was damaged; it is set aside, and filled again from the journal')
     expect(readdirSync(join(first.folder, 'state'))).toContain('reputation.db.corrupt-1')
     expect(await askPolicy(second, '203.0.113.9')).toMatch(/^action=REJECT /)
-    expect((await view(second, '203.0.113.9')).contacts.backup).toBe(1)
+    expect((await view(second, '203.0.113.9')).contacts!.backup).toBe(1)
   })
 })
 

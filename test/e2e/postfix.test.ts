@@ -100,7 +100,7 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)(
           mode: 'enforce',
         })
         expect(view.reasons.find(({ rule }) => rule === 'talks-first')?.count).toBe(1)
-        expect(view.contacts.backup).toBe(1)
+        expect(view.contacts!.backup).toBe(1)
       })
 
       test('once allowed it is accepted within a second', async () => {

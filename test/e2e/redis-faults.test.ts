@@ -25,6 +25,9 @@ import { startAppliance } from './appliance.ts'
 import { comesTrue, KEEPS, MASTER, startCluster, startRedis, startSentinel } from '../servers.ts'
 
 const RULES = shippedRules()
+/** Of whom is refused from memory: by whom, how long that goes on, and no count that nobody knows. */
+const WHY_FROM_THE_COPY =
+  /^203\.0\.113\.9 BLOCK .*ticket .* The operator: a bot .*The store did not answer in time: what was seen of it is not known now\. What stands is from our copy of the decisions, which is good until 20\S+ \S+ UTC \(in \d+ (?:min|s)\), .*Contacts: not known .*network 203\.0\.113\.0\/24: not known/
 /** Long enough for a slow machine that is well, short beside what a hang would cost without a breaker. */
 const COMMAND_TIMEOUT_MS = 400
 const ANSWERS_WITHIN_MS = 50
@@ -108,6 +111,9 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
     tell('the store well', await answersTook())
     redis.signal('SIGSTOP')
     tell('the store hung', await answersTook())
+    const why = await appliance.decoymx('why', bot)
+    expect([why.code, why.stdout.replaceAll(/\s+/g, ' ')]).toEqual([11, expect.stringMatching(WHY_FROM_THE_COPY)])
+    expect((await appliance.decoymx('why', honest)).stdout).toContain('Nothing stands about it in our copy')
     const saying = appliance.decoymx('allow', mistaken, '--because', 'a mistake')
     await comesTrue(async () => (await policy(mistaken)) === 'DUNNO')
     expect((await saying).stdout).toContain('in effect here; elsewhere as soon as the store answers again')

@@ -18,7 +18,7 @@ const ROLES = ['primary', 'backup', 'real'] as const
 
 export function clientPage(
   client: Client,
-  { decision, verdict, facts, contacts, journalTrouble }: Explanation,
+  { decision, verdict, trustedUntil, facts, contacts, journalTrouble }: Explanation,
   visits: readonly Visit[],
   rulesFile: string,
   visitor: Visitor | undefined,
@@ -40,9 +40,17 @@ export function clientPage(
       <h1 class="ip">${client.ip}${known(client)}</h1>
       ${chip(decision.verdict)}
       <p>
-        ${decision.because ?? verdict?.never ?? 'Nothing stands about it.'}
+        ${decision.because ?? verdict?.never ?? (verdict ? 'Nothing stands about it.' : 'Nothing stands about it in our copy of the decisions.')}
         ${stands ? html`<small>${decision.by === 'operator' ? "by an operator's word" : 'by the rules'}, ${until(decision.until, now)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
       </p>
+      ${
+        verdict
+          ? ''
+          : html`<p class="alarm">
+              The store did not answer in time: what was seen of this client is not known
+              now.${stands && trustedUntil !== undefined ? html` What stands is from our copy of the decisions, which refuses ${until(trustedUntil, now)}, and longer if the store answers before.` : ''}
+            </p>`
+      }
       ${
         journalTrouble
           ? html`<p class="alarm">
@@ -60,32 +68,34 @@ export function clientPage(
       </h2>
       ${outlasts ? html`<p>That is ${outlasts}, ${until(decision.until, now)}.</p>` : ''}
       ${
-        reasons.length === 0
-          ? html`<p class="empty">No rule saw anything of it.</p>`
-          : html`<div class="scroll">
-              ${sheet(
-                ['n:Adds', 'Rule', 'Because', 'n:Seen', 'Last'],
-                reasons.map(
-                  (reason) =>
-                    html`<tr>
-                      <td class="n" data-th="Adds">
-                        <b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b>
-                      </td>
-                      <td data-th="Rule">${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
-                      <td class="wide" data-th="Because">
-                        ${reason.because}${reason.excuse ? html` <small>(${reason.waived} waived: ${spellExcuse(reason.excuse, contacts.real > 0)})</small>` : ''}
-                      </td>
-                      <td class="n" data-th="Seen">${reason.count}</td>
-                      <td data-th="Last">${time(reason.last)}</td>
-                    </tr>`,
-                ),
-              )}
-            </div>`
+        !verdict
+          ? html`<p class="empty">What the rules saw of it is not known.</p>`
+          : reasons.length === 0
+            ? html`<p class="empty">No rule saw anything of it.</p>`
+            : html`<div class="scroll">
+                ${sheet(
+                  ['n:Adds', 'Rule', 'Because', 'n:Seen', 'Last'],
+                  reasons.map(
+                    (reason) =>
+                      html`<tr>
+                        <td class="n" data-th="Adds">
+                          <b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b>
+                        </td>
+                        <td data-th="Rule">${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
+                        <td class="wide" data-th="Because">
+                          ${reason.because}${reason.excuse ? html` <small>(${reason.waived} waived: ${spellExcuse(reason.excuse, contacts.real > 0)})</small>` : ''}
+                        </td>
+                        <td class="n" data-th="Seen">${reason.count}</td>
+                        <td data-th="Last">${time(reason.last)}</td>
+                      </tr>`,
+                  ),
+                )}
+              </div>`
       }
     </section>`,
     html`<section data-live id="times">
       <h2>When it came, the last ${DAYS} days</h2>
-      <div class="wide-picture" tabindex="0">${picture(facts.own, now)}</div>
+      ${verdict ? html`<div class="wide-picture" tabindex="0">${picture(facts.own, now)}</div>` : html`<p class="empty">Not known.</p>`}
     </section>`,
     html`<section data-live id="wire">
       <h2>What it said</h2>

@@ -23,8 +23,8 @@ export async function contacts(appliances: Appliances, sender: LabSender): Promi
     return [
       mode,
       {
-        primary: sum(({ contacts: { primary } }) => primary),
-        backup: sum(({ contacts: { backup }, waived, pending }) => backup + contactsIn(waived) + contactsIn(pending)),
+        primary: sum((each) => each.contacts!.primary),
+        backup: sum((each) => each.contacts!.backup + contactsIn(each.waived) + contactsIn(each.pending)),
         foreign: sum(({ facts }) => facts['backup.foreign-recipient'] ?? 0),
       },
     ] as const
