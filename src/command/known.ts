@@ -25,6 +25,7 @@ export function knownOf(view: StatusView, now: number): Finding[] {
     ...otherBoxes(view),
     ...listeners(view),
     ...workers(view),
+    ...fullness(view),
     ...files(view.room, Math.max(1, view.workers.wanted)),
     ...witness(view),
     ...(isTrial(view) && !view.pools.dns
@@ -128,8 +129,24 @@ function workers({ workers: { wanted, pids } }: StatusView): Finding[] {
   return [warn('workers', `${missing} of ${wanted} workers are not running`, 'the log says why')]
 }
 
+/** Told while it happens: a decoy is full, and nobody is held who could make room. */
+function fullness({ room: { turnedAway } }: StatusView): Finding[] {
+  if (turnedAway === 0) return []
+  const many = turnedAway === 1 ? '1 connection was' : `${turnedAway} connections were`
+  return [
+    warn(
+      'room',
+      `the decoys are full: ${many} turned away in the last minute, for nobody is held who could make room`,
+      'make more of it: decoys.limits.connections, the open-file limit, decoys.workers (docs/runbooks.md#decoymxroomshort)',
+    ),
+  ]
+}
+
 /** Does the open-file limit allow as many connections as the settings ask for? */
-export function files({ possible, wanted }: StatusView['room'], processes: number): Finding[] {
+export function files(
+  { possible, wanted }: Pick<StatusView['room'], 'possible' | 'wanted'>,
+  processes: number,
+): Finding[] {
   const seen = `the open-file limit allows ${possible} connections, the settings ask for ${wanted}`
   if (possible >= wanted) return [ok('files', seen)]
   const limit = Math.ceil(wanted / processes) + FILES_BESIDE

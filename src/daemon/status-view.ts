@@ -31,8 +31,8 @@ export type StatusView = {
   readonly files: { readonly problems: readonly string[] }
   readonly doors: readonly DoorView[]
   readonly held: { readonly primary: number; readonly backup: number }
-  /** Connections at the decoys: what the open-file limit allows, and what the settings ask for. */
-  readonly room: { readonly possible: number; readonly wanted: number }
+  /** Connections at the decoys: what the open-file limit allows, what the settings ask for, and for how many there was no room in the last minute. */
+  readonly room: { readonly possible: number; readonly wanted: number; readonly turnedAway: number }
   /** Processes that the decoys have of their own. */
   readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly reputation: ReputationState

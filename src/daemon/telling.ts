@@ -25,7 +25,7 @@ import type { CrewHappening } from './crew.ts'
 import { type PoolHappening, troubleLine } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
 import type { FirewallHappening } from './firewall.ts'
-import { type FileRoom, WHEN_FULL } from './open-files.ts'
+import { tellingOfRoom } from './fullness.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 import type { WatchHappening } from './watching.ts'
 
@@ -34,7 +34,7 @@ export type Tell = ReturnType<typeof teller>
 export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: MailLog) {
   let unreachable = false
   const misreadings = seldom(now)
-  const presses = seldom(now)
+  const room = tellingOfRoom(log, metrics, now)
   const hangUps = seldom(now)
   const hungUp = (asker: string, reason: string) => {
     if (reason === 'idle') return
@@ -73,6 +73,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           if (!isCanary(it.session.client)) mailLog?.write(it.session, now())
           return log[level(it.session.client)](told(it.session), `session: ${it.session.role}`)
         case 'refused':
+          if (it.reason === 'total') room.full(it.role, times)
           return metrics.refused.inc({ role: it.role, reason: it.reason }, times)
         case 'misread': {
           // Counted as refused already.
@@ -96,19 +97,9 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       log.error({ againMs: it.againMs }, `worker ${it.worker}: ended ${it.how}; it is started again`)
     },
 
-    /** The open-file limit allows fewer connections than the settings ask for. */
-    crowded: ({ possible, wanted }: FileRoom): void => {
-      log.warn(
-        `decoys: the open-file limit allows ${possible} connections, the settings ask for ${wanted}; ${WHEN_FULL}`,
-      )
-    },
-
-    /** A process of the decoys had more memory than it may. */
-    pressed: (shed: number): void => {
-      metrics.pressed.inc(shed)
-      const leftOut = presses('memory')
-      if (leftOut !== undefined) log.warn({ shed }, 'decoys: memory is short; held connections are let go')
-    },
+    crowded: room.crowded,
+    pressed: room.pressed,
+    turnedAway: room.turnedAway,
 
     /** Events that a worker could not hand over in time. */
     lost: (events: number): void => {

@@ -13,7 +13,7 @@ const SOUND = {
   rules: { digest: 'ab', problems: [], domains: ['example.org'] },
   files: { problems: [] },
   doors: [{ name: 'policy', address: '127.0.0.1:10040', open: true, error: null }],
-  room: { possible: 20_000, wanted: 16_000 },
+  room: { possible: 20_000, wanted: 16_000, turnedAway: 0 },
   workers: { wanted: 0, pids: [] },
   reputation: {
     store: 'redis',
@@ -54,7 +54,8 @@ test.each<[string, string[], Changes, object?]>([
   ['old rules in use', ['warn rules'], { rules: { ...SOUND.rules, problems: ['a'] }, files: { problems: ['a'] } }],
   ['settings with which it would not start again', ['warn settings'], { files: { problems: ['b'] } }],
   ['a door that is shut', ['fail listeners'], { doors: [{ ...SOUND.doors[0], open: false }] }],
-  ['few files', ['warn files'], { room: { possible: 100, wanted: 16_000 } }],
+  ['few files', ['warn files'], { room: { ...SOUND.room, possible: 100 } }],
+  ['decoys that are full', ['warn room'], { room: { ...SOUND.room, turnedAway: 732 } }],
   ['a worker that is missing', ['warn workers'], { workers: { wanted: 2, pids: [7] } }],
   ['a journal that cannot be written', ['fail journal'], {}, { journalTrouble: { error: '', since: NOW, lost: 1 } }],
   ['a store that is away', ['warn store'], {}, { storeHealth: away }],

@@ -21,7 +21,7 @@ test(
       return await (await fetch(`http://${host}:${port}${path}`)).text()
     }
     const statusOf = async () => JSON.parse(await fetchOf('/api/v1/status')) as StatusView
-    expect((await statusOf()).room).toEqual({ possible: POSSIBLE, wanted: 16_000 })
+    expect((await statusOf()).room).toEqual({ possible: POSSIBLE, wanted: 16_000, turnedAway: 0 })
     expect((await appliance.decoymx('status')).stdout).toContain(`the open-file limit allows ${POSSIBLE} connections`)
     expect(appliance.said()).toContain(
       `the open-file limit allows ${POSSIBLE} connections, the settings ask for 16000; ${WHEN_FULL}`,
@@ -60,6 +60,17 @@ test(
     expect(shed + counted('refused_connections_total\\{role="backup",reason="total"')).toBeGreaterThanOrEqual(
       FLOOD - POSSIBLE,
     )
+
+    // Strangers from as many networks: they take the places of the held, then nobody is left who could go.
+    const before = counted('refused_connections_total\\{role="backup",reason="total"')
+    const strangers = Array.from({ length: 2 * POSSIBLE }, (_, i) => visit(`198.18.${i % 256}.${1 + (i >> 8)}`))
+    await Promise.all(strangers.map((visitor) => Promise.race([visitor.reply(), visitor.ended])))
+    const talking = strangers.filter(({ heard }) => heard.startsWith('220'))
+    expect(talking.length).toBeGreaterThan(POSSIBLE - 20)
+    expect(talking.length).toBeLessThanOrEqual(POSSIBLE)
+    expect((await statusOf()).room.turnedAway).toBeGreaterThanOrEqual(before + strangers.length - talking.length)
+    expect((await appliance.decoymx('status')).stdout).toMatch(/the decoys are full: \d+ connections were turned away/)
+    expect(appliance.said()).toContain('backup decoy: full; nobody is held who could make room, so newcomers are reset')
     expect(appliance.said()).not.toMatch(/EMFILE|could not come in/)
   },
 )
