@@ -8,6 +8,8 @@ import { typed } from '../console/called.ts'
 
 /** The appliance does not answer: `message` says so, and what to do. */
 export class NotRunning extends Error {}
+/** It runs, and we may not ask it. */
+export class NotOurs extends NotRunning {}
 
 export type Reply = { readonly status: number; readonly body: unknown }
 
@@ -66,6 +68,6 @@ export function explain(error: NodeJS.ErrnoException, folder: string): Error {
       `no decoymx is running on ${folder}. Start it with "${typed('run')}", or name its state directory with --state DIR`,
     )
   if (error.code === 'EACCES')
-    return new NotRunning(`the decoymx on ${folder} belongs to another user: ask as that user, or as root`)
+    return new NotOurs(`the decoymx on ${folder} belongs to another user: ask as that user, or as root`)
   return error
 }

@@ -6,16 +6,14 @@
  */
 import { hanging, type Screen, table, when, wrapped } from '../console/terminal.ts'
 import type { KernelState } from '../decoy/kernel.ts'
-import { dropTable, NftFailed } from '../decoy/nftables.ts'
-import { ask, NotRunning } from './appliance.ts'
+import { dropTable, NftFailed, readTable, type TableView } from '../decoy/nftables.ts'
+import { typed } from '../console/called.ts'
+import { ask, NotOurs, NotRunning } from './appliance.ts'
 import type { Complain } from './exit-codes.ts'
 import type { StatusView } from '../daemon/status-view.ts'
 
-export async function kernel(
-  folder: string,
-  action: 'on' | 'off' | 'status',
-  { json, screen, complain }: { json: boolean; screen: Screen; complain: Complain },
-): Promise<number> {
+export async function kernel(folder: string, action: 'on' | 'off' | 'status', tools: Tools): Promise<number> {
+  const { json, screen, complain } = tools
   try {
     const { status, body } =
       action === 'status'
@@ -24,17 +22,48 @@ export async function kernel(
     if (status !== 200) return complain(body)
     const view = action === 'status' ? (body as StatusView).kernel : (body as KernelState)
     if (!view) return complain({ error: 'this appliance runs no decoys', hint: 'ask the one that does' })
+    const table = view.state === 'off' && action === 'status' ? await tableHere() : undefined
+    if (typeof table === 'object') return leftBehind(table, 'the appliance refuses nobody by the kernel', tools)
     if (json) screen.print(JSON.stringify(view, null, 2))
     else for (const line of told(view, screen, Date.now())) screen.print(line)
     return view.state === 'failed' || (action === 'on' && view.state !== 'on') ? 1 : 0
   } catch (error) {
-    if (!(error instanceof NotRunning) || action !== 'off') throw error
-    return await offAlone(json, screen, complain)
+    if (!(error instanceof NotRunning) || error instanceof NotOurs || action === 'on') throw error
+    if (action === 'off') return await offAlone(tools)
+    const table = await tableHere()
+    if (table === undefined) throw error
+    if (typeof table !== 'string') return leftBehind(table, `no decoymx is running on ${folder}`, tools)
+    return complain({ error: error.message, hint: `whether an earlier run left a table cannot be seen: ${table}` })
   }
 }
 
+type Tools = { readonly json: boolean; readonly screen: Screen; readonly complain: Complain }
+
+/** Our table, if it stands in the kernel; a sentence where we may not look. Without nft there is none of ours. */
+async function tableHere(): Promise<TableView | string | undefined> {
+  try {
+    return await readTable()
+  } catch (error) {
+    if (!(error instanceof NftFailed)) throw error
+    return error.why === 'missing-program' ? undefined : error.message
+  }
+}
+
+/** Nobody of ours minds the table, and it goes on refusing. */
+function leftBehind({ tolls, refusesAt }: TableView, because: string, { json, screen }: Tools): number {
+  if (json) screen.print(JSON.stringify({ state: 'left-behind', error: because, addresses: refusesAt, tolls }, null, 2))
+  else {
+    const refused = tolls.refused[4] + tolls.refused[6]
+    const where = refusesAt.length > 0 ? ` at ${refusesAt.join(', ')}` : ''
+    const times = refused === 1 ? '1 connection' : `${refused} connections`
+    const sentence = `${because}, and the table inet decoymx still refuses strangers${where} (${times} so far): an earlier run left it, or a decoymx with another --state has it. ${typed('kernel off')} removes it`
+    for (const line of hanging(`${screen.colours.red('left behind')}  `, sentence, screen.width, 4)) screen.print(line)
+  }
+  return 1
+}
+
 /** No appliance runs here: what an earlier one left is removed all the same. */
-async function offAlone(json: boolean, screen: Screen, complain: Complain): Promise<number> {
+async function offAlone({ json, screen, complain }: Tools): Promise<number> {
   try {
     const removed = await dropTable()
     if (json) screen.print(JSON.stringify({ state: 'off', removed }, null, 2))

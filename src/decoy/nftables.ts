@@ -43,6 +43,8 @@ export type TableView = {
   /** The table without what changes by itself: two that are equal do the same. */
   readonly shape: string
   readonly tolls: Tolls
+  /** Where it refuses strangers, each as `192.0.2.66:25` or `[2001:db8::/64]:25`. */
+  readonly refusesAt: readonly string[]
 }
 
 /** Most that each set holds, of each family. */
@@ -218,8 +220,37 @@ function tableIn(text: string): TableView {
     }
     return [JSON.stringify({ [kind]: rest })]
   })
-  return { shape: parts.join('\n'), tolls: count }
+  const rules = listed(text).nftables.flatMap(({ rule }) => (rule ? [rule as unknown as Rule] : []))
+  return { shape: parts.join('\n'), tolls: count, refusesAt: rules.flatMap(refusedBy) }
 }
+
+/** The addresses of one of our rules that leads strangers to their reset. */
+function refusedBy({ chain, expr }: Rule): string[] {
+  if (chain !== 'arrivals' || !expr.some(({ goto }) => goto?.target.startsWith('knock'))) return []
+  const right = (field: string) => expr.find(({ match }) => match?.left.payload?.field === field)?.match?.right
+  const [where, port] = [right('daddr'), right('dport')]
+  const all = typeof where === 'object' && 'set' in where ? where.set : [where]
+  return all.flatMap((each) => {
+    const at = typeof each === 'object' && 'prefix' in each ? `${each.prefix.addr}/${each.prefix.len}` : each
+    if (typeof at !== 'string' || typeof port !== 'number') return []
+    return [at.includes(':') ? `[${at}]:${port}` : `${at}:${port}`]
+  })
+}
+
+/** What we read of a rule, as libnftables-json(5) has it. */
+type Rule = {
+  readonly chain: string
+  readonly expr: readonly {
+    readonly match?: { readonly left: { readonly payload?: { readonly field: string } }; readonly right: Where }
+    readonly goto?: { readonly target: string }
+  }[]
+}
+
+type Where =
+  | string
+  | number
+  | { readonly prefix: { readonly addr: string; readonly len: number } }
+  | { readonly set: readonly Where[] }
 
 function refusedIn(text: string, family: 4 | 6): Refused[] {
   const set = listed(text).nftables.find((part) => 'set' in part)?.['set']

@@ -35,6 +35,13 @@ const IN_NETWORK = '203.0.113.5'
 const OTHERS = ['198.51.100.20', '198.51.100.21', '198.51.100.22', '198.51.100.23', '198.51.100.24']
 const EVERYONE = [STRANGER, STRANGER6, BOT, BOT6_NEIGHBOUR, SUSPECT, IN_NETWORK, ...OTHERS]
 
+const PREFIXED = {
+  decoys: {
+    primary: { listen: ['0.0.0.0:25'], proxy: [], prefixes: ['192.0.2.64/28', '192.0.2.64/29'], kernel: true },
+    backup: { listen: ['0.0.0.0:25'], proxy: [], prefixes: [BACKUP] },
+  },
+}
+
 /** A client that talks first at the backup is deferred, and nothing more. */
 const RULES = (mode: string) => `
 mode: ${mode}
@@ -308,6 +315,15 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
 
   test('without an appliance off removes what it left', async () => {
     await appliance.end()
+    const left = await appliance.decoymx('kernel', 'status')
+    expect(left.code).toBe(1)
+    expect(left.stdout).toMatch(
+      /^left behind  no decoymx is running on \S+, and the table inet decoymx still refuses strangers at 192\.0\.2\.66:25, \[2001:db8:66::66\]:25 \(\d+ connections? so far\).*kernel off removes it$/m,
+    )
+    expect(JSON.parse((await appliance.decoymx('kernel', 'status', '--json')).stdout)).toMatchObject({
+      state: 'left-behind',
+      addresses: [`${PRIMARY[4]}:25`, `[${PRIMARY[6]}]:25`],
+    })
     const off = await appliance.decoymx('kernel', 'off', '--json')
     expect(JSON.parse(off.stdout)).toEqual({ state: 'off', removed: true })
     expect(await beside()).toBe(foreign)
@@ -315,17 +331,29 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
       state: 'off',
       removed: false,
     })
+    const none = await appliance.decoymx('kernel', 'status')
+    expect([none.code, none.stdout]).toEqual([1, ''])
+    expect(none.stderr).toMatch(/^error  no decoymx is running on /)
+    expect(none.stderr).not.toContain('table')
   })
 
   test('of a prefix that is the primary it refuses at every address but those that are the backup', async () => {
-    const listen = ['0.0.0.0:25']
-    appliance = await start({
-      decoys: {
-        primary: { listen, proxy: [], prefixes: ['192.0.2.64/28', '192.0.2.64/29'], kernel: true },
-        backup: { listen, proxy: [], prefixes: [BACKUP] },
-      },
-    })
+    appliance = await start(PREFIXED)
     expect(await kernel()).toMatchObject({ addresses: ['192.0.2.64/28:25', '192.0.2.64/29:25'] })
+    await appliance.crash()
+    const left = JSON.parse((await appliance.decoymx('kernel', 'status', '--json')).stdout) as KernelState
+    expect(left.addresses).toEqual(['192.0.2.64/28:25'])
+    appliance = await start({
+      ...PREFIXED,
+      decoys: { ...PREFIXED.decoys, primary: { ...PREFIXED.decoys.primary, kernel: false } },
+    })
+    const off = await appliance.decoymx('kernel', 'status')
+    expect([off.code, off.stdout]).toEqual([
+      1,
+      expect.stringMatching(/^left behind  the appliance refuses nobody by the kernel, and the table/),
+    ])
+    await appliance.end()
+    appliance = await start(PREFIXED)
     expect(await knock(outside!, STRANGER, PRIMARY[4])).toMatchObject({ outcome: 'ECONNREFUSED' })
     const greeting = expect.stringMatching(/^220/) as string
     expect(await knock(outside!, STRANGER, BACKUP)).toMatchObject({ outcome: 'talked to', said: greeting })

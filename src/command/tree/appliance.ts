@@ -194,7 +194,7 @@ export function applianceCommands(program: Command, stage: Stage): void {
   program
     .command('kernel')
     .description(
-      'whether the kernel refuses strangers at the primary; off removes our table, with or without an appliance',
+      'whether the kernel refuses strangers at the primary; off removes our table, and status finds it, with or without an appliance',
     )
     .addArgument(new Argument('<action>', 'on and off last until the appliance ends').choices(['on', 'off', 'status']))
     .addOption(state())
