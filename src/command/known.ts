@@ -24,7 +24,7 @@ export function knownOf(view: StatusView, now: number): Finding[] {
     ...store(view),
     ...otherBoxes(view),
     ...listeners(view),
-    ...workers(view),
+    ...workers(view, now),
     ...fullness(view),
     ...files(view.room, Math.max(1, view.workers.wanted)),
     ...witness(view),
@@ -123,11 +123,22 @@ function listeners({ doors }: StatusView): Finding[] {
   )
 }
 
-function workers({ workers: { wanted, pids } }: StatusView): Finding[] {
+function workers({ workers: { wanted, pids, ends, lastEnd } }: StatusView, now: number): Finding[] {
   const missing = wanted - pids.length
-  if (missing <= 0) return []
-  return [warn('workers', `${missing} of ${wanted} workers are not running`, 'the log says why')]
+  const last = lastEnd && now - Date.parse(lastEnd.at) < ENDED_LATELY_MS ? lastEnd : undefined
+  const ended =
+    last &&
+    `worker ${last.worker} ended ${last.how} ${span(now - Date.parse(last.at))} ago, ${ends === 1 ? 'the first' : `one of ${ends}`} since the start`
+  if (missing > 0)
+    return [
+      warn('workers', `${missing} of ${wanted} workers are not running${ended ? `: ${ended}` : ''}`, WORKERS_NEXT),
+    ]
+  return ended ? [warn('workers', `${ended}; it runs again`, WORKERS_NEXT)] : []
 }
+
+/** A worker's end is remarked on so long, though another took its place. */
+const ENDED_LATELY_MS = 3_600_000
+const WORKERS_NEXT = 'the log says why; docs/runbooks.md#decoymxworkersmissing'
 
 /** Told while it happens: a decoy is full, and nobody is held who could make room. */
 function fullness({ room: { turnedAway } }: StatusView): Finding[] {

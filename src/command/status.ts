@@ -124,6 +124,13 @@ const FROZEN: Record<Freeze['why'], string> = {
   blind: 'nobody looks at the real MX (real-mx in the settings), and it has not asked us lately',
 }
 
+function workersSentence({ wanted, pids, ends, lastEnd }: StatusView['workers'], now: number): string {
+  const run = `${pids.length} of ${wanted} run${pids.length > 0 ? `, pid ${pids.join(', ')}` : ''}`
+  if (!lastEnd) return run
+  const last = `worker ${lastEnd.worker} ${lastEnd.how}, ${span(now - Date.parse(lastEnd.at))} ago`
+  return `${run}; ended by themselves since the start: ${ends}, the last ${last}`
+}
+
 function kernelSentence({ state, suspects, networks, tolls, touches }: KernelState): string {
   if (state === 'failed') return 'does not work (see above)'
   const guests = suspects[4] + suspects[6] + networks[4] + networks[6]
@@ -158,6 +165,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     ...remarks.flatMap((remark) => hanging(`  ${paint('!')} `, asTyped(remark), width, 4)),
     '',
     ...field('Held now', `primary ${view.held.primary}, backup ${view.held.backup}`),
+    ...(view.workers.wanted > 0 ? field('Workers', workersSentence(view.workers, now)) : []),
     ...(view.kernel && view.kernel.state !== 'off' ? field('Kernel', kernelSentence(view.kernel)) : []),
     ...field(
       'Decisions',

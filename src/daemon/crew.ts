@@ -48,7 +48,16 @@ export type CrewOptions = {
   readonly canary: string | undefined
 }
 
-export type Crew = Decoys & { readonly pids: () => number[] }
+export type Crew = Decoys & { readonly state: () => CrewState }
+
+/** `ends`: so many ended by themselves since the start; the instant of the last is ISO 8601, UTC. */
+export type CrewState = {
+  readonly pids: readonly number[]
+  readonly ends: number
+  readonly lastEnd: { readonly worker: number; readonly how: string; readonly at: string } | null
+}
+
+export const NO_CREW: CrewState = { pids: [], ends: 0, lastEnd: null }
 
 /** Longest wait for a worker to open its doors, at the start, and to end. */
 const READY_MS = 20_000
@@ -71,9 +80,17 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
     shareOut(crew, options.outage?.() ?? false, options.looksLike?.())
   }
   const shareSoon = () => void (sharing ??= setTimeout(share, SHARE_MS))
+  let [ends, lastEnd]: [number, CrewState['lastEnd']] = [0, null]
+  const noting = (it: CrewHappening) => {
+    if (it.what === 'ended') {
+      ends++
+      lastEnd = { worker: it.worker, how: it.how, at: new Date().toISOString() }
+    }
+    options.crew(it)
+  }
   const crew = Array.from(
     { length: workers },
-    (_, number) => new Worker(number + 1, workers, options, doors, census, shareSoon),
+    (_, number) => new Worker(number + 1, workers, { ...options, crew: noting }, doors, census, shareSoon),
   )
   // The first finds the ports where any will do; the others take the same.
   await crew[0]?.ready
@@ -99,7 +116,7 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
       for (const worker of crew) worker.send({ what: 'certificate' })
       return undefined
     },
-    pids: () => crew.flatMap(({ pid }) => pid ?? []),
+    state: () => ({ pids: crew.flatMap(({ pid }) => pid ?? []), ends, lastEnd }),
     async close() {
       clearInterval(beat)
       clearTimeout(sharing)

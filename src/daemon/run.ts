@@ -26,7 +26,7 @@ import { openAnswers } from './answers.ts'
 import { Canary } from './canary.ts'
 import { waysOut } from './canary-ways.ts'
 import { type Checked, mistakesTogether, readAll, readRulesFile } from '../settings/checked.ts'
-import { type Crew, startCrew } from './crew.ts'
+import { type Crew, NO_CREW, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
 import { untilToldToEnd } from './ending.ts'
@@ -248,7 +248,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     doors: doors.map(viewOf),
     held: { primary: decoys?.counts().primary.connections ?? 0, backup: decoys?.counts().backup.connections ?? 0 },
     room: { ...room, turnedAway: tell.turnedAway() },
-    workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, pids: crew?.pids() ?? [] },
+    workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, ...(crew?.state() ?? NO_CREW) },
     reputation: reputation.state(),
     keeping: keeping.last,
     journal: { maxMegabytes: settings.journal['max-megabytes'] },

@@ -6,6 +6,7 @@ import type { KernelState } from '../decoy/kernel.ts'
 import type { DomainLayout } from '../watch/exchanges.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
+import type { CrewState } from './crew.ts'
 import type { Keeping } from './keeping.ts'
 import type { PoolsView } from './pooling.ts'
 import type { Reloading } from './reloading.ts'
@@ -33,8 +34,8 @@ export type StatusView = {
   readonly held: { readonly primary: number; readonly backup: number }
   /** Connections at the decoys: what the open-file limit allows, what the settings ask for, and for how many there was no room in the last minute. */
   readonly room: { readonly possible: number; readonly wanted: number; readonly turnedAway: number }
-  /** Processes that the decoys have of their own. */
-  readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
+  /** Processes that the decoys have of their own: how many the settings want, which run, and who ended by itself. */
+  readonly workers: { readonly wanted: number } & CrewState
   readonly reputation: ReputationState
   /** How a shared store keeps what it has; null: it is our own, or has not said yet. */
   readonly keeping: Keeping | null

@@ -14,7 +14,7 @@ const SOUND = {
   files: { problems: [] },
   doors: [{ name: 'policy', address: '127.0.0.1:10040', open: true, error: null }],
   room: { possible: 20_000, wanted: 16_000, turnedAway: 0 },
-  workers: { wanted: 0, pids: [] },
+  workers: { wanted: 0, pids: [], ends: 0, lastEnd: null },
   reputation: {
     store: 'redis',
     storeHealth: { state: 'up', error: null, since: SINCE },
@@ -36,6 +36,13 @@ const SOUND = {
   canary: { state: 'sound', because: null },
 }
 
+const CREW = { ...SOUND.workers, wanted: 2, pids: [7, 8] }
+const ended = (minutes: number) => ({
+  worker: 2,
+  how: 'by SIGKILL',
+  at: new Date(NOW - minutes * 60_000).toISOString(),
+})
+
 type Changes = { readonly [Key in keyof typeof SOUND]?: unknown }
 
 function found(changes: Changes, reputation: object = {}): string[] {
@@ -56,7 +63,9 @@ test.each<[string, string[], Changes, object?]>([
   ['a door that is shut', ['fail listeners'], { doors: [{ ...SOUND.doors[0], open: false }] }],
   ['few files', ['warn files'], { room: { ...SOUND.room, possible: 100 } }],
   ['decoys that are full', ['warn room'], { room: { ...SOUND.room, turnedAway: 732 } }],
-  ['a worker that is missing', ['warn workers'], { workers: { wanted: 2, pids: [7] } }],
+  ['a worker that is missing', ['warn workers'], { workers: { ...CREW, pids: [7] } }],
+  ['a worker that ended lately', ['warn workers'], { workers: { ...CREW, ends: 1, lastEnd: ended(59) } }],
+  ['one whose end is long ago', [], { workers: { ...CREW, ends: 1, lastEnd: ended(60) } }],
   ['a journal that cannot be written', ['fail journal'], {}, { journalTrouble: { error: '', since: NOW, lost: 1 } }],
   ['a store that is away', ['warn store'], {}, { storeHealth: away }],
   ['one that is away for long', ['fail appliance', 'warn store'], {}, { storeHealth: away, ledger: 'stale' }],

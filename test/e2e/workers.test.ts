@@ -118,6 +118,13 @@ describe('two workers', { timeout: 60_000 }, () => {
     await until(async () => (await pids()).length === 2)
     expect((await pids()).filter((pid) => before.includes(pid))).toEqual(before.slice(1))
     expect(await metricsOf(appliance)).toContain('decoymx_worker_ends_total 1')
+    const { stdout } = await appliance.decoymx('status')
+    expect(stdout).toMatch(
+      /worker 1 ended by SIGKILL \S+ \S+ ago, the first since the start; it runs again\. Next: the log/,
+    )
+    expect(stdout).toMatch(
+      /Workers +2 of 2 run, pid \d+, \d+; ended by themselves since the start: 1, the last worker 1 by/,
+    )
     // All doors of the new one are open, at the same ports: whoever it is dealt to is served.
     const senders = Array.from({ length: 20 }, () => visit('backup decoy, PROXY', '203.0.113.41'))
     for (const each of senders) expect(await each.reply()).toMatch(/^220 /)
