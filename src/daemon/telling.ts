@@ -368,9 +368,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
         return log[levelOf(it.evidence)]({ client, ...more }, `seen: ${role} ${kind}`)
       }
       case 'waived': {
-        const { role, kind, client } = it.evidence
+        const { role, kind, client, times } = it.evidence
         if (!isCanary(client)) metrics.waived.inc({ why: it.why })
-        return log[levelOf(it.evidence)]({ client, why: it.why }, `waived: ${role} ${kind}`)
+        const more = times === undefined ? {} : { times }
+        return log[levelOf(it.evidence)]({ client, why: it.why, ...more }, `waived: ${role} ${kind}`)
       }
       case 'pending':
         return
