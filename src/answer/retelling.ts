@@ -11,7 +11,18 @@ import type { ClientView, RulingView, SpokenView, WaitingView } from './views.ts
 
 export function clientView(
   client: Client,
-  { decision, verdict, trustedUntil, facts, contacts, networkContacts, pending, freeze, journalTrouble }: Explanation,
+  {
+    decision,
+    verdict,
+    unmet,
+    trustedUntil,
+    facts,
+    contacts,
+    networkContacts,
+    pending,
+    freeze,
+    journalTrouble,
+  }: Explanation,
   rules: string,
   waiting: Waiting | undefined,
 ): ClientView {
@@ -52,6 +63,11 @@ export function clientView(
       weight: Math.round(reason.weight * 100) / 100,
       excuse: reason.excuse ?? null,
       last: iso(reason.last) as string,
+    })),
+    unmet: unmet.map((each) => ({
+      ...each,
+      weight: Math.round(each.weight * 100) / 100,
+      last: iso(each.last) as string,
     })),
     contacts: verdict ? contacts : null,
     networkContacts: verdict ? networkContacts : null,

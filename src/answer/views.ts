@@ -51,6 +51,17 @@ const reasonSchema = z.object({
   line: count.describe('Of the rule in the rules file'),
 })
 
+const unmetSchema = z.object({
+  rule: z.string(),
+  weight: z.number().describe('What it would add now'),
+  count,
+  lacks: z.string().describe('What of its condition does not hold'),
+  last: instant,
+  because: z.string(),
+  mode: z.enum(['observe', 'enforce']),
+  line: count.describe('Of the rule in the rules file'),
+})
+
 const creditSchema = z.object({
   points: z.number().describe("What is left of it now, its own and its network's"),
   own: z.number(),
@@ -103,6 +114,7 @@ export const clientSchema = z.object({
     .describe('Where it did not: when that copy is too old to refuse anybody, unless the store answers before'),
   standing: standingSchema,
   reasons: z.array(reasonSchema),
+  unmet: z.array(unmetSchema).describe('Rules that saw something and add nothing, for their condition does not hold'),
   contacts: perRole.nullable().describe('null when they are not known'),
   networkContacts: perRole.nullable(),
   facts: some,

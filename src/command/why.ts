@@ -146,7 +146,7 @@ function told({ verdict, effect, mode }: ClientView): string {
 
 function arithmetic(view: ClientView, { colours, width }: Screen, now: number): string[] {
   if (!view.known) return []
-  if (view.reasons.length === 0) return ['  No rule saw anything.', '']
+  if (view.reasons.length + view.unmet.length === 0) return ['  No rule saw anything.', '']
   const lines = view.reasons
     .toSorted((a, b) => b.weight - a.weight)
     .flatMap((reason) => {
@@ -169,6 +169,15 @@ function arithmetic(view: ClientView, { colours, width }: Screen, now: number): 
         ...wrapped(reason.because, width, SUM_MARGIN),
       ]
     })
+  const unmet = view.unmet.flatMap((each) => [
+    ...hanging(
+      `${colours.dim('+0.0'.padStart(8))}  `,
+      `${each.rule}  saw ${each.count}, would add ${each.weight.toFixed(1)}${each.mode === 'observe' ? ' in mode observe' : ''}, last ${span(now - Date.parse(each.last))} ago  ${colours.dim(`${view.rules}:${each.line}`)}`,
+      width,
+      SUM_MARGIN,
+    ),
+    ...wrapped(`not yet, for it weighs only with ${each.lacks}`, width, SUM_MARGIN),
+  ])
   const outlasts = outlasting({ ...view, score: view.score ?? 0, threshold: view.threshold ?? 0 })
   const clears = outlasts
     ? `: ${outlasts}${view.until ? `, until ${when(view.until, now)}` : ''}`
@@ -179,6 +188,7 @@ function arithmetic(view: ClientView, { colours, width }: Screen, now: number): 
     hanging(`${sumBeside(view.threshold ?? 0, score ?? 0, 1).padStart(8)}  `, what, width, SUM_MARGIN)
   return [
     ...lines,
+    ...unmet,
     '  ------',
     ...(view.enforcedScore === view.score
       ? []
@@ -243,7 +253,7 @@ function uncounted({ waived, pending, freeze, facts }: ClientView, now: number):
     ...(waits.length > 0 ? [`Waiting for the next look at the real MX: ${waits.join(', ')}`] : []),
     ...(rude.length > 0 && because.length + waits.length + (freeze ? 1 : 0) > 0
       ? [
-          `Counted all the same: ${rude.join(', ')}, which no mail server does wherever it is sent, and what came after that in the session`,
+          `Not held back: ${rude.join(', ')}, which no mail server does wherever it is sent, and what came after that in the session`,
         ]
       : []),
   ]

@@ -104,6 +104,20 @@ export function holdsUntil(
   return -Infinity
 }
 
+/** What of the condition does not hold: of parts that are all wanted, those. The condition itself does not hold now. */
+export function lackingOf(
+  condition: Condition,
+  facts: Facts,
+  windowMs: number,
+  now: Instant,
+  counted: Instant,
+): Condition {
+  if (!('all' in condition)) return condition
+  const lacking = condition.all.filter((part) => holdsUntil(part, facts, windowMs, now, counted) <= now)
+  const [first] = lacking
+  return first && lacking.length === 1 ? lackingOf(first, facts, windowMs, now, counted) : { all: lacking }
+}
+
 /** Every comparison in it, in the order of the text. */
 export function comparisonsOf(condition: Condition): readonly Comparison[] {
   if ('all' in condition) return condition.all.flatMap(comparisonsOf)

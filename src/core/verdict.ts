@@ -7,7 +7,7 @@
  * Pure: the daemon, `why` and `test` call this same function.
  */
 import type { Client } from './client.ts'
-import { holdsUntil } from './condition.ts'
+import { holdsUntil, lackingOf, spellCondition } from './condition.ts'
 import { type Credit, creditOf, LATE_MS } from './credit.ts'
 import type { Instant, Kind } from './evidence.ts'
 import { type Bucket, type Counts, FACT_NAMES, type FactName, type Facts, HOUR_MS } from './facts.ts'
@@ -32,6 +32,20 @@ export type Reason = {
   /** A rule in mode observe is shown, and does not count towards what is enforced. */
   readonly mode: Rule['mode']
   /** Line of the rule in the rules file. */
+  readonly line: number
+}
+
+/** A rule that saw something, and adds nothing because its condition does not hold. */
+export type Unmet = {
+  readonly rule: string
+  readonly count: number
+  /** What it would add now, if it held. */
+  readonly weight: number
+  /** The condition, or those of its parts that do not hold, as they read. */
+  readonly lacks: string
+  readonly last: Instant
+  readonly because: string
+  readonly mode: Rule['mode']
   readonly line: number
 }
 
@@ -68,9 +82,7 @@ export type Verdict = {
 export function judge(client: Client, facts: Facts, rules: Rules, now: Instant): Verdict {
   const credit = creditOf(facts, rules.credit, now)
   const { member } = facts
-  const belief = { good: credit.good, released: (facts.releasedUntil ?? 0) > now, member }
-  const factor = isMember(member) ? rules.pools.factor : 1
-  const trials = triedBy(facts, rules, belief, factor, now)
+  const trials = triedBy(facts, rules, credit, now, 'holds')
   const reasons = trials.map((trial) => reasonOf(trial, now))
   const enforcedReasons = reasons.filter(({ mode }) => mode === 'enforce')
   const plain: Verdict = {
@@ -99,6 +111,18 @@ export function judge(client: Client, facts: Facts, rules: Rules, now: Instant):
   const inForce = trials.filter(({ rule }) => rule.mode === 'enforce')
   const enforced = alike ? reached : reachedBy(plain.enforcedScore, inForce, rules, now)
   return { ...plain, word: heaviest.word, clearsAt: heaviest.clearsAt, reached, enforced }
+}
+
+/** The rules that would add something, but for their condition: whoever adds up what was seen must be told what lacks. */
+export function unmetBy(facts: Facts, rules: Rules, now: Instant): Unmet[] {
+  return triedBy(facts, rules, creditOf(facts, rules.credit, now), now, 'lacks').flatMap((trial) => {
+    const { rule, marks, last } = trial
+    if (!rule.when || marks.length === 0) return []
+    const { rule: name, count, because, mode, line } = reasonOf(trial, now)
+    const weight = weightOf({ ...trial, endsAt: Infinity }, now)
+    const lacks = spellCondition(lackingOf(rule.when, facts, rule.windowMs, now, last))
+    return [{ rule: name, count, weight, lacks, last, because, mode, line }]
+  })
 }
 
 /**
@@ -139,16 +163,19 @@ type Trial = {
   readonly waived: number
   readonly excuse: Excuse | undefined
   readonly last: Instant
-  /** When its condition ends, if nothing more is seen. */
+  /** When its condition ends, if nothing more is seen; no later than now: it does not hold. */
   readonly endsAt: Instant
 }
 
-/** The rules that find anything to count, or to waive. */
-function triedBy(facts: Facts, rules: Rules, belief: Belief, factor: number, now: Instant): Trial[] {
+/** The rules that find anything to count, or to waive, and whose condition holds, or does not. */
+function triedBy(facts: Facts, rules: Rules, { good }: Credit, now: Instant, condition: 'holds' | 'lacks'): Trial[] {
+  const { member } = facts
+  const belief = { good, released: (facts.releasedUntil ?? 0) > now, member }
+  const factor = isMember(member) ? rules.pools.factor : 1
   const trials: Trial[] = []
   for (const rule of rules.list) {
     const trial = rule.counts.some((fact) => facts.own.has(fact)) && tryRule(rule, facts, belief, factor, now)
-    if (trial) trials.push(trial)
+    if (trial && trial.endsAt > now === (condition === 'holds')) trials.push(trial)
   }
   return trials
 }
@@ -171,7 +198,7 @@ function tryRule(rule: Rule, facts: Facts, belief: Belief, factor: number, now: 
     }
   if (marks.length + waived === 0) return undefined
   const endsAt = rule.when ? holdsUntil(rule.when, facts, rule.windowMs, now, last) : Infinity
-  return endsAt <= now ? undefined : { rule, factor, marks, waived, excuse, last, endsAt }
+  return { rule, factor, marks, waived, excuse, last, endsAt }
 }
 
 /** How much a bucket counts: an hour, or each of its sightings. */

@@ -11,7 +11,7 @@ import type { Freeze, Watch } from '../core/outage.ts'
 import type { Member } from '../core/pools.ts'
 import type { Prefix, Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
-import type { Verdict } from '../core/verdict.ts'
+import { type Unmet, unmetBy, type Verdict } from '../core/verdict.ts'
 import { Announcer, type News } from './copy.ts'
 import { type Decide, type Decision, decider } from './decision.ts'
 import { openEmbedded } from './embedded.ts'
@@ -71,6 +71,8 @@ export type Explanation = {
   readonly decision: Decision
   /** Undefined when the store did not give the facts in time: then no fact and no contact is known, though none is told. */
   readonly verdict: Verdict | undefined
+  /** The rules that would weigh, but for their condition. */
+  readonly unmet: readonly Unmet[]
   /** Without the facts: when our copy of the decisions is too old to refuse anybody, unless the store answers before. */
   readonly trustedUntil: Instant | undefined
   readonly facts: Facts
@@ -242,6 +244,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       return {
         decision: decide(client),
         verdict,
+        unmet: facts ? unmetBy({ ...facts, member: options.memberOf(client) }, rules(), now()) : [],
         trustedUntil:
           verdict || ledger.state !== 'fresh' ? undefined : Math.round(now() + options.maxAgeMs - ledger.ageMs),
         facts: { own, network },

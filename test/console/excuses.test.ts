@@ -27,6 +27,7 @@ test.each([
   const told = {
     decision: { verdict: 'clean' },
     verdict: { reasons: [reason], score: 0, threshold: 100 },
+    unmet: [],
     facts: { own: new Map(), network: new Map() },
     contacts: { primary: 0, backup: 1, real },
     journalTrouble: null,

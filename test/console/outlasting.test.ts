@@ -1,4 +1,4 @@
-/** What was made once stands until its end; where the sum has faded below it, both `why` and the console say so. */
+/** What was made once stands until its end; where the sum has faded below it, both `why` and the console say so; and which rule lacks its condition. */
 import { expect, test } from 'vitest'
 import type { ClientView } from '../../src/answer/views.ts'
 import { page } from '../../src/command/why.ts'
@@ -49,6 +49,16 @@ test('a faded block, as `why` and the console show it', () => {
     mode: 'enforce' as const,
     line: 61,
   }
+  const unmet = {
+    rule: 'ignores-replies',
+    weight: 15,
+    count: 1,
+    lacks: 'backup.recipient >= 1',
+    last: '2026-11-22T12:00:00.000Z',
+    because: 'did not listen',
+    mode: 'enforce' as const,
+    line: 79,
+  }
   const view: ClientView = {
     client: '203.0.113.9',
     network: '203.0.113.0/24',
@@ -68,6 +78,7 @@ test('a faded block, as `why` and the console show it', () => {
     trustedUntil: null,
     standing: { allowed: null, never: null, credit: null, pool: null },
     reasons: [reason],
+    unmet: [unmet],
     contacts: counts,
     networkContacts: counts,
     facts: {},
@@ -83,10 +94,14 @@ test('a faded block, as `why` and the console show it', () => {
     '62.0  of the 100 that block: too little for a new block now; this one stands all the same, until 2026-11-24 18:00 UTC (in 6 h)',
   )
   expect(text).not.toContain('with nothing new')
+  expect(text).toMatch(
+    /\+0\.0  ignores-replies  saw 1, would add 15\.0, last 2 d ago  rules\.yaml:79\n +not yet, for it weighs only with backup\.recipient >= 1\n +-+\n/,
+  )
 
   const told = {
     decision: { verdict: 'block', by: 'rules', until: Date.parse(END), ticket: view.ticket, because: reason.because },
     verdict: { reasons: [], score: 62, threshold: 100, clearsAt: Date.parse(view.clears as string) },
+    unmet: [{ ...unmet, last: Date.parse(unmet.last) }],
     facts: { own: new Map(), network: new Map() },
     contacts: counts,
     journalTrouble: null,
@@ -95,4 +110,7 @@ test('a faded block, as `why` and the console show it', () => {
     .map(String)
     .join('')
   expect(html).toContain('That is too little for a new block now; this one stands all the same, <time')
+  expect(html.replaceAll(/\s+/g, ' ')).toContain(
+    'did not listen <small>(not yet: it would add 15, only with backup.recipient &gt;= 1)</small>',
+  )
 })

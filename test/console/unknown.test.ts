@@ -10,6 +10,7 @@ function shown(decision: object, trustedUntil: number | undefined): string {
   const told = {
     decision,
     verdict: undefined,
+    unmet: [],
     trustedUntil,
     facts: { own: new Map(), network: new Map() },
     contacts: { primary: 0, backup: 0, real: 0 },

@@ -21,7 +21,7 @@ import {
 import { type Listing, renew } from '../../src/core/listing.ts'
 import { DEFERRED_MS } from '../../src/core/outage.ts'
 import { readRules, type Rule, type Rules, STANDINGS } from '../../src/core/rules.ts'
-import { judge, mayReach, type Verdict } from '../../src/core/verdict.ts'
+import { judge, mayReach, unmetBy, type Verdict } from '../../src/core/verdict.ts'
 
 const T0 = Date.UTC(2026, 0, 5)
 const MINUTE_MS = 60_000
@@ -49,6 +49,45 @@ const polite = (at: number): Sighting[] => [
 ]
 const politeEvery = (stepMs: number, times: number): Sighting[] =>
   Array.from({ length: times }, (_, i) => polite(T0 + i * stepMs)).flat()
+
+describe('a rule whose condition lacks something', () => {
+  const early: Sighting[] = [
+    ['backup.contact', T0],
+    ['backup.early-talk', T0],
+  ]
+
+  test('is told with what it would add and with what lacks; once that is seen it is a reason', () => {
+    expect(reasonOf(judge(BOT, alone(early), shipped, T0), 'talks-first')).toBeUndefined()
+    expect(unmetBy(alone(early), shipped, T0)).toMatchObject([
+      { rule: 'talks-first', count: 1, weight: 110, lacks: 'backup.recipient >= 1', last: T0, mode: 'enforce' },
+    ])
+    const whole = alone([...early, ['backup.recipient', T0 + 1]])
+    expect(unmetBy(whole, shipped, T0 + 1)).toEqual([])
+    expect(reasonOf(judge(BOT, whole, shipped, T0 + 1), 'talks-first')).toMatchObject({ count: 1 })
+  })
+
+  test.each([
+    ['backup.recipient >= 1 and backup.contact >= 1', 'backup.recipient >= 1'],
+    ['backup.recipient >= 1 or real.contact >= 1', 'backup.recipient >= 1 or real.contact >= 1'],
+    [
+      'backup.contact >= 1 and (backup.recipient >= 1 or backup.message >= 1)',
+      'backup.recipient >= 1 or backup.message >= 1',
+    ],
+    [
+      'backup.contact >= 2 within 1h and backup.recipient >= 1',
+      'backup.contact >= 2 within 1h and backup.recipient >= 1',
+    ],
+  ])('of %s it is: %s', (when, lacks) => {
+    const rules = shippedWith('when: backup.recipient >= 1', `when: ${when}`)
+    expect(unmetBy(alone(early), rules, T0).find(({ rule }) => rule === 'talks-first')?.lacks).toBe(lacks)
+  })
+
+  test('is not told where all that it saw is excused', () => {
+    const released: Facts = { ...alone([['backup.recipient-flood', T0]]), releasedUntil: T0 + DAY_MS }
+    expect(unmetBy(released, shipped, T0)).toEqual([])
+    expect(unmetBy(alone([['backup.recipient-flood', T0]]), shipped, T0)).toMatchObject([{ rule: 'odd-habits' }])
+  })
+})
 
 describe('after a "later" of ours', () => {
   const bare = shippedWith('', '')

@@ -102,7 +102,7 @@ test('why says of a bot that talks first what counts, and what does not or waits
   const { stdout } = await say('why', '198.51.100.60')
   expect(stdout).toMatch(/(?:Not counted|Waiting for the next look at the real MX): contact 1/)
   expect(stdout).toMatch(
-    /Counted all the same: early-talk, which no mail server does wherever it is sent, and what came after that/,
+    /Not held back: early-talk, which no mail server does wherever it is sent, and what came after that/,
   )
   expect(stdout).not.toContain('all else in a session')
 })

@@ -18,7 +18,7 @@ const ROLES = ['primary', 'backup', 'real'] as const
 
 export function clientPage(
   client: Client,
-  { decision, verdict, trustedUntil, facts, contacts, journalTrouble }: Explanation,
+  { decision, verdict, unmet, trustedUntil, facts, contacts, journalTrouble }: Explanation,
   visits: readonly Visit[],
   rulesFile: string,
   visitor: Visitor | undefined,
@@ -70,25 +70,40 @@ export function clientPage(
       ${
         !verdict
           ? html`<p class="empty">What the rules saw of it is not known.</p>`
-          : reasons.length === 0
+          : reasons.length + unmet.length === 0
             ? html`<p class="empty">No rule saw anything of it.</p>`
             : html`<div class="scroll">
                 ${sheet(
                   ['n:Adds', 'Rule', 'Because', 'n:Seen', 'Last'],
-                  reasons.map(
-                    (reason) =>
-                      html`<tr>
-                        <td class="n" data-th="Adds">
-                          <b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b>
-                        </td>
-                        <td data-th="Rule">${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
-                        <td class="wide" data-th="Because">
-                          ${reason.because}${reason.excuse ? html` <small>(${reason.waived} waived: ${spellExcuse(reason.excuse, contacts.real > 0)})</small>` : ''}
-                        </td>
-                        <td class="n" data-th="Seen">${reason.count}</td>
-                        <td data-th="Last">${time(reason.last)}</td>
-                      </tr>`,
-                  ),
+                  [
+                    ...reasons.map(
+                      (reason) =>
+                        html`<tr>
+                          <td class="n" data-th="Adds">
+                            <b>${reason.weight > 0 ? `+${reason.weight.toFixed(0)}` : '0'}</b>
+                          </td>
+                          <td data-th="Rule">${reason.rule} <small>${rulesFile}:${reason.line}</small></td>
+                          <td class="wide" data-th="Because">
+                            ${reason.because}${reason.excuse ? html` <small>(${reason.waived} waived: ${spellExcuse(reason.excuse, contacts.real > 0)})</small>` : ''}
+                          </td>
+                          <td class="n" data-th="Seen">${reason.count}</td>
+                          <td data-th="Last">${time(reason.last)}</td>
+                        </tr>`,
+                    ),
+                    ...unmet.map(
+                      (each) =>
+                        html`<tr>
+                          <td class="n" data-th="Adds">0</td>
+                          <td data-th="Rule">${each.rule} <small>${rulesFile}:${each.line}</small></td>
+                          <td class="wide" data-th="Because">
+                            ${each.because}
+                            <small>(not yet: it would add ${each.weight.toFixed(0)}, only with ${each.lacks})</small>
+                          </td>
+                          <td class="n" data-th="Seen">${each.count}</td>
+                          <td data-th="Last">${time(each.last)}</td>
+                        </tr>`,
+                    ),
+                  ],
                 )}
               </div>`
       }
