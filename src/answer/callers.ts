@@ -10,7 +10,7 @@ export type CallersOptions = {
   readonly connections: number
   /** Without `served` for so long, hang up. */
   readonly idleMs: number
-  readonly tell: (reason: 'full' | 'idle') => void
+  readonly tell: (reason: 'full' | 'idle', socket: Socket) => void
   /** Speaks with one caller; `served` is to be called for each whole question. */
   readonly serve: (socket: Socket, served: () => void) => void
 }
@@ -43,13 +43,13 @@ export class Callers {
     // Whoever has asked nothing for longest makes room, so that idle ones never keep out a mail server that has a question.
     const [idlest] = this.#sockets
     if (idlest && this.#sockets.size >= connections) {
-      tell('full')
+      tell('full', idlest)
       this.#sockets.delete(idlest)
       idlest.destroy()
     }
     this.#sockets.add(socket)
     const idle = setTimeout(() => {
-      tell('idle')
+      tell('idle', socket)
       socket.destroy()
     }, idleMs)
     socket.once('close', () => {

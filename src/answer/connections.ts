@@ -18,7 +18,10 @@ export type ConnectionLimits = {
   readonly unreadMs: number
 }
 
-export type Ended<Trouble extends string> = Trouble | 'cut-short' | 'full' | 'idle' | 'unread'
+type Ended<Trouble extends string> = Trouble | 'cut-short' | 'full' | 'idle' | 'unread'
+
+/** Why we ended a connection, and the address of the asker, if it has one. */
+export type HungUp<Trouble extends string> = { readonly reason: Ended<Trouble>; readonly peer?: string }
 
 /** What became of a chunk. */
 export type Heard<Trouble extends string> = {
@@ -42,19 +45,20 @@ export type Conversation<Trouble extends string> = {
 export class Connections<Trouble extends string> {
   readonly #limits: ConnectionLimits
   readonly #converse: () => Conversation<Trouble>
-  readonly #tell: (reason: Ended<Trouble>) => void
+  readonly #tell: (reason: Ended<Trouble>, socket: Socket) => void
   readonly #callers: Callers
 
   constructor(
     limits: ConnectionLimits,
     converse: () => Conversation<Trouble>,
-    /** A connection was ended by us, for this reason. */
-    tell: (reason: Ended<Trouble>) => void,
+    /** A connection was ended by us. */
+    tell: (ended: HungUp<Trouble>) => void,
   ) {
     this.#limits = limits
     this.#converse = converse
-    this.#tell = tell
-    this.#callers = new Callers({ ...limits, tell, serve: (socket, served) => this.#serve(socket, served) })
+    this.#tell = (reason, { remoteAddress }) =>
+      tell({ reason, ...(remoteAddress === undefined ? {} : { peer: remoteAddress }) })
+    this.#callers = new Callers({ ...limits, tell: this.#tell, serve: (socket, served) => this.#serve(socket, served) })
   }
 
   /** A server for the caller to listen with. */
@@ -72,7 +76,7 @@ export class Connections<Trouble extends string> {
     let cutShort = false
 
     const giveUp = () => {
-      this.#tell('unread')
+      this.#tell('unread', socket)
       socket.destroy()
     }
     const heed = ({ replies, rest, trouble, done, afterwards }: Heard<Trouble>) => {
@@ -81,7 +85,7 @@ export class Connections<Trouble extends string> {
         socket.pause()
         unread = setTimeout(giveUp, this.#limits.unreadMs)
       }
-      if (trouble) this.#tell(trouble)
+      if (trouble) this.#tell(trouble, socket)
       if (trouble || done) socket.off('data', take).destroySoon()
       cutShort = rest > 0
       afterwards()
@@ -94,7 +98,7 @@ export class Connections<Trouble extends string> {
     })
     socket.on('end', () => {
       if (end && !socket.writableEnded) heed(end())
-      if (cutShort && !socket.writableEnded) this.#tell('cut-short')
+      if (cutShort && !socket.writableEnded) this.#tell('cut-short', socket)
       socket.end()
     })
     socket.on('close', () => clearTimeout(unread))

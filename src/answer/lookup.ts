@@ -13,13 +13,13 @@ import { parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
 import type { Answers } from '../core/rules.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
-import { Connections, type ConnectionLimits, type Ended, type Heard } from './connections.ts'
+import { Connections, type ConnectionLimits, type HungUp, type Heard } from './connections.ts'
 import { policyLine, reasonLine } from './policy.ts'
 import { Visits } from './visits.ts'
 
 export type LookupHappening =
   | { readonly what: 'answered'; readonly answer: string; readonly decision: Decision }
-  | { readonly what: 'closed'; readonly reason: Ended<'long-line'> }
+  | ({ readonly what: 'closed' } & HungUp<'long-line'>)
   /** A bug of ours; the asker was told that there is nothing. */
   | { readonly what: 'failed'; readonly error: string }
 
@@ -86,7 +86,7 @@ export class LookupService {
     this.#limits = { ...language.limits, ...options.limits }
     const failed = (error: unknown) => tell({ what: 'failed', error: String(error) })
     this.#visits = new Visits({ witness, now, failed, most: this.#limits.notes })
-    const closed = (reason: Ended<'long-line'>) => tell({ what: 'closed', reason })
+    const closed = (it: HungUp<'long-line'>) => tell({ what: 'closed', ...it })
     this.#connections = new Connections(this.#limits, () => this.#converse(), closed)
   }
 

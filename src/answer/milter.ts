@@ -15,7 +15,7 @@ import { type Client, parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
 import type { Answers } from '../core/rules.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
-import { Connections, type ConnectionLimits, type Ended, type Heard } from './connections.ts'
+import { Connections, type ConnectionLimits, type HungUp, type Heard } from './connections.ts'
 import { domainOf, reasonLine } from './policy.ts'
 import { Visits } from './visits.ts'
 
@@ -23,7 +23,7 @@ type MilterTrouble = 'long-packet' | 'no-packet' | 'old-protocol' | 'no-greeting
 
 export type MilterHappening =
   | { readonly what: 'answered'; readonly decision: Decision }
-  | { readonly what: 'closed'; readonly reason: Ended<MilterTrouble> }
+  | ({ readonly what: 'closed' } & HungUp<MilterTrouble>)
   /** A bug of ours; the asker was told to continue. */
   | { readonly what: 'failed'; readonly error: string }
 
@@ -63,7 +63,7 @@ export class Milter {
     this.#limits = { ...MILTER_LIMITS, ...options.limits }
     const failed = (error: unknown) => tell({ what: 'failed', error: String(error) })
     this.#visits = new Visits({ witness, now, failed, most: this.#limits.notes })
-    const closed = (reason: Ended<MilterTrouble>) => tell({ what: 'closed', reason })
+    const closed = (it: HungUp<MilterTrouble>) => tell({ what: 'closed', ...it })
     this.#connections = new Connections(this.#limits, () => ({ hear: this.#listener() }), closed)
   }
 

@@ -14,14 +14,14 @@ import { neverListed } from '../core/never.ts'
 import { type Instant, printable, type Witness } from '../core/evidence.ts'
 import type { Answers, PolicyWord } from '../core/rules.ts'
 import type { Decide, Decision } from '../reputation/decision.ts'
-import { Connections, type ConnectionLimits, type Ended, type Heard } from './connections.ts'
+import { Connections, type ConnectionLimits, type HungUp, type Heard } from './connections.ts'
 import { Visits } from './visits.ts'
 
 export type PolicyHappening =
   | { readonly what: 'answered'; readonly action: PolicyWord; readonly decision: Decision }
   /** No address that we can read, so no doubt that DUNNO is right. */
   | { readonly what: 'unreadable'; readonly address: string }
-  | { readonly what: 'closed'; readonly reason: Ended<Trouble> }
+  | ({ readonly what: 'closed' } & HungUp<Trouble>)
   /** A bug of ours; the asker was told DUNNO, or hung up on. */
   | { readonly what: 'failed'; readonly error: string }
 
@@ -65,7 +65,7 @@ export class PolicyService {
     this.#limits = { ...POLICY_LIMITS, ...options.limits }
     const failed = (error: unknown) => tell({ what: 'failed', error: String(error) })
     this.#visits = new Visits({ witness, now, failed, most: this.#limits.notes })
-    const closed = (reason: Ended<Trouble>) => tell({ what: 'closed', reason })
+    const closed = (it: HungUp<Trouble>) => tell({ what: 'closed', ...it })
     this.#connections = new Connections(this.#limits, () => ({ hear: this.#listener() }), closed)
   }
 
@@ -196,7 +196,10 @@ export type PolicyRequest = {
   readonly serverPort: string
 }
 
-type Trouble = 'nul-byte' | 'no-equals' | 'long-line' | 'long-request' | 'foreign-request'
+type Trouble = 'nul-byte' | 'cr-lf' | 'no-equals' | 'long-line' | 'long-request' | 'foreign-request'
+
+/** What `request=` says. */
+const WANTED = 'smtpd_access_policy'
 
 export type Reading = {
   readonly requests: readonly PolicyRequest[]
@@ -234,10 +237,10 @@ export function requestReader(limits: Pick<PolicyLimits, 'lineBytes' | 'requestB
       if (size > limits.requestBytes) return stop('long-request')
       if (end > start) {
         const equals = text.indexOf('=', start)
-        if (equals < 0 || equals > end) return stop('no-equals')
+        if (equals < 0 || equals > end) return stop(text.slice(start, end) === '\r' ? 'cr-lf' : 'no-equals')
         keep(text, start, equals, end)
       } else {
-        if (request !== 'smtpd_access_policy') return stop('foreign-request')
+        if (request !== WANTED) return stop(request === `${WANTED}\r` ? 'cr-lf' : 'foreign-request')
         requests.push({ instance, recipient, clientAddress, serverAddress, serverPort })
         request = instance = recipient = clientAddress = serverAddress = serverPort = ''
         size = 0

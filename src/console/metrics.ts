@@ -115,7 +115,16 @@ export function createMetrics(version: string) {
       'policy_trouble_total',
       'Policy connections that were hung up on, and requests without a readable client',
       {
-        reason: ['nul-byte', 'no-equals', 'long-line', 'long-request', 'foreign-request', 'unreadable', ...HUNG_UP],
+        reason: [
+          'nul-byte',
+          'cr-lf',
+          'no-equals',
+          'long-line',
+          'long-request',
+          'foreign-request',
+          'unreadable',
+          ...HUNG_UP,
+        ],
       },
     ),
     queries: oftenCounter(registers, 'dnsbl_queries_total', 'DNSBL queries by answer code', {

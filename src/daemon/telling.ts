@@ -26,6 +26,7 @@ import { type PoolHappening, troubleLine } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
 import type { FirewallHappening } from './firewall.ts'
 import { tellingOfRoom } from './fullness.ts'
+import { tellingOfHangUps } from './hang-ups.ts'
 import type { Door, DoorHappening } from './sockets.ts'
 import type { WatchHappening } from './watching.ts'
 
@@ -35,13 +36,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
   let unreachable = false
   const misreadings = seldom(now)
   const room = tellingOfRoom(log, metrics, now)
-  const hangUps = seldom(now)
-  const hungUp = (asker: string, reason: string) => {
-    if (reason === 'idle') return
-    const leftOut = hangUps(`${asker} ${reason}`)
-    if (leftOut === undefined) return
-    log.warn(leftOut > 0 ? { leftOut } : {}, `${asker}: hung up on a connection: ${reason}`)
-  }
+  const hungUp = tellingOfHangUps(log, now)
 
   /** What we play to ourselves is for those who look closely, and in no figure about mail. */
   const level = (ip: string) => (isCanary(ip) ? 'debug' : 'info')
@@ -166,7 +161,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           log.warn({ address: it.address }, 'policy: asked about something that is no address; answered DUNNO')
           return metrics.policyTrouble.inc({ reason: 'unreadable' })
         case 'closed':
-          hungUp('policy', it.reason)
+          hungUp('policy', it)
           return metrics.policyTrouble.inc({ reason: it.reason })
         case 'failed':
           log.error({ error: it.error }, 'policy: a bug of ours')
@@ -181,7 +176,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
             log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `${asker}: ${it.decision.effect}`)
           return answered(asker, it.decision)
         case 'closed':
-          hungUp(asker, it.reason)
+          hungUp(asker, it)
           return metrics.lookupTrouble.inc({ asker, reason: it.reason })
         case 'failed':
           log.error({ error: it.error }, `${asker}: a bug of ours`)
@@ -199,7 +194,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
             )
           return answered('milter', it.decision)
         case 'closed':
-          hungUp('milter', it.reason)
+          hungUp('milter', it)
           return metrics.milterTrouble.inc({ reason: it.reason })
         case 'failed':
           log.error({ error: it.error }, 'milter: a bug of ours')

@@ -176,7 +176,7 @@ describe('is hung up on', () => {
   ])('%s', async (_how, pieces, reason) => {
     const { port, told } = await start()
     await say(port, ...pieces)
-    expect(told).toEqual([{ what: 'closed', reason }])
+    expect(told).toMatchObject([{ what: 'closed', reason }])
   })
 
   test('where there is no more room, if it has asked nothing for longest; the newcomer is answered', async () => {
@@ -187,7 +187,7 @@ describe('is hung up on', () => {
     silent.resume()
     expect(await say(port, hello(), quit)).toEqual([GREETED])
     await left
-    expect(told).toEqual([{ what: 'closed', reason: 'full' }])
+    expect(told).toMatchObject([{ what: 'closed', reason: 'full' }])
   })
 })
 
