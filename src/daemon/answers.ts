@@ -13,7 +13,7 @@ import { Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Address } from '../settings/places.ts'
 import type { Settings } from '../settings/settings.ts'
-import { type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
+import { beside, type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
 import type { Tell } from './telling.ts'
 
 export type AnswersOptions = Required<Pick<PolicyOptions, 'decide' | 'defersOnce' | 'witness' | 'now'>> & {
@@ -69,13 +69,20 @@ export async function openAnswers(options: AnswersOptions): Promise<Answers> {
     const { listen, shared } = settings.dnsbl
     const dnsbl = dnsblOf(options)
     closers.push(() => dnsbl.close())
-    const sockets = ({ host }: Address) => udp(() => dnsbl.udp(host.includes(':') ? 'udp6' : 'udp4'))
+    const sockets = ({ host }: Address) =>
+      beside(
+        udp(() => dnsbl.udp(host.includes(':') ? 'udp6' : 'udp4')),
+        SHARING,
+      )
     const note = () => (dnsbl.oneByOne === undefined ? 'in bursts' : `one by one: ${dnsbl.oneByOne}`)
     await open('DNSBL, UDP', listen, sockets, { note })
-    await open('DNSBL, TCP', listen, () => tcp(dnsbl.tcp(), shared))
+    await open('DNSBL, TCP', listen, () => beside(tcp(dnsbl.tcp(), shared), SHARING))
   }
   return { doors, closers }
 }
+
+/** Most likely the other program is one of ours. */
+const SHARING = 'several decoymx may, where each has dnsbl.shared: true'
 
 function dnsblOf({ settings, rules, decide, tell, now }: AnswersOptions): Dnsbl {
   const { zone, askers, contact, ttl, 'negative-ttl': negativeTtl } = settings.dnsbl

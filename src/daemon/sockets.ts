@@ -137,6 +137,20 @@ export function udp(make: () => Socket): Listener {
     })
 }
 
+/** Of an address that is taken it is told, too, `how` it can be listened at beside whoever is there. */
+export function beside(listener: Listener, how: string): Listener {
+  return async (address, onError) => {
+    try {
+      return await listener(address, onError)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+      throw new Error(`${TAKEN}; ${how}`, { cause: error })
+    }
+  }
+}
+
+const TAKEN = 'another program listens there'
+
 export function viewOf({ name, wanted, bound, error, note }: Door): DoorView {
   return {
     name,
@@ -157,7 +171,7 @@ export function allShut(doors: readonly Door[]): string | undefined {
 function reasonOf(error: NodeJS.ErrnoException): string {
   switch (error.code) {
     case 'EADDRINUSE':
-      return 'another program listens there'
+      return TAKEN
     case 'EADDRNOTAVAIL':
       return 'this host has no such address (yet)'
     case 'EACCES':

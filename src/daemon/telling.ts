@@ -250,7 +250,9 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       else if (it.what === 'stuck')
         log.warn({ error: it.error }, `${it.door}: a client could not come in at ${it.address}`)
       else
-        log.error(`${it.door} cannot listen on ${it.address}: ${it.error}; tried again as long as another door is open`)
+        log.error(
+          `${it.door} cannot listen on ${it.address}: ${it.error} (tried again, unless no address at all opens)`,
+        )
     },
 
     reload: (it: ReloadHappening): void => {

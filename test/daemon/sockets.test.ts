@@ -5,7 +5,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type DoorHappening, openDoor, tcp, udp } from '../../src/daemon/sockets.ts'
+import { beside, type DoorHappening, openDoor, tcp, udp } from '../../src/daemon/sockets.ts'
 import { folder } from '../folders.ts'
 
 /** Tells, and lets a test wait for what it wants to hear. */
@@ -77,6 +77,23 @@ describe('a door', () => {
       { what: 'shut', door: 'backup decoy', address: '192.0.2.67:2590', error: 'this host has no such address (yet)' },
     ])
     expect(server.listening).toBe(false)
+  })
+
+  test('that can be shared says how, where another program has it, and only there', async () => {
+    const other = createSocket('udp4').bind(0, '127.0.0.1')
+    onTestFinished(() => void other.close())
+    await once(other, 'listening')
+    const listener = beside(
+      udp(() => createSocket('udp4')),
+      'each says so',
+    )
+    const open = async (host: string) => {
+      const door = await openDoor('DNSBL', { host, port: other.address().port }, listener, ear().tell, 10)
+      door.giveUp()
+      return door.error
+    }
+    expect(await open('127.0.0.1')).toBe('another program listens there; each says so')
+    expect(await open('192.0.2.67')).toBe('this host has no such address (yet)')
   })
 
   test('any port means the one that was given', async () => {
