@@ -25,7 +25,7 @@ export async function kernel(folder: string, action: 'on' | 'off' | 'status', to
     const table = view.state === 'off' && action === 'status' ? await tableHere() : undefined
     if (typeof table === 'object') return leftBehind(table, 'the appliance refuses nobody by the kernel', tools)
     if (json) screen.print(JSON.stringify(view, null, 2))
-    else for (const line of told(view, screen, Date.now())) screen.print(line)
+    else for (const line of page(view, screen, Date.now())) screen.print(line)
     return view.state === 'failed' || (action === 'on' && view.state !== 'on') ? 1 : 0
   } catch (error) {
     if (!(error instanceof NotRunning) || error instanceof NotOurs || action === 'on') throw error
@@ -55,8 +55,7 @@ function leftBehind({ tolls, refusesAt }: TableView, because: string, { json, sc
   else {
     const refused = tolls.refused[4] + tolls.refused[6]
     const where = refusesAt.length > 0 ? ` at ${refusesAt.join(', ')}` : ''
-    const times = refused === 1 ? '1 connection' : `${refused} connections`
-    const sentence = `${because}, and the table inet decoymx still refuses strangers${where} (${times} so far): an earlier run left it, or a decoymx with another --state has it. ${typed('kernel off')} removes it`
+    const sentence = `${because}, and the table inet decoymx still refuses strangers${where} (${counted(refused, 'connection')} so far): an earlier run left it, or a decoymx with another --state has it. ${typed('kernel off')} removes it`
     for (const line of hanging(`${screen.colours.red('left behind')}  `, sentence, screen.width, 4)) screen.print(line)
   }
   return 1
@@ -75,7 +74,13 @@ async function offAlone({ json, screen, complain }: Tools): Promise<number> {
   }
 }
 
-function told(view: KernelState, screen: Screen, now: number): string[] {
+/** `1 contact`, `2 contacts`. */
+export function counted(count: number, what: string): string {
+  return count === 1 ? `1 ${what}` : `${count} ${what}s`
+}
+
+/** What a person reads about the kernel's half. */
+export function page(view: KernelState, screen: Screen, now: number): string[] {
   const { colours } = screen
   const words = {
     on: `${colours.green('on')}  strangers at ${view.addresses.join(', ')} are refused by the kernel`,
@@ -87,12 +92,13 @@ function told(view: KernelState, screen: Screen, now: number): string[] {
     [name, view.suspects[family], view.networks[family], view.tolls.refused[family], view.tolls.letIn[family]].map(
       String,
     )
+  const fewer = view.touches < view.tolls.refused[4] + view.tolls.refused[6]
   const read = view.lastRead === null ? 'never' : when(new Date(view.lastRead).toISOString(), now)
   return [
     ...wrapped(words.on, screen.width, 0),
     ...hanging(
       '    ',
-      `${view.touches} contacts told since the start, last read ${read}${view.repairs > 0 ? `; repaired ${view.repairs} times` : ''}`,
+      `${counted(view.touches, 'contact')} told since the start, last read ${read}${view.repairs > 0 ? `; repaired ${view.repairs === 1 ? 'once' : `${view.repairs} times`}` : ''}${fewer ? '; several connections of a client between two looks are one contact' : ''}`,
       screen.width,
       4,
     ),

@@ -8,6 +8,7 @@ import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
+import { counted } from './kernel.ts'
 import { sameRules } from './box-check.ts'
 import { hostFindings } from './host-check.ts'
 import { remarksOn, spellRemark } from './remarks.ts'
@@ -135,7 +136,7 @@ function kernelSentence({ state, suspects, networks, tolls, touches }: KernelSta
   if (state === 'failed') return 'does not work (see above)'
   const guests = suspects[4] + suspects[6] + networks[4] + networks[6]
   const [refused, letIn] = [tolls.refused, tolls.letIn].map((each) => each[4] + each[6])
-  return `refuses strangers at the primary: ${refused} refused, ${touches} told, ${guests} suspects, ${letIn} let in`
+  return `refuses strangers at the primary: ${counted(refused ?? 0, 'connection')} refused, told as ${counted(touches, 'contact')}; ${counted(guests, 'suspect')}, ${letIn} let in`
 }
 
 function canarySentence({ state, at, because, shownMs, checks }: CanaryView, now: number): string {
