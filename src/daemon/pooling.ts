@@ -61,6 +61,8 @@ export type PoolsView = {
   readonly dns: boolean
   readonly pools: number
   readonly networks: number
+  /** How many SPF records there are to read. */
+  readonly records: number
   /** The domains whose record could not be read the last time, with the day of what is used instead. */
   readonly unread: readonly { readonly domain: string; readonly error: string; readonly at: string | null }[]
   /** What was passed over in the others. */
@@ -166,6 +168,7 @@ export class Pooling {
       dns: settings.dns,
       pools: this.#pools.length,
       networks: states.reduce((sum, { networks }) => sum + networks.length, 0),
+      records: states.length,
       unread: states.flatMap(({ domain, error, at }) =>
         error === undefined ? [] : [{ domain, error, at: at === undefined ? null : new Date(at).toISOString() }],
       ),

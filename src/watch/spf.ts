@@ -231,7 +231,7 @@ async function asked<Item>(asking: Promise<Item[]>, name: string, nameless: () =
     const { code = '', message } = error as NodeJS.ErrnoException
     if (code === 'ENODATA') return []
     if (code === 'ENOTFOUND') return nameless()
-    throw new Unreachable(`${name}: ${message}`)
+    throw new Unreachable(`${name}: ${code || message}`)
   }
 }
 

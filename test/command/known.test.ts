@@ -32,7 +32,7 @@ const SOUND = {
   kernel: { state: 'off', error: null },
   kernelWanted: false,
   realMx: { outcome: 'up', since: SINCE, outage: false, mxs: [{ name: 'mx1', outcome: 'up' }] },
-  pools: { dns: true, pools: 40, networks: 300, unread: [], notes: [], reviewed: '2026-11-01' },
+  pools: { dns: true, pools: 40, networks: 300, records: 42, unread: [], notes: [], reviewed: '2026-11-01' },
   canary: { state: 'sound', because: null },
 }
 

@@ -4,7 +4,7 @@ import { readWellKnownFile } from '../../src/settings/checked.ts'
 import { poolOf } from '../../src/watch/reverse.ts'
 
 const NOW = Date.UTC(2026, 10, 24)
-const WELL = { dns: true, pools: 40, networks: 300, unread: [], notes: [], reviewed: '2026-11-01' }
+const WELL = { dns: true, pools: 40, networks: 300, records: 42, unread: [], notes: [], reviewed: '2026-11-01' }
 
 describe('what the doctor says of pools', () => {
   test('all is well', () => {
@@ -19,15 +19,31 @@ describe('what the doctor says of pools', () => {
     )
     const unread = ['a.test', 'b.test', 'c.test', 'd.test'].map((domain, i) => ({
       domain,
-      error: 'it failed',
+      error: `${domain}: it failed`,
       at: i === 0 ? null : '2026-11-03T00:00:00.000Z',
     }))
     const [first, second] = examinePools({ ...WELL, unread, notes: ['one', 'two'] }, NOW)
     expect(first).toMatchObject({ level: 'warn' })
     expect(first?.seen).toContain(
-      '4 SPF records could not be read: a.test (never read: it failed); b.test (as of 2026-11-03: it failed); c.test (as of 2026-11-03: it failed) and 1 more',
+      '4 of 42 SPF records could not be read: a.test (never read: it failed); b.test (as of 2026-11-03: it failed); c.test (as of 2026-11-03: it failed) and 1 more',
     )
     expect(second?.seen).toBe('passed over in SPF records: one; 1 more')
+  })
+
+  test('none could be read: it is the resolver, and said once', () => {
+    const unread = Array.from({ length: 42 }, (_, n) => ({
+      domain: `${n}.test`,
+      error: `${n}.test: ECONNREFUSED`,
+      at: null,
+    }))
+    expect(examinePools({ ...WELL, networks: 0, unread }, NOW)).toEqual([
+      {
+        check: 'pools',
+        level: 'warn',
+        seen: '0 networks of 40 pools are known; none of the 42 SPF records could be read (ECONNREFUSED)',
+        next: 'does the resolver answer? It is the one in pools.resolver, else the host’s own (/etc/resolv.conf)',
+      },
+    ])
   })
 
   test('the list was not looked at for 180 days', () => {

@@ -160,7 +160,7 @@ describe('the networks in SPF records, from a real name server', () => {
   test('are not known while DNS does not answer, whole or in part', async () => {
     expect(await read('broken')).toMatchObject({
       outcome: 'unreachable',
-      because: expect.stringMatching(/^big\.test: /),
+      because: expect.stringMatching(/^big\.test: E[A-Z]+$/),
     })
     const zone = { 'TXT big.test': ['v=spf1 ip4:192.0.2.1 include:slow.test'], 'TXT slow.test': ['v=spf1 -all'] }
     expect(await read(zone, (question) => question === 'TXT slow.test')).toMatchObject({
