@@ -109,20 +109,17 @@ function realMxs({ mxs }: RealMxView, screen: Screen, now: number): string[] {
   return table(screen, ['real MX', 'state', 'for', 'because'], rows)
 }
 
-/** Why order counts for nothing now, in words. */
+/** What the order of visits does now, and why, in words; its subject is the caller's. */
 export function frozen(freeze: NonNullable<ReputationState['freeze']>, now: number): string {
-  const until = freeze.until === null ? '' : ` until ${when(freeze.until, now)}`
-  return `The order of visits counts for nothing now${until}: ${FROZEN[freeze.why]}`
+  const until = freeze.until === null ? 'now' : `until ${when(freeze.until, now)}`
+  return `counts for nothing ${until}: ${FROZEN[freeze.why]}`
 }
-
-/** What belongs behind it where nothing of one client is told. */
-export const ALL_THE_SAME = '. What no mail server does counts all the same, and so does all else in a session with it'
 
 const FROZEN: Record<Freeze['why'], string> = {
   outage: 'the real MX does not take mail, or one of them does not',
   grace: 'the real MX was away lately, and senders remember it',
   unwatched: 'the last look at the real MX is too long ago',
-  blind: 'nobody looks at the real MX (real-mx in the settings), and it has not asked us lately',
+  blind: 'nobody looks at the real MX (real-mx in the settings), nor has it asked us lately',
 }
 
 function workersSentence({ wanted, pids, ends, lastEnd }: StatusView['workers'], now: number): string {
@@ -183,7 +180,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
     ...field(
       'Order',
       view.reputation.freeze
-        ? `${frozen(view.reputation.freeze, now)}${ALL_THE_SAME}`
+        ? `${frozen(view.reputation.freeze, now)}; what no mail server does still counts`
         : 'counts: the real MX is known to take mail',
     ),
     '',

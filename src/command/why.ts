@@ -15,7 +15,7 @@ import { typed } from '../console/called.ts'
 import { printRulings } from './decisions.ts'
 import { type Complain, exitCodeFor, USAGE } from './exit-codes.ts'
 import { BOUNDS } from './governor.ts'
-import { ALL_THE_SAME, frozen } from './status.ts'
+import { frozen } from './status.ts'
 
 const EXIT_OF: Record<string, number> = { clean: 0, release: 0, observe: 10, defer: 10, block: 11, allow: 12 }
 
@@ -249,7 +249,7 @@ function uncounted({ waived, pending, freeze, facts }: ClientView, now: number):
   const rude = [...INEXCUSABLE].filter((kind) => facts[`backup.${kind}`] !== undefined)
   return [
     ...because,
-    ...(freeze ? [`${frozen(freeze, now)}${rude.length > 0 ? '' : ALL_THE_SAME}`] : []),
+    ...(freeze ? [`The order of visits ${frozen(freeze, now)}${rude.length > 0 ? '' : ALL_THE_SAME}`] : []),
     ...(waits.length > 0 ? [`Waiting for the next look at the real MX: ${waits.join(', ')}`] : []),
     ...(rude.length > 0 && because.length + waits.length + (freeze ? 1 : 0) > 0
       ? [
@@ -258,6 +258,9 @@ function uncounted({ waived, pending, freeze, facts }: ClientView, now: number):
       : []),
   ]
 }
+
+/** What belongs behind it where nothing of the kind was seen of this client. */
+const ALL_THE_SAME = '. What no mail server does counts all the same, and so does all else in a session with it'
 
 const WAIVED: Record<Waived['why'], string> = {
   outage: 'the real MX did not take mail, or one of them did not',

@@ -1,6 +1,6 @@
 import picocolors from 'picocolors'
 import { expect, test } from 'vitest'
-import { watchStatus } from '../../src/command/status.ts'
+import { frozen, watchStatus } from '../../src/command/status.ts'
 import { folder } from '../folders.ts'
 
 /** What is printed until so many screens have been, and the exit code. Nobody is asked: no appliance runs there. */
@@ -43,4 +43,15 @@ test('a pipe gets one look after the other, without a control character', async 
   expect(code).toBe(2)
   expect(printed.filter((line) => line.startsWith('CRITICAL  no decoymx is running'))).toHaveLength(2)
   expect(printed.join('')).not.toContain('\x1b')
+})
+
+test('what the order of visits does is one clause, whose subject is the label beside it', () => {
+  const now = Date.UTC(2026, 10, 28, 14, 35)
+  const until = new Date(now + 13 * 60_000).toISOString()
+  expect(frozen({ why: 'grace', until }, now)).toBe(
+    'counts for nothing until 2026-11-28 14:48 UTC (in 13 min): the real MX was away lately, and senders remember it',
+  )
+  expect(frozen({ why: 'blind', until: null }, now)).toBe(
+    'counts for nothing now: nobody looks at the real MX (real-mx in the settings), nor has it asked us lately',
+  )
 })
