@@ -66,6 +66,12 @@ export const saidSchema = z.strictObject({
 })
 type Said = z.output<typeof saidSchema>
 
+/** What is wrong with a word, each with the field it is in: as the API says it, for whoever finds nobody to say it to. */
+export function mistakesIn(said: unknown): readonly string[] {
+  const issues = saidSchema.safeParse(said).error?.issues ?? []
+  return issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+}
+
 type Mistake = { readonly error: string; readonly hint?: string }
 
 /** Whoever has a name of its own, by its token or its session, speaks in that. */

@@ -7,7 +7,7 @@ import type { RulingView, SpokenView } from '../answer/views.ts'
 import type { WordView } from '../answer/views.ts'
 import { NO_REASON } from '../core/evidence.ts'
 import { hanging, type Screen, table, when, wrapped } from '../console/terminal.ts'
-import { ask } from './appliance.ts'
+import { ask, NotRunning } from './appliance.ts'
 import { type Complain, exitCodeFor } from './exit-codes.ts'
 
 /** Rows printed unless more are asked for: nobody reads 80,000 lines in a terminal. */
@@ -54,14 +54,22 @@ export async function say(
     complain: Complain
   },
 ): Promise<number> {
-  const { status, body } = await ask(folder, 'POST', '/api/v1/words', {
+  const said = {
     word,
     target,
     ...(options.for === undefined ? {} : { for: options.for }),
     because: options.because,
     author: options.author ?? userInfo().username,
     force: options.force,
-  })
+  }
+  const mistaken = async (error: unknown) => {
+    if (!(error instanceof NotRunning)) throw error
+    // Nobody is there to say it. What of it only the appliance knows, like the names of pools, stays unsaid.
+    const mistakes = (await import('../answer/words.ts')).mistakesIn(said)
+    if (mistakes.length === 0) throw error
+    return { status: 400, body: { errors: mistakes, error: mistakes.join('; ') } }
+  }
+  const { status, body } = await ask(folder, 'POST', '/api/v1/words', said).catch(mistaken)
   if (status !== 200) return options.complain(asWords(body), exitCodeFor(status))
   const done = body as WordView
   if (options.json) options.screen.print(JSON.stringify(done, null, 2))

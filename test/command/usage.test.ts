@@ -28,6 +28,12 @@ test.each([
     'error  --verdict: expected one of allow, observe, defer, block, got "bad"\n',
     "error  unknown option '--fro'\n",
   ],
+  // With nobody there to say it.
+  [
+    ['allow', '203.0.113.999', '--for', '7days'],
+    'error  target: expected an IP address, a CIDR or a pool, got "203.0.113.999"',
+    'error  --for: expected a time span like 15m, 24h or 7d, got "7days"',
+  ],
   [['why', 'mail.example.org'], 'error  expected an IP address, a CIDR or a ticket'],
   [['simulate', '--layout', 'primary:5'], 'error  --layout: '],
   [['lits'], 'Did you mean list?', 'decoymx --help lists the commands'],
