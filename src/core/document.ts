@@ -95,7 +95,10 @@ export function readDocument<Schema extends z.ZodType>(
       return issue.keys.slice(0, PROBLEMS_MAX).map((key) => unknownKey([...issue.path, key], issue))
     if ('input' in issue && issue.input === undefined && meant.has(named(issue.path))) return []
     const values = issue.code === 'invalid_value' ? issue.values.map(String) : []
-    const near = typeof issue.input === 'string' ? (didYouMean(issue.input, values) ?? unquoted(issue)) : undefined
+    const near =
+      typeof issue.input === 'string'
+        ? (didYouMean(issue.input, values) ?? unquoted(issue) ?? bracketed(issue))
+        : unitless(issue)
     const said: Said = issue.code === 'custom' ? (issue.params ?? {}) : {}
     const within = said.at === undefined ? undefined : place(...spotWithin(issue.path, said.at, said.width ?? 1))
     const message = `${named(issue.path)}: ${sentence(issue)}`
@@ -230,16 +233,13 @@ function tooMuch(doc: Document.Parsed): [number, number] {
 export const duration = () =>
   z
     .string({
-      error: ({ input }) =>
-        input === undefined
-          ? 'missing; expected a time span like 15m, 24h or 7d'
-          : `expected a time span like 15m, 24h or 7d, got ${show(input)}`,
+      error: ({ input }) => (input === undefined ? `missing; ${A_SPAN}` : `${A_SPAN}, got ${show(input)}`),
     })
     .meta({ pattern: SPAN.source })
     .transform((text, ctx) => {
       const ms = parseDuration(text)
       if (ms !== undefined) return ms
-      const message = `expected a time span like 15m, 24h or 7d, got ${show(text)}`
+      const message = `${A_SPAN}, got ${show(text)}`
       ctx.addIssue({ code: 'custom', message, params: { code: 'D015', hint: spanMeant(text) } })
       return z.NEVER
     })
@@ -249,6 +249,7 @@ export function parseDuration(text: string): number | undefined {
   return match ? Number(match[1]) * (UNIT_MS[match[2] as string] as number) : undefined
 }
 
+const A_SPAN = 'expected a time span like 15m, 24h or 7d'
 const SPAN = /^(\d{1,6})(ms|s|m|h|d|w)$/
 const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
 
@@ -259,6 +260,17 @@ function spanMeant(text: string): string | undefined {
   )
   const unit = match?.[2]?.toLowerCase()
   return unit && `did you mean ${match?.[1]}${/^(?:ms|milli)/.test(unit) ? 'ms' : unit[0]}?`
+}
+
+/** A span without its unit, as a hint: most people think of seconds. */
+function unitless({ input, message }: Issue): string | undefined {
+  return Number.isInteger(input) && message.startsWith(A_SPAN) ? `did you mean ${String(input)}s?` : undefined
+}
+
+/** One entry where a list of them is expected, as a hint. */
+function bracketed(issue: Issue): string | undefined {
+  if (issue.code !== 'invalid_type' || issue.expected !== 'array' || typeof issue.input !== 'string') return undefined
+  return `did you mean [${JSON.stringify(issue.input.slice(0, 100))}]?`
 }
 
 /** A number, or a yes or no, that was written as text, as a hint. */

@@ -29,7 +29,7 @@ const address = z.string().transform((text, ctx) => {
   if (read) return read
   ctx.addIssue({
     code: 'custom',
-    message: `expected an address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got ${show(text)}`,
+    message: `expected an IP address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got ${show(text)}`,
   })
   return z.NEVER
 })
@@ -39,25 +39,21 @@ const addressOrPath = z.string().transform((text, ctx) => {
   if (read) return read
   ctx.addIssue({
     code: 'custom',
-    message: `expected an address with a port, like 127.0.0.1:10040, or a socket, like unix:/run/decoymx/policy.sock (at most ${SOCKET_PATH_MAX} bytes), got ${show(text)}`,
+    message: `expected an IP address with a port, like 127.0.0.1:10040, or a socket, like unix:/run/decoymx/policy.sock (at most ${SOCKET_PATH_MAX} bytes), got ${show(text)}`,
   })
   return z.NEVER
 })
 
-const prefix = z.string().transform((text, ctx): Prefix => {
-  const read = parsePrefix(text)
-  if (typeof read !== 'string') return read
-  ctx.addIssue({ code: 'custom', message: read })
-  return z.NEVER
-})
-
+const prefixWhere = (spell: (text: string) => string) =>
+  z.string().transform((text, ctx): Prefix => {
+    const read = parsePrefix(spell(text))
+    if (typeof read !== 'string') return read
+    ctx.addIssue({ code: 'custom', message: read })
+    return z.NEVER
+  })
+const prefix = prefixWhere((text) => text)
 /** An address of this host is itself alone; of a client's, an IPv6 /64 would be meant. */
-const ownPrefix = z.string().transform((text, ctx): Prefix => {
-  const read = parsePrefix(isIP(text) === 6 ? `${text}/128` : text)
-  if (typeof read !== 'string') return read
-  ctx.addIssue({ code: 'custom', message: read })
-  return z.NEVER
-})
+const ownPrefix = prefixWhere((text) => (isIP(text) === 6 ? `${text}/128` : text))
 
 /** Most addresses in one list; a whole prefix needs one listener only. */
 const LISTEN_MAX = 64
@@ -73,12 +69,14 @@ const EVERY_MAX_MS = 2 * 60_000
 
 /** Short enough for 32 IPv6 labels before it. */
 const NAME_MAX = 180
-const hostName = z
-  .string()
-  .max(NAME_MAX)
-  .regex(/^([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}\.?$/i, {
-    error: (issue) => `expected a full name like mx9.example.org, got ${show(issue.input)}`,
-  })
+const nameLike = (example: string) =>
+  z
+    .string()
+    .max(NAME_MAX)
+    .regex(/^([a-z0-9_-]{1,63}\.)+[a-z0-9-]{1,63}\.?$/i, {
+      error: (issue) => `expected a full name like ${example}, got ${show(issue.input)}`,
+    })
+const hostName = nameLike('mx9.example.org')
 
 /** Text that is said to clients: printable ASCII on one line. */
 const said = (max: number) =>
@@ -224,7 +222,7 @@ export const settingsSchema = z
     dnsbl: z
       .strictObject({
         listen: listen('127.0.0.1:5300').describe('Where it answers, by UDP and TCP'),
-        zone: hostName.default('bl.decoymx.test').describe('The zone that it is asked in'),
+        zone: nameLike('bl.example.org').default('bl.decoymx.test').describe('The zone that it is asked in'),
         askers: prefixes('127.0.0.0/8', '::1/128').describe('Who may ask; others are refused'),
         contact: hostName.default('postmaster.decoymx.test').describe('Mailbox in SOA form: dots for the @'),
         'name-server': hostName
