@@ -36,6 +36,7 @@ test.each([
   ],
   [['why', 'mail.example.org'], 'error  expected an IP address, a CIDR or a ticket'],
   [['simulate', '--layout', 'primary:5'], 'error  --layout: '],
+  [['run', '--only', 'decoy'], 'decoys, policy, dnsbl, http, got "decoy"; did you mean decoys?'],
   [['lits'], 'Did you mean list?', 'decoymx --help lists the commands'],
 ])('%j', (words, ...told) => {
   const { status, stderr } = spawnSync(process.execPath, [MAIN, ...words], { cwd: folder(), encoding: 'utf8' })

@@ -28,7 +28,9 @@ export function applianceCommands(program: Command, stage: Stage): void {
         const parts = text.split(',').map((part) => part.trim())
         const strange = parts.filter((part) => !(PARTS as readonly string[]).includes(part))
         if (strange.length > 0)
-          throw new InvalidArgumentError(`expected a list of ${PARTS.join(', ')}, got ${strange.join(', ')}`)
+          throw new InvalidArgumentError(
+            `expected a list of ${PARTS.join(', ')}, got ${strange.map((part) => `"${part}"`).join(', ')}${meant(strange)}`,
+          )
         return parts
       }),
     )
@@ -263,4 +265,10 @@ function interrupted(): AbortSignal {
   const control = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => control.abort())
   return control.signal
+}
+
+/** Which part a word stands for that begins as its name does, as a question. */
+function meant([word = '']: readonly string[]): string {
+  const part = PARTS.find((each) => word !== '' && (each.startsWith(word) || word.startsWith(each)))
+  return part === undefined ? '' : `; did you mean ${part}?`
 }
