@@ -47,14 +47,14 @@ export async function runTests({ rulesFile, cases, json, screen, problems }: Tes
   }
   for (const each of told) show(each, screen, problems)
   const { red, green, yellow } = screen.colours
+  const unreadable = told.filter((each) => each.problems.length > 0).length
   const { never, excused } = coverage
   const remark = (text: string) => {
     for (const line of hanging('', text, screen.width, 4)) screen.print(yellow(line))
   }
-  if (never.length > 0)
+  if (never.length > 0 && (unreadable === 0 || told.length > unreadable))
     remark(`no case reaches: ${never.join(', ')} (${never.length} of ${read.rules.list.length} rules)`)
   if (excused.length > 0) remark(`only excused, never counted: ${excused.join(', ')}`)
-  const unreadable = told.filter((each) => each.problems.length > 0).length
   const closing = [
     counted(told.length - unreadable, 'story', 'stories'),
     counted(outcomes.length, 'expectation'),

@@ -18,7 +18,7 @@ export type Told = {
 }
 
 function tell(file: string, rules: Rules): Told {
-  const text = readText(file)
+  const text = readText(file, 'is the path right? a case is a YAML file; a folder stands for all in it')
   const read = text.ok ? readStory(file, text.source) : text
   if (!read.ok) return { file, title: file, problems: read.problems, outcomes: [] }
   return { file, title: read.story.title, problems: [], outcomes: runStory(read.story, rules) }

@@ -12,8 +12,11 @@ export type FileReading =
   | { readonly ok: true; readonly file: string; readonly source: string }
   | { readonly ok: false; readonly problems: readonly Problem[] }
 
+const OF_A_HOST = 'is the path right? decoymx init writes the files of a new host'
+const DIRECTORY = 'it is a directory'
+
 /** `file` is the path as a person would type it from here; problems name it so. */
-export function readText(path: string): FileReading {
+export function readText(path: string, ifMissing = OF_A_HOST): FileReading {
   const file = nearest(path)
   let bytes: Buffer
   try {
@@ -21,7 +24,7 @@ export function readText(path: string): FileReading {
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
     const message = missing ? 'there is no such file' : `cannot be read: ${(error as Error).message}`
-    const hint = missing ? 'is the path right? decoymx init writes the files of a new host' : undefined
+    const hint = missing ? ifMissing : message.endsWith(DIRECTORY) ? 'name a file in it' : undefined
     return { ok: false, problems: [{ file, line: 1, column: 1, code: 'D001', message, hint }] }
   }
   return textOf(file, bytes)
@@ -40,7 +43,7 @@ function bytesOf(path: string): Buffer {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const found = fstatSync(fd)
-    if (found.isDirectory()) throw new Error('it is a directory')
+    if (found.isDirectory()) throw new Error(DIRECTORY)
     if (!found.isFile()) throw new Error('it is no plain file')
     const bytes = Buffer.alloc(FILE_BYTES_MAX + 1)
     let length = 0

@@ -110,7 +110,12 @@ describe('decoymx test', () => {
   test('a file that is not there', async () => {
     const { code, lines } = await run([join(folder, 'none.yaml')])
     expect(code).toBe(1)
-    expect(lines[0]).toMatch(/none\.yaml:1:1: there is no such file/)
+    expect(lines).toEqual([
+      `${join(folder, 'none.yaml')}:1:1: there is no such file [D001]`,
+      '  = is the path right? a case is a YAML file; a folder stands for all in it',
+      '1 problem; what each code means is in docs/problems.md',
+      '0 stories, 0 expectations, 0 failed, 1 file not readable',
+    ])
   })
 
   test('no story at all is no success', async () => {
