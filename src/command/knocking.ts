@@ -48,9 +48,9 @@ export async function strangersAtPrimary({ view }: Chart): Promise<Finding[]> {
 export async function strangersAtKernel(chart: Chart): Promise<Finding[]> {
   const { view, where } = chart
   if (!view?.kernel) return []
-  const { state, error } = view.kernel
-  if (state === 'failed')
-    return [fail('kernel', error ?? 'it does not work', 'grant the right (docs/primary.md), or say kernel: false')]
+  const { state } = view.kernel
+  // Known without knocking, and told by known.ts.
+  if (state === 'failed' || (state === 'off' && view.kernelWanted)) return []
   if (state === 'off') return await leftover(chart)
   const findings = await Promise.all(
     callable(view).map(async (place) => {
@@ -95,7 +95,7 @@ export async function strangersAtKernel(chart: Chart): Promise<Finding[]> {
 
 async function leftover({ settings }: Chart): Promise<Finding[]> {
   const wanted = settings?.decoys.primary.kernel === true
-  if (wanted) return [warn('kernel', 'it is off, and the settings want it on', 'decoymx kernel on, or restart')]
+  if (wanted) return [warn('kernel', 'it is off, and the settings want it on', 'restart decoymx with them')]
   const table = await readTable().catch((error: Error) => {
     if (error instanceof NftFailed) return undefined
     throw error
