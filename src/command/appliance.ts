@@ -2,12 +2,22 @@
  * Asks the running appliance, over the socket in its state directory. Every command that is not the appliance itself goes
  * this way, so that there is one truth and one journal.
  */
+import { existsSync } from 'node:fs'
 import { request } from 'node:http'
 import { controlSocket } from '../settings/state.ts'
 import { typed } from '../console/called.ts'
 
-/** The appliance does not answer: `message` says so, and what to do. */
-export class NotRunning extends Error {}
+/** The appliance does not answer: `message` says so, and what to do; `seen` and `next` are the two halves of it. */
+export class NotRunning extends Error {
+  readonly seen: string
+  readonly next: string
+
+  constructor(seen: string, next: string) {
+    super(`${seen}. ${next}`)
+    this.seen = seen
+    this.next = next
+  }
+}
 /** It runs, and we may not ask it. */
 export class NotOurs extends NotRunning {}
 
@@ -65,9 +75,10 @@ export function askForText(
 export function explain(error: NodeJS.ErrnoException, folder: string): Error {
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
     return new NotRunning(
-      `no decoymx is running on ${folder}. Start it with "${typed('run')}", or name its state directory with --state DIR`,
+      `no decoymx is running on ${folder}${existsSync(folder) ? '' : ', for there is no such directory'}`,
+      `Start it with "${typed('run')}", or name its state directory with --state DIR`,
     )
   if (error.code === 'EACCES')
-    return new NotOurs(`the decoymx on ${folder} belongs to another user: ask as that user, or as root`)
+    return new NotOurs(`the decoymx on ${folder} belongs to another user`, 'Ask as that user, or as root')
   return error
 }

@@ -9,7 +9,7 @@
 import { asTyped } from '../console/called.ts'
 import { hanging, type Screen, table } from '../console/terminal.ts'
 import { spellProblem } from '../core/document.ts'
-import { ask } from './appliance.ts'
+import { ask, NotRunning } from './appliance.ts'
 import { playCanary } from './canary-check.ts'
 import { readAll } from '../settings/checked.ts'
 import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
@@ -62,7 +62,9 @@ async function chartOf(where: Where, env: NodeJS.ProcessEnv): Promise<Chart> {
     const { body } = await ask(where.state, 'GET', '/api/v1/status')
     return { ...chart, view: body as StatusView, absent: undefined }
   } catch (error) {
-    return { ...chart, view: undefined, absent: (error as Error).message }
+    const { message } = error as Error
+    const absent = error instanceof NotRunning ? error : { seen: message, next: 'see whether it still runs' }
+    return { ...chart, view: undefined, absent }
   }
 }
 
@@ -99,12 +101,9 @@ function known({ view, read }: Chart): Finding[] {
   return view ? knownOf(view, Date.now()).filter(({ check }) => read.ok || check !== 'settings') : []
 }
 
-function absence({ view, absent, where }: Chart): Finding[] {
-  if (view) return []
-  return [
-    fail('appliance', absent ?? 'it does not answer', `start it, or name its --state (now ${where.state})`),
-    ...stateFindings(where.state),
-  ]
+function absence({ absent, where }: Chart): Finding[] {
+  if (!absent) return []
+  return [fail('appliance', absent.seen, absent.next), ...stateFindings(where.state)]
 }
 
 /** Under other settings than those it runs with, as they are named here. */

@@ -19,8 +19,8 @@ export type Chart = {
   readonly read: Checked
   readonly settings: Settings | undefined
   readonly view: StatusView | undefined
-  /** Why there is no view. */
-  readonly absent: string | undefined
+  /** Why there is no view, and what to do. */
+  readonly absent: { readonly seen: string; readonly next: string } | undefined
 }
 
 export type Check = (chart: Chart) => Finding[] | Promise<Finding[]>

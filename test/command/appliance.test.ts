@@ -19,6 +19,10 @@ test('each question has a connection of its own: one that is kept may be closed 
   }
 })
 
-test('where nothing runs, that is said', async () => {
+test('where nothing runs, that is said, and whether there is such a place at all', async () => {
+  await expect(ask('/nowhere', 'GET', '/healthz')).rejects.toMatchObject({
+    seen: 'no decoymx is running on /nowhere, for there is no such directory',
+    next: expect.stringMatching(/^Start it with ".* run", or name its state directory with --state DIR$/) as string,
+  })
   await expect(ask(folder(), 'GET', '/healthz')).rejects.toThrow(NotRunning)
 })
