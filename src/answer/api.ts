@@ -144,7 +144,10 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
     const format = FORMATS.find((each) => each === c.req.param('format'))
     if (!format)
       return c.json(
-        { error: 'there is no such format of an export', hint: `expected one of ${FORMATS.join(', ')}` },
+        {
+          error: `there is no such format of an export: got ${JSON.stringify((c.req.param('format') ?? '').slice(0, 40))}`,
+          hint: `expected one of ${FORMATS.join(', ')}`,
+        },
         404,
       )
     const freshness = options.reputation.freshness()
@@ -259,6 +262,9 @@ function wantsPage(c: Context): boolean {
   return method === 'GET' && !path.startsWith('/api/') && (c.req.header('accept') ?? '').includes('text/html')
 }
 
+/** Where who wants to allow or block may look first. */
+const ASKED_TO_DECIDE = /^\/api\/v1\/(?:decisions|clients)\b/
+
 /** Nothing there, or nothing of this method. */
 function nowhere(c: Context): Response {
   const methods = Object.values(ROUTES)
@@ -273,7 +279,11 @@ function nowhere(c: Context): Response {
       404,
     )
   c.header('allow', methods.join(', '))
-  return c.json({ error: `${c.req.path.slice(0, 200)} takes ${methods.join(', ')}, not ${c.req.method}` }, 405)
+  const error = `${c.req.path.slice(0, 200)} takes ${methods.join(', ')}, not ${c.req.method}`
+  return c.json(
+    ASKED_TO_DECIDE.test(c.req.path) ? { error, hint: 'words are said at POST /api/v1/words' } : { error },
+    405,
+  )
 }
 
 function prefixIn(target: string): (readonly [Prefix, true])[] {

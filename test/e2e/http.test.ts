@@ -203,7 +203,13 @@ describe('bad requests', () => {
     expect(mistakeIn(await ask('/api/v1/decisions?wihtin=192.0.2.0/24'))).toMatch(/wihtin/)
     const put = await ask('/api/v1/words', { method: 'PUT', headers: OPERATOR })
     expect([put.status, put.headers.allow]).toEqual([405, 'GET, POST'])
+    const post = await ask('/api/v1/decisions', { method: 'POST', headers: OPERATOR })
+    expect(JSON.parse(post.text)).toEqual({
+      error: '/api/v1/decisions takes GET, not POST',
+      hint: 'words are said at POST /api/v1/words',
+    })
     expect((await ask('/api/v2/words')).status).toBe(404)
+    expect(mistakeIn(await ask('/api/v1/exports/xml'))).toBe('there is no such format of an export: got "xml"')
   })
 
   test('whatever is sent to any path, the answer is below 500 and JSON says why', async () => {
