@@ -27,6 +27,7 @@ try {
   else if (error instanceof NotRunning) process.exitCode = stage.complain({ error: error.message })
   else {
     errors.print(error instanceof Error ? (error.stack ?? error.message) : String(error))
-    process.exitCode = SOFTWARE
+    // Now: what has begun already would keep us, half of us, alive, and whoever started us would not start us again.
+    process.exit(SOFTWARE)
   }
 }

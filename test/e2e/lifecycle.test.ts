@@ -9,6 +9,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { stringify } from 'yaml'
 import type { ClientView, RulingView } from '../../src/answer/views.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
 import { fromLine } from '../../src/core/evidence.ts'
@@ -432,6 +433,28 @@ describe('what goes wrong is said', () => {
     expect(await askPolicy(appliance, '192.0.2.25')).toBe('action=DUNNO')
     expect(await askPolicy(appliance, '192.0.2.26')).toMatch(/^action=REJECT /)
     expect((await appliance.decoymx('why', '192.0.2.25')).stdout).toContain('Never listed: it is a real MX.')
+  })
+
+  test('a bug of ours while it starts ends it, so that an init system starts it again', async () => {
+    const state = folder()
+    const file = join(state, 'decoymx.yaml')
+    writeFileSync(file, stringify({ decoys: { primary: ANY_DECOY, backup: ANY_DECOY } }))
+    // When this signal is listened for, the store is open and the witness at work.
+    const bug =
+      'const { on } = process; process.on = function (name, ...more) { if (name === "SIGHUP") throw new Error("a bug of ours"); return on.call(this, name, ...more) }'
+    const words = [
+      '--import',
+      `data:text/javascript,${encodeURIComponent(bug)}`,
+      START,
+      'run',
+      '--state',
+      state,
+      '--settings',
+      file,
+    ]
+    const { code, stderr } = await runToEnd(process.execPath, words)
+    expect(stderr).toContain('a bug of ours')
+    expect(code).toBe(70)
   })
 
   test('a damaged database is set aside, said, and filled again from the journal', async () => {
