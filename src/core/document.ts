@@ -262,9 +262,11 @@ function spanMeant(text: string): string | undefined {
   return unit && `did you mean ${match?.[1]}${/^(?:ms|milli)/.test(unit) ? 'ms' : unit[0]}?`
 }
 
-/** A span without its unit, as a hint: most people think of seconds. */
+/** A span without its unit, as a hint; which unit was meant cannot be guessed. */
 function unitless({ input, message }: Issue): string | undefined {
-  return Number.isInteger(input) && message.startsWith(A_SPAN) ? `did you mean ${String(input)}s?` : undefined
+  if (!Number.isInteger(input) || !message.startsWith(A_SPAN)) return undefined
+  const [first, ...others] = ['d', 'h', 'm', 's'].map((unit) => `${String(input)}${unit}`)
+  return `did you mean ${others.toReversed().join(', ')} or ${first}?`
 }
 
 /** One entry where a list of them is expected, as a hint. */

@@ -101,7 +101,7 @@ describe('every mistake has its place', () => {
     [
       'a span without a unit',
       'name: a\nwait: 90\n',
-      ['f.yaml:2:7: wait: expected a time span like 15m, 24h or 7d, got 90 (did you mean 90s?)'],
+      ['f.yaml:2:7: wait: expected a time span like 15m, 24h or 7d, got 90 (did you mean 90s, 90m, 90h or 90d?)'],
     ],
     ['a key twice', 'name: a\nname: b\n', ['f.yaml:2:1: name stands here twice; the first is on line 1']],
     [

@@ -92,7 +92,7 @@ describe('settings', () => {
       'decoymx.yaml:4:3: decoys.bakcup: no such key (did you mean backup?)',
       'decoymx.yaml:5:9: decoys.pace: expected brisk or slow, got "brisc" (did you mean brisk?)',
       'decoymx.yaml:6:26: decoys.limits.connections: expected a number, got "many"',
-      'decoymx.yaml:6:42: decoys.limits.dialogue: expected a time span like 15m, 24h or 7d, got 5 (did you mean 5s?)',
+      'decoymx.yaml:6:42: decoys.limits.dialogue: expected a time span like 15m, 24h or 7d, got 5 (did you mean 5s, 5m, 5h or 5d?)',
       'decoymx.yaml:8:11: policy.listen: expected a list, got "127.0.0.1:10040" (did you mean ["127.0.0.1:10040"]?)',
       'decoymx.yaml:10:8: store.url: expected redis://HOST:PORT/DATABASE, rediss://... for TLS, or the path of a socket, like /run/redis/redis.sock, got "http://redis"',
       'decoymx.yaml:11:6: log: expected debug or info or warn or error, got "noisy"',
@@ -102,7 +102,7 @@ describe('settings', () => {
   test('what was most likely meant is said: a unit, brackets, a name like this one', () => {
     const source = 'dnsbl: { ttl: 60, zone: bl..example }\npolicy: { listen: 127.0.0.1:10040 }\n'
     expect(problemsOf(source)).toEqual([
-      'decoymx.yaml:1:15: dnsbl.ttl: expected a time span like 15m, 24h or 7d, got 60 (did you mean 60s?)',
+      'decoymx.yaml:1:15: dnsbl.ttl: expected a time span like 15m, 24h or 7d, got 60 (did you mean 60s, 60m, 60h or 60d?)',
       'decoymx.yaml:1:25: dnsbl.zone: expected a full name like bl.example.org, got "bl..example"',
       'decoymx.yaml:2:19: policy.listen: expected a list, got "127.0.0.1:10040" (did you mean ["127.0.0.1:10040"]?)',
     ])
