@@ -24,6 +24,19 @@ const BURST_MAX = 64
 /** Addresses whose text is remembered. */
 const TEXTS_MAX = 10_000
 
+/** A function of a library; the shape of its arguments is in its definition, which is C. */
+export type Native = (...args: readonly (number | undefined)[]) => number
+export type Library = { readonly func: (definition: string) => Native }
+
+/** What is used of koffi, in words of ours: it is optional, and what is built on it must be understood where it was left out. */
+export type Koffi = {
+  /** null: what this process has loaded already, libc among it. */
+  readonly load: (path: null) => Library
+  readonly alloc: (type: string, count: number) => unknown
+  readonly address: (block: unknown) => bigint
+  readonly view: (block: unknown, bytes: number) => ArrayBuffer
+}
+
 let made: Bursts | string | undefined
 
 /** The one of this process, or a sentence that says why there is none. */
@@ -36,14 +49,14 @@ function make(): Bursts | string {
   if (platform !== 'linux' || !['x64', 'arm64'].includes(arch) || endianness() !== 'LE')
     return `not made for ${platform} on ${arch}`
   try {
-    return proven(createRequire(import.meta.url)('koffi') as typeof import('koffi'))
+    return proven(createRequire(import.meta.url)('koffi') as Koffi)
   } catch (error) {
     return `koffi cannot be used: ${(error as Error).message.split('\n', 1)[0]}`
   }
 }
 
 /** With this koffi, tried; or what is wrong with it. Throws what it throws. */
-export function proven(koffi: typeof import('koffi')): Bursts | string {
+export function proven(koffi: Koffi): Bursts | string {
   const tried = new Bursts(koffi)
   return tried.fault(koffi.load(null)) ?? tried
 }
@@ -84,22 +97,21 @@ const TRIAL_MS = 250
 const OURSELVES = '127.0.0.1'
 
 type Came = { readonly taken: number; readonly unsent: number }
-type Call = (fd: number, heads: number, count: number, flags: number, timeout?: number) => number
 
 export class Bursts {
-  readonly #receive: Call
-  readonly #send: Call
+  readonly #receive: Native
+  readonly #send: Native
   readonly #base: number
   readonly #bytes: Buffer
   readonly #words: Uint32Array
   readonly #fourthTexts = new Map<number, string>()
   readonly #sixthTexts = new Map<string, string>()
 
-  constructor({ load, alloc, address, view }: typeof import('koffi')) {
+  constructor({ load, alloc, address, view }: Koffi) {
     const libc = load(null)
     this.#receive = libc.func('int recvmmsg(int, uintptr_t, unsigned int, int, uintptr_t)')
     this.#send = libc.func('int sendmmsg(int, uintptr_t, unsigned int, int)')
-    const block: unknown = alloc('uint8_t', BLOCK_BYTES)
+    const block = alloc('uint8_t', BLOCK_BYTES)
     const memory = view(block, BLOCK_BYTES)
     this.#base = Number(address(block))
     this.#bytes = Buffer.from(memory)
@@ -132,15 +144,11 @@ export class Bursts {
    * Sends TRIALS from one socket to another, both its own and on loopback, and has them sent back in reverse. Gives what did not
    * come as it should; undefined: all did.
    */
-  fault(libc: ReturnType<typeof import('koffi').load>): string | undefined {
-    const open = libc.func('int socket(int, int, int)') as (family: number, type: number, protocol: number) => number
-    const bind = libc.func('int bind(int, uintptr_t, unsigned int)') as (
-      fd: number,
-      name: number,
-      bytes: number,
-    ) => number
-    const nameOf = libc.func('int getsockname(int, uintptr_t, uintptr_t)') as typeof bind
-    const shut = libc.func('int close(int)') as (fd: number) => number
+  fault(libc: Library): string | undefined {
+    const open = libc.func('int socket(int, int, int)')
+    const bind = libc.func('int bind(int, uintptr_t, unsigned int)')
+    const nameOf = libc.func('int getsockname(int, uintptr_t, uintptr_t)')
+    const shut = libc.func('int close(int)')
     const [here, there] = [0, 0].map(() => open(FOURTH.family, DATAGRAM_CLOEXEC, 0)) as [number, number]
     try {
       this.#name(OURSELVES, 0)

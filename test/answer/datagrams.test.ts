@@ -7,7 +7,15 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type Answerer, Bursts, bursts, DATAGRAM_BYTES_MAX, proven } from '../../src/answer/bursts.ts'
+import {
+  type Answerer,
+  Bursts,
+  bursts,
+  DATAGRAM_BYTES_MAX,
+  type Koffi,
+  type Native,
+  proven,
+} from '../../src/answer/bursts.ts'
 import { Datagrams, type DatagramsOptions } from '../../src/answer/datagrams.ts'
 import { udpDescriptorAt } from '../../src/answer/open-sockets.ts'
 
@@ -154,22 +162,33 @@ describe.each([
   })
 })
 
+type Call = (fd: number, heads: number, count: number, ...more: number[]) => number
+
+const koffi = createRequire(import.meta.url)('koffi') as Koffi
+
+/** koffi, but for what one of its calls does. */
+function butFor(name: string, instead: (real: Call) => Call): Koffi {
+  const load = () => {
+    const libc = koffi.load(null)
+    const func = (definition: string) => {
+      const call = libc.func(definition)
+      return (definition.includes(` ${name}(`) ? instead(call) : call) as Native
+    }
+    return { func }
+  }
+  return { ...koffi, load }
+}
+
 describe('what the kernel does not take', () => {
   /** The real calls, but for the ones of these numbers that send: nobody's card is full at will. */
   const failing = (...calls: number[]) => {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
     let n = 0
-    const load: typeof koffi.load = (path) => {
-      const libc = koffi.load(path)
-      const func = (definition: string) => {
-        const call = libc.func(definition)
-        if (!definition.includes('sendmmsg')) return call
-        return (fd: number, heads: number, count: number, flags: number) =>
-          calls.includes(n++) ? -1 : (call(fd, heads, Math.min(count, 7), flags) as number)
-      }
-      return { ...libc, func } as unknown as ReturnType<typeof koffi.load>
-    }
-    return new Bursts({ ...koffi, load })
+    return new Bursts(
+      butFor(
+        'sendmmsg',
+        (real) => (fd, heads, count, flags) => (calls.includes(n++) ? -1 : real(fd, heads, Math.min(count, 7), flags)),
+      ),
+    )
   }
 
   test('is counted, and what comes behind it goes out', async () => {
@@ -194,29 +213,14 @@ describe('what the kernel does not take', () => {
 })
 
 describe('before they are trusted, they are tried:', () => {
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi')
-  type Call = (fd: number, heads: number, count: number, ...more: number[]) => number
-
-  /** koffi, but for what one of its calls does. */
-  const butFor = (name: string, instead: (real: Call) => Call): typeof koffi => {
-    const load: typeof koffi.load = (path) => {
-      const libc = koffi.load(path)
-      const func = (definition: string) => {
-        const call = libc.func(definition) as unknown as Call
-        return definition.includes(` ${name}(`) ? instead(call) : call
-      }
-      return { ...libc, func } as unknown as ReturnType<typeof koffi.load>
-    }
-    return { ...koffi, load }
-  }
   const claims: (real: Call) => Call = () => (_fd, _heads, count) => count
-  const moved = { ...koffi, address: (of: unknown) => koffi.address(of) + 64n } as typeof koffi
+  const moved = { ...koffi, address: (of: unknown) => koffi.address(of) + 64n }
   let memory = new Uint32Array()
-  const seen = ((block: unknown, bytes: number) => {
+  const seen = (block: unknown, bytes: number) => {
     const view = koffi.view(block, bytes)
     memory = new Uint32Array(view)
     return view
-  }) as typeof koffi.view
+  }
   /** The length of the first datagram, 56 bytes from the first head on: as if the layout were another. */
   const otherLength: (real: Call) => Call =
     (real) =>
