@@ -18,6 +18,7 @@ import { spellProblem } from '../../src/core/document.ts'
 import type { Finding } from '../../src/core/dangers.ts'
 import type { Plan } from '../../src/core/plan.ts'
 import { readZoneFile } from '../../src/core/zone-file.ts'
+import { folder } from '../folders.ts'
 import { noNamespaces } from '../namespaces.ts'
 import { startNsd } from '../nsd.ts'
 import { runToEnd } from './appliance.ts'
@@ -205,9 +206,7 @@ describe('read from the zone file', () => {
   })
 
   test('mistakes in it, and in the arguments, are told all at once, and nothing is judged: exit 3', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'dmx-zone-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    const file = join(folder, 'wrong.zone')
+    const file = join(folder(), 'wrong.zone')
     writeFileSync(file, '$TTL soon\n@ IN MX mx0\nmx0 IN A 300.1.2.3\n@ MXX 10 mx1\ngarbage here\n')
     const words = ['lint', 'example.test', '--zone', file, '--primary', 'mx 0', '--server', 'nearby']
     const { code, stderr } = await runToEnd('node', ['src/start.js', ...words])
@@ -230,9 +229,7 @@ describe('read from the zone file', () => {
 })
 
 test('plan looks at the name of a decoy to which no MX record leads yet', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'dmx-plan-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  const zone = join(folder, 'plan.zone')
+  const zone = join(folder(), 'plan.zone')
   writeFileSync(zone, '$TTL 7200\n@ IN MX 20 mx1\nmx1 IN A 192.0.2.25\nmx9 IN A 192.0.2.68\n')
   const [out, errors] = [screen(), screen()]
   const words = { zone, backup: ['mx9.plan.test'], backupAddress: ['192.0.2.67'] }
@@ -242,9 +239,7 @@ test('plan looks at the name of a decoy to which no MX record leads yet', async 
 })
 
 test('plan prints lines that fit on a narrow terminal, and that a name server reads all the same', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'dmx-plan-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  const zone = join(folder, 'plan.zone')
+  const zone = join(folder(), 'plan.zone')
   writeFileSync(zone, '$TTL 7200\n@ IN MX 20 mx1\nmx1 IN A 192.0.2.25\n')
   const [out, errors] = [screen(), screen()]
   const address = '2001:db8:1234:5678:9abc:def0:1234:5678'
@@ -393,9 +388,7 @@ describe('--probe', () => {
   }
 
   async function probed(primary: ((socket: Socket) => void) | undefined, backup: (socket: Socket) => void) {
-    const folder = mkdtempSync(join(tmpdir(), 'dmx-probe-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    const zone = join(folder, 'probe.zone')
+    const zone = join(folder(), 'probe.zone')
     const hosts = 'mx0 IN A 127.0.25.66\nmx1 IN A 127.0.25.25\nmx9 IN A 127.0.25.67\n'
     writeFileSync(zone, `$TTL 300\n@ IN MX 5 mx0\n@ IN MX 20 mx1\n@ IN MX 90 mx9\n${hosts}`)
     const port = await listening(0, '127.0.25.25', smtp('250 never asked\r\n'))
