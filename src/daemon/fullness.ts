@@ -39,7 +39,7 @@ export function tellingOfRoom(log: Log, metrics: Metrics, now: () => number) {
     /** So many found no room. */
     full: (role: 'primary' | 'backup', times: number): void => {
       const second = Math.floor(now() / 1000)
-      forget(second)
+      if (!bySecond.has(second)) forget(second)
       bySecond.set(second, (bySecond.get(second) ?? 0) + times)
       unsaid[role] += times
       if (lines(role) === undefined) return
