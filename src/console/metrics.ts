@@ -13,7 +13,7 @@ import { addGauges, BOUNDS, DECOYS, type Levels, WORDS } from './levels.ts'
  * How often it is looked whether the event loop is late. Each look wakes the appliance: the library's own 100 a second were
  * most of what it cost at rest, and its figures have the time between two looks in them. So they are left out.
  */
-const LOOK_MS = 100
+const LOOK_MS = 250
 const LOOKED_SELDOM_MS = 2 ** 31 - 1
 const LATENESS = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99'] as const
 const ANSWERS = ['pass', 'observe', 'defer', 'block'] as const

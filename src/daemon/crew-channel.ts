@@ -53,7 +53,8 @@ export type FromWorker =
   | {
       readonly what: 'report'
       readonly counts: Counts
-      readonly guests: readonly Guest[]
+      /** Undefined: they are those they were. */
+      readonly guests: readonly Guest[] | undefined
       readonly told: readonly Told[]
       readonly lost: number
       readonly pressed: number

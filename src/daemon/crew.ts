@@ -273,7 +273,7 @@ class Worker {
       }
       case 'report':
         this.counts = message.counts
-        this.guests = message.guests
+        this.guests = message.guests ?? this.guests
         this.census.primary.hear(this.number, message.shares.primary)
         this.census.backup.hear(this.number, message.shares.backup)
         // A crew of one shares with nobody.

@@ -45,6 +45,7 @@ async function work(begin: Begin): Promise<void> {
   let hear = (_news: Shares | typeof SAME) => false
   // The start, too, leaves behind what is worth it: a dozen megabytes of sources read and settings checked.
   let [pressed, opened, openedBefore] = [0, TIDY_AFTER, 0]
+  let moved = true
   let reporting: NodeJS.Timeout | undefined
   const reportSoon = () => void (reporting ??= setTimeout(report, REPORT_MS))
   let { outage, look } = begin
@@ -84,6 +85,7 @@ async function work(begin: Begin): Promise<void> {
     tell: (it) => {
       gathering.tell(it)
       if (it.what === 'opened') opened++
+      if (it.what === 'opened' || it.what === 'closed') moved = true
       reportSoon()
     },
     door: (it) => say({ what: 'door', it }),
@@ -101,7 +103,9 @@ async function work(begin: Begin): Promise<void> {
     // What is too many may go only some time after it was found to be.
     if (hear(SAME)) reportSoon()
     const [counts, shares, told, lost] = [decoys.counts(), decoys.reports(), gathering.take(), evidence.takeLost()]
-    say({ what: 'report', counts, guests: decoys.guests(), shares, told, lost, pressed })
+    // Who is here is told again only when somebody has come or gone.
+    say({ what: 'report', counts, guests: moved ? decoys.guests() : undefined, shares, told, lost, pressed })
+    moved = false
     pressed = 0
   }
   setInterval(() => {

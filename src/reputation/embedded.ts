@@ -46,9 +46,9 @@ const DIRTY_MAX = 2000
 /** So often that what a flood of new clients brings is written in a millisecond or two: an answer may have to wait for it. */
 const FLUSH_MS = 50
 /** Records, and rulings, looked at for their end at a time, so that a million of them never hold up an answer. */
-const SWEEP_MAX = 1000
-/** For each look so many times may pass in which something is written. */
-const SWEEP_FLUSHES = 5
+const SWEEP_MAX = 4000
+/** For each look so many times may pass in which something is written: each wakes the appliance. */
+const SWEEP_FLUSHES = 20
 /** The names in `marks`, beside one for each box's cursor. */
 const GENERATION = 'generation'
 const cursorOf = (box: string) => `cursor ${box}`
