@@ -10,16 +10,17 @@ const root = join(import.meta.dirname, '..')
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
 
 const FLOORS: Record<string, number> = {
-  main: 7,
-  command: 6,
-  daemon: 5,
-  settings: 4,
-  answer: 3,
-  console: 3,
-  simulation: 3,
-  reputation: 2,
-  watch: 2,
-  decoy: 2,
+  main: 8,
+  command: 7,
+  daemon: 6,
+  settings: 5,
+  answer: 4,
+  console: 4,
+  simulation: 4,
+  reputation: 3,
+  watch: 3,
+  decoy: 3,
+  libc: 2,
   core: 1,
 }
 const LINES_MAX = 420

@@ -2,10 +2,10 @@
  * Who asks by UDP, whatever is spoken then: each datagram is answered or not, to where it came from.
  *
  * dgram owns the sockets and hands us the first datagram of a turn. What has come besides is taken, answered and sent many at
- * a time where that can be had (bursts.ts), so that under load an answer costs half; by dgram alone it is the same, slower.
+ * a time where that can be had (libc/bursts.ts), so that under load an answer costs half; by dgram alone it is the same, slower.
  */
 import { createSocket, type Socket } from 'node:dgram'
-import { type Answerer, bursts } from './bursts.ts'
+import { type Answerer, bursts } from '../libc/bursts.ts'
 import { udpDescriptorAt } from './open-sockets.ts'
 
 export type DatagramsOptions = {

@@ -11,14 +11,15 @@ import { join } from 'node:path'
 import type { Witness } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'
 import type { Guest } from '../decoy/crowd.ts'
-import type { DecoyCounts, Via } from '../decoy/listener.ts'
+import type { DecoyCounts } from '../decoy/listener.ts'
+import type { Via } from '../decoy/happenings.ts'
 import type { Told } from '../decoy/gathering.ts'
 import type { Look } from '../decoy/script.ts'
 import { Census, type Report } from '../decoy/shares.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import type { RulesText } from '../settings/checked.ts'
 import type { Counts, FromWorker, Shares, ToWorker } from './crew-channel.ts'
-import { type DecoyDoor, decoyDoors, type Decoys } from './decoys.ts'
+import { type DecoyDoor, decoyDoors, type Decoys, noteOf } from './decoys.ts'
 import { WORKER_FLAGS } from './heap.ts'
 import { type Address, parseAddress, spellAddress } from '../settings/places.ts'
 import { readCertificate } from '../settings/certificate.ts'
@@ -301,7 +302,9 @@ class SharedDoors {
 
   constructor(settings: Settings['decoys'], tell: (happening: DoorHappening) => void) {
     this.#tell = tell
-    this.all = decoyDoors(settings).map((door) => new SharedDoor(door))
+    // What a worker cannot have, we cannot.
+    const note = () => noteOf(settings)
+    this.all = decoyDoors(settings).map((door) => new SharedDoor(door, note))
   }
 
   /** The settings with the ports that were found where any would do. */
@@ -348,12 +351,14 @@ class SharedDoor implements Door {
   readonly name: string
   readonly wanted: string
   readonly door: DecoyDoor
+  readonly note: () => string | undefined
   readonly #at = new Set<number>()
   address: Address
   #error: string | undefined
 
-  constructor(door: DecoyDoor) {
+  constructor(door: DecoyDoor, note: () => string | undefined) {
     this.door = door
+    this.note = note
     this.name = door.name
     this.address = door.address
     this.wanted = spellAddress(door.address)

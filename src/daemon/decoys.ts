@@ -9,8 +9,10 @@ import { Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Guest } from '../decoy/crowd.ts'
 import type { Offers } from '../decoy/dialogue.ts'
-import { Decoy, type DecoyCounts, type DecoyHappening, type Regard, type Via } from '../decoy/listener.ts'
+import { Decoy, type DecoyCounts } from '../decoy/listener.ts'
+import type { DecoyHappening, Regard, Via } from '../decoy/happenings.ts'
 import { Berths } from '../decoy/room.ts'
+import { type Bare, bare } from '../libc/bare.ts'
 import type { Look } from '../decoy/script.ts'
 import type { Report } from '../decoy/shares.ts'
 import type { Decide } from '../reputation/decision.ts'
@@ -84,9 +86,11 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
   })
   const { tls } = settings.backup
   const certificate = tls && new Certificate(tls)
+  const lines = bareOf(settings)
   const make = (role: DecoyRole) =>
     new Decoy({
       ...optionsOf(role, settings, certificate),
+      bare: typeof lines === 'string' ? undefined : lines,
       berths,
       workers: options.workers,
       outage: options.outage,
@@ -102,7 +106,8 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
   for (const { name, address, via, roles } of decoyDoors(settings)) {
     const sharers = roles.map((role) => decoys[role])
     const server = (sharers[0] as Decoy).server(via, via === 'direct' ? ownersOf(sharers, settings) : undefined)
-    doors.push(await openDoor(name, address, tcp(server, options.workers !== undefined), options.door))
+    const door = await openDoor(name, address, tcp(server, options.workers !== undefined), options.door)
+    doors.push(Object.assign(door, { note: () => noteOf(settings) }))
   }
   const trapdoors: Door[] = []
   if (options.canary !== undefined)
@@ -133,6 +138,17 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
       await Promise.all(DECOY_ROLES.map((role) => decoys[role].close()))
     },
   }
+}
+
+/** Where it is not wanted, no native code is loaded. */
+function bareOf(settings: Settings['decoys']): Bare | string {
+  return settings.bare ? bare() : 'the settings say so'
+}
+
+/** What there is to say of how offenders are held behind a door. */
+export function noteOf(settings: Settings['decoys']): string | undefined {
+  const lines = bareOf(settings)
+  return typeof lines === 'string' ? `offenders on sockets of Node: ${lines}` : undefined
 }
 
 export type DecoyDoor = {

@@ -24,7 +24,7 @@ export type Door = {
   readonly bound: string | undefined
   readonly error: string | undefined
   /** How who comes there is served, where that is worth a word. */
-  readonly note?: () => string
+  readonly note?: () => string | undefined
   /** No more tries. What is open is closed by the room that made it. */
   readonly giveUp: () => void
 }

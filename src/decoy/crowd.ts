@@ -11,6 +11,7 @@
 import type { Socket } from 'node:net'
 import type { Instant } from '../core/evidence.ts'
 import { type Client, dottedOf, numberOfDotted, parseClient } from '../core/client.ts'
+import type { Fd } from '../libc/bare.ts'
 
 /** A client in as few bytes as will do: IPv4 as a signed number of 32 bits, IPv6 by its `Client.key`. */
 export type Who = number | string
@@ -24,15 +25,21 @@ export type Who = number | string
 export const OUTCOMES = ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed', 'released', 'poured', 'later'] as const
 export type Outcome = (typeof OUTCOMES)[number]
 
+/** A connection: a socket of Node's, or a bare one. */
+export type Line = Socket | Fd
+
 export type Visit = {
-  /** Undefined once it is gone: a wheel of time finds out at its next turn, and need not keep the socket until then. */
-  socket: Socket | undefined
+  /** Undefined once it is gone: a wheel of time finds out at its next turn, and need not keep the line until then. */
+  line: Line | undefined
   readonly who: Who
   readonly network: Network
   /** Milliseconds on a clock that never jumps: when it came, and when a held one is let go. */
   readonly openedAt: number
   endsAt: number
   outcome: Outcome
+  /** What came and what was said, of a bare line; of a socket when it is gone. */
+  bytesIn: number
+  bytesOut: number
   /** It counts among those who are here; and it is held. */
   here: boolean
   held: boolean
@@ -121,7 +128,7 @@ export class Crowd {
     return this.#networks.get(name)?.here ?? 0
   }
 
-  enter(socket: Socket, who: Who, name: string, now: number): Visit {
+  enter(line: Line, who: Who, name: string, now: number): Visit {
     let network = this.#networks.get(name)
     if (!network) {
       network = { name, here: 0, held: 0, oldest: undefined, newest: undefined }
@@ -135,12 +142,14 @@ export class Crowd {
     this.#note?.(who, ofClient, false)
     this.#note?.(name, network.here, true)
     return {
-      socket,
+      line,
       who,
       network,
       openedAt: now,
       endsAt: now,
       outcome: 'reset',
+      bytesIn: 0,
+      bytesOut: 0,
       here: true,
       held: false,
       text: 0,

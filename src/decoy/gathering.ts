@@ -4,7 +4,7 @@
  * A flood tells thousands of things a second, and nearly all of them only to be counted. Those that are alike become
  * one with a number; of those with a text for the log, TEXTS_MAX are kept until they are taken.
  */
-import type { DecoyHappening } from './listener.ts'
+import type { DecoyHappening } from './happenings.ts'
 
 /** Alike in all but sums: of `closed` the milliseconds and bytes are those of all together. */
 export type Told = { readonly it: DecoyHappening; readonly times: number }

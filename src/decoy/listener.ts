@@ -18,53 +18,20 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
 import type { Instant, Witness } from '../core/evidence.ts'
 import type { Prefixes } from '../core/prefixes.ts'
-import { type Crowd, type Guest, guestOf, type Outcome, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
+import type { Bare } from '../libc/bare.ts'
+import { type Crowd, type Guest, guestOf, type Line, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
 import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts'
 import type { Sighting } from './manners.ts'
-import { awaitProxyHeader, spellPlace } from './proxy.ts'
-import type { Form, Look } from './script.ts'
+import type { DecoyHappening, Refusal, Regard, Via } from './happenings.ts'
+import { ignore, Lines, type Place } from './lines.ts'
+import { addressIn, awaitProxyHeader } from './proxy.ts'
+import { type Form, type Look, lookOf, type Wish } from './script.ts'
 import { type Merged, Sightings } from './sightings.ts'
 import { type Berths, boundless, Room } from './room.ts'
 import type { Report } from './shares.ts'
 import { setVisit, Tarpit, visitOf } from './tarpit.ts'
-import type { Session, Talked } from '../core/session.ts'
+import type { Talked } from '../core/session.ts'
 import type { Pace } from './wire.ts'
-
-/** What is thought of a client when it comes. */
-export type Regard = 'stranger' | 'suspect' | 'offender'
-
-/** `canary`: a door of our own, where we play senders to ourselves, each with a PROXY header that is believed. */
-export type Via = 'direct' | 'proxy' | 'canary'
-
-/**
- * Why a connection was not let in: too many in all, of its network or of its client, it called an address that is no
- * decoy's, a peer that is no proxy of ours, a bad PROXY header, none in time, or gone before we looked.
- */
-export type Refusal = 'total' | 'network' | 'client' | 'address' | 'peer' | 'proxy-header' | 'proxy-silence' | 'gone'
-
-export type DecoyHappening =
-  | { readonly what: 'opened'; readonly role: 'primary' | 'backup'; readonly via: Via; readonly regard: Regard }
-  | {
-      readonly what: 'closed'
-      readonly role: 'primary' | 'backup'
-      readonly outcome: Outcome
-      readonly heldMs: number
-      readonly bytesIn: number
-      readonly bytesOut: number
-    }
-  | { readonly what: 'refused'; readonly role: 'primary' | 'backup'; readonly reason: Refusal }
-  /** A dialogue is over. */
-  | { readonly what: 'ended'; readonly session: Session }
-  /** A proxy of ours that says nothing we can read: its settings or ours are wrong, and somebody must be told. */
-  | {
-      readonly what: 'misread'
-      readonly role: 'primary' | 'backup'
-      readonly peer: string
-      readonly where: string
-      readonly because: string
-    }
-  /** The SMTP library met an error without a name. The text is for the log. */
-  | { readonly what: 'fault'; readonly role: 'primary' | 'backup'; readonly error: string }
 
 export type DecoyOptions = {
   readonly role: 'primary' | 'backup'
@@ -97,6 +64,8 @@ export type DecoyOptions = {
   /** What the process can hold of all its decoys; and among how many processes this decoy is shared. */
   readonly berths?: Berths | undefined
   readonly workers?: number | undefined
+  /** With it whoever is held is on a bare line, and many are taken in at once. */
+  readonly bare?: Bare | undefined
   readonly witness: Witness
   readonly tell: (happening: DecoyHappening) => void
   readonly now: () => Instant
@@ -124,6 +93,7 @@ export class Decoy {
   readonly #options: DecoyOptions
   readonly #servers = new Set<Server>()
   readonly #waiting = new Set<Socket>()
+  readonly #lines: Lines
   readonly #room: Room
   readonly #crowd: Crowd
   readonly #sightings = new Sightings()
@@ -141,6 +111,7 @@ export class Decoy {
   constructor(options: DecoyOptions) {
     this.role = options.role
     this.#options = options
+    this.#lines = new Lines(options.bare)
     this.#room = new Room(options.limits, options.berths ?? boundless(), options.workers)
     this.#crowd = this.#room.crowd
     this.#tarpit = new Tarpit({
@@ -148,10 +119,12 @@ export class Decoy {
       dripMs: options.pace.dripMs,
       jitter: options.tarpit?.jitter,
       form: options.tarpit?.form,
-      look: lookOf(options),
+      look: lookOf(options.name, options.tarpit?.look, options.looksLike),
       crowd: this.#crowd,
       now: monotonic,
       keeps: (who: Who) => options.regard(clientOfWho(who)) !== 'stranger',
+      bare: options.bare,
+      left: (visit) => this.#left(visit),
     })
     this.#room.sheds(this.#tarpit)
     this.#converse = dialogues({
@@ -164,9 +137,13 @@ export class Decoy {
       ended: (socket, party, talked) => this.#ended(socket, party, talked),
       fault: (error) => options.tell({ what: 'fault', role: options.role, error: error.message }),
     })
-    const left = (socket: Socket) => this.#left(socket)
+    const left = (visit: Visit) => this.#left(visit)
     this.#onClose = function () {
-      left(this)
+      const visit = visitOf(this)
+      if (!visit) return
+      visit.bytesIn = this.bytesRead
+      visit.bytesOut = this.bytesWritten
+      left(visit)
     }
   }
 
@@ -179,9 +156,12 @@ export class Decoy {
       socket.on('error', ignore)
       // The canary's door is a Unix socket, which knows no reset.
       if (via === 'canary') socket.resetAndDestroy = () => socket.destroy()
-      const owner = owners ? ownerOf(socket, owners) : this
+      // Who has gone makes room first.
+      this.#tarpit.look()
+      const owner = owners ? ownerOf(this.#lines.placeOf(socket), owners) : this
       if (owner) owner.#take(socket, via)
       else this.#refuse(socket, 'address')
+      if (via === 'direct') this.#takeOthers(server, owners)
     })
     this.#servers.add(server)
     return server
@@ -222,15 +202,25 @@ export class Decoy {
     for (const visit of this.#talking) this.#cut(visit)
     for (let visit = this.#crowd.firstToGo(); visit; visit = this.#crowd.firstToGo())
       this.#tarpit.letGo(visit, visit.outcome)
+    this.#tarpit.close()
     await Promise.all([...closing, this.#tellMerged(this.#sightings.rest())])
   }
 
   #take(socket: Socket, via: Via): void {
     const peer = via === 'canary' ? OURSELVES : parseClient(socket.remoteAddress ?? '')
     if (this.#closed || !peer) return this.#refuse(socket, 'gone')
-    this.#beat ??= setInterval(() => void this.#tellMerged(this.#sightings.due(monotonic())), BEAT_MS).unref()
     if (via === 'direct') this.#admit(socket, via, peer, undefined, EMPTY)
     else this.#awaitHeader(socket, via, peer)
+  }
+
+  /** Who came at the same time. */
+  #takeOthers(server: Server, owners: Prefixes<Decoy> | undefined): void {
+    if (this.#closed) return
+    this.#lines.accept(server, (line, client) => {
+      const owner = owners ? ownerOf(this.#lines.placeOf(line), owners) : this
+      if (owner && !owner.#closed) owner.#admit(line, 'direct', client, undefined, EMPTY)
+      else this.#refuse(line, owner ? 'gone' : 'address')
+    })
   }
 
   /** Behind a proxy: who the client is comes first. */
@@ -245,7 +235,7 @@ export class Decoy {
       this.#room.waiting--
       if (header.is === 'gone') return this.#refuse(socket, 'proxy-silence')
       if (header.is !== 'header') {
-        const { where } = placeOf(socket)
+        const { where } = this.#lines.placeOf(socket)
         tell({ what: 'misread', role: this.role, peer: proxy.ip, where, because: header.because })
         return this.#refuse(socket, header.is === 'late' ? 'proxy-silence' : 'proxy-header')
       }
@@ -255,20 +245,24 @@ export class Decoy {
     })
   }
 
-  /** Who comes through a proxy came to the place that the header names, else to the socket's own. */
-  #admit(socket: Socket, via: Via, client: Client, place: Place | undefined, early: Buffer): void {
+  /** Who comes through a proxy came to the place that the header names, else to the line's own. */
+  #admit(came: Line, via: Via, client: Client, place: Place | undefined, early: Buffer): void {
     const { limits, regard, role, tell } = this.#options
+    this.#beat ??= setInterval(() => void this.#tellMerged(this.#sightings.due(monotonic())), BEAT_MS).unref()
     const regarded = regard(client)
     const who = whoOf(client)
     const offends = regarded === 'offender'
     const refusal = this.#room.refusalOf(client, who, offends)
     if (refusal) {
       this.#contact(client, offends ? 0 : 1, undefined)
-      return this.#refuse(socket, refusal)
+      return this.#refuse(came, refusal)
     }
-    const visit = this.#crowd.enter(socket, who, client.network, monotonic())
-    setVisit(socket, visit)
-    socket.on('close', this.#onClose)
+    const talks = role === 'backup' && !offends
+    const line = talks ? this.#lines.toTalk(came) : regarded === 'stranger' ? came : this.#lines.toHold(came)
+    if (line === undefined) return tell({ what: 'refused', role, reason: 'gone' })
+    const visit = this.#crowd.enter(line, who, client.network, monotonic())
+    if (typeof line !== 'number') this.#follow(line, visit)
+    else if (typeof came !== 'number') visit.bytesIn = came.bytesRead
     tell({ what: 'opened', role, via, regard: regarded })
 
     if (offends) {
@@ -276,22 +270,32 @@ export class Decoy {
       visit.outcome = 'tarpit'
       return this.#tarpit.hold(visit, 'drip', limits.tarpitMs)
     }
-    const party: Party = { client, ...(place ?? placeOf(socket)), session: this.#nextSession() }
+    const party: Party = { client, ...(place ?? this.#lines.placeOf(line)), session: this.#nextSession() }
     this.#contact(client, CONTACTS_TOLD, party)
-    if (role === 'backup' && this.#options.outage?.()) {
-      visit.outcome = 'later'
-      visit.deadline = setTimeout(() => this.#cut(visit), LATER_MS).unref()
-      // What it sends meanwhile is read and dropped: a close on unread bytes would be a reset, and could swallow the 421.
-      socket.resume().end(`421 4.3.2 ${this.#options.name} is not taking mail now, try again later\r\n`)
-    } else if (role === 'backup') {
-      visit.outcome = 'dialogue'
-      visit.deadline = setTimeout(() => this.#cut(visit), limits.dialogueMs).unref()
-      this.#talking.add(visit)
-      this.#converse(socket, party, early)
-    } else if (regarded === 'suspect') {
+    if (talks && typeof line !== 'number') this.#talk(line, visit, party, early)
+    else if (regarded === 'suspect') {
       visit.outcome = 'held'
       this.#tarpit.hold(visit, 'silent', limits.suspectHoldMs)
-    } else socket.resetAndDestroy()
+    } else {
+      this.#lines.reset(line)
+      if (typeof line === 'number') this.#left(visit)
+    }
+  }
+
+  #follow(socket: Socket, visit: Visit): void {
+    setVisit(socket, visit)
+    socket.on('close', this.#onClose)
+  }
+
+  #talk(socket: Socket, visit: Visit, party: Party, early: Buffer): void {
+    const { limits, name, outage } = this.#options
+    const away = outage?.() ?? false
+    visit.outcome = away ? 'later' : 'dialogue'
+    visit.deadline = setTimeout(() => this.#cut(visit), away ? LATER_MS : limits.dialogueMs).unref()
+    // What it sends meanwhile is read and dropped: a close on unread bytes would be a reset, and could swallow the 421.
+    if (away) return void socket.resume().end(`421 4.3.2 ${name} is not taking mail now, try again later\r\n`)
+    this.#talking.add(visit)
+    this.#converse(socket, party, early)
   }
 
   /** Told at once, so many a minute of one client; the others are told together. */
@@ -310,31 +314,29 @@ export class Decoy {
     )
   }
 
-  #refuse(socket: Socket, reason: Refusal): void {
+  #refuse(line: Line, reason: Refusal): void {
     this.#options.tell({ what: 'refused', role: this.role, reason })
-    socket.resetAndDestroy()
+    this.#lines.reset(line)
   }
 
   #cut(visit: Visit): void {
     if (visit.outcome === 'dialogue') visit.outcome = 'cut'
-    visit.socket?.resetAndDestroy()
+    if (visit.line !== undefined) this.#lines.reset(visit.line)
   }
 
-  #left(socket: Socket): void {
-    const visit = visitOf(socket)
-    if (!visit) return
+  #left(visit: Visit): void {
     clearTimeout(visit.deadline)
     this.#talking.delete(visit)
     if (visit.held) this.#tarpit.gone(visit)
-    visit.socket = undefined
+    visit.line = undefined
     this.#crowd.leave(visit)
     this.#options.tell({
       what: 'closed',
       role: this.role,
       outcome: visit.outcome,
       heldMs: monotonic() - visit.openedAt,
-      bytesIn: socket.bytesRead,
-      bytesOut: socket.bytesWritten,
+      bytesIn: visit.bytesIn,
+      bytesOut: visit.bytesOut,
     })
   }
 
@@ -368,36 +370,11 @@ export class Decoy {
   }
 }
 
-type Wish = { readonly [Part in keyof Look]: Look[Part] | undefined }
-
-/** The settings' word first, then what the real MX says, then a mail server like many. The same object while nothing changes. */
-function lookOf({ name, tarpit, looksLike }: DecoyOptions): () => Look {
-  let [seen, look] = [undefined as Look | undefined, undefined as Look | undefined]
-  return () => {
-    const real = looksLike?.()
-    if (!look || real !== seen)
-      look = {
-        banner: tarpit?.look.banner ?? real?.banner ?? `${name} ESMTP, one moment please`,
-        ehlo: tarpit?.look.ehlo ?? real?.ehlo ?? ['SIZE 10240000', '8BITMIME', 'ENHANCEDSTATUSCODES'],
-      }
-    seen = real
-    return look
-  }
-}
-
 /** Whose sighting it is, and where and in which session it was seen, if that was worth finding out. */
 type Testifying = Pick<Party, 'client'> & Partial<Party>
 
-/** Our own address that a client called, and the same with its port. */
-type Place = Pick<Party, 'address' | 'where'>
-
-function placeOf(socket: Socket): Place {
-  const address = parseClient(socket.localAddress ?? '')?.ip ?? ''
-  return { address, where: spellPlace(address, socket.localPort ?? 0) }
-}
-
-function ownerOf(socket: Socket, owners: Prefixes<Decoy>): Decoy | undefined {
-  const called = parseClient(socket.localAddress ?? '')
+function ownerOf({ address }: Place, owners: Prefixes<Decoy>): Decoy | undefined {
+  const called = parseClient(address)
   return called && owners.find(called)
 }
 
@@ -410,11 +387,3 @@ const OURSELVES = parseClient('127.0.0.1') as Client
 function monotonic(): number {
   return Math.floor(performance.now())
 }
-
-function addressIn(place: string): string {
-  const address = place.slice(0, place.lastIndexOf(':'))
-  return address.startsWith('[') ? address.slice(1, -1) : address
-}
-
-/** A client that goes away in the middle is no error of ours; its `close` follows and is what counts. */
-function ignore(): void {}

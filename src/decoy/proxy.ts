@@ -161,3 +161,9 @@ function nibbles(byte: number | undefined): [number, number] {
 function bad(because: string): ProxyReading {
   return { is: 'bad', because }
 }
+
+/** The address of a place that `spellPlace` has spelled. */
+export function addressIn(place: string): string {
+  const address = place.slice(0, place.lastIndexOf(':'))
+  return address.startsWith('[') ? address.slice(1, -1) : address
+}

@@ -15,6 +15,28 @@ import type { Visit } from './crowd.ts'
 /** How a mail server looks from outside: what stands after `220 `, and the lines after the first of its answer to EHLO. */
 export type Look = { readonly banner: string; readonly ehlo: readonly string[] }
 
+/** What the settings want of it. */
+export type Wish = { readonly [Part in keyof Look]: Look[Part] | undefined }
+
+/** The settings' word first, then what the real MX says, then a mail server like many. The same object while nothing changes. */
+export function lookOf(
+  name: string,
+  wish: Wish | undefined,
+  looksLike: (() => Look | undefined) | undefined,
+): () => Look {
+  let [seen, look] = [undefined as Look | undefined, undefined as Look | undefined]
+  return () => {
+    const real = looksLike?.()
+    if (!look || real !== seen)
+      look = {
+        banner: wish?.banner ?? real?.banner ?? `${name} ESMTP, one moment please`,
+        ehlo: wish?.ehlo ?? real?.ehlo ?? ['SIZE 10240000', '8BITMIME', 'ENHANCEDSTATUSCODES'],
+      }
+    seen = real
+    return look
+  }
+}
+
 export type Form = 'greeting' | 'replies'
 
 /** Texts cut into the pieces of one drip each, by their number. Strings: Node writes a short one with the least ado. */

@@ -1,8 +1,8 @@
 /**
- * Holds the bare sockets of known offenders as long as it is cheap to: no stream, no SMTP object and no timer for
- * each.
+ * Holds known offenders as long as it is cheap to: no stream, no SMTP object and no timer for each. A line is a bare one
+ * (libc/bare.ts) where that can be had, else a socket of Node's.
  *
- * One wheel of time turns for all of them. A held socket is either dripped to (script.ts says what) or kept in silence;
+ * One wheel of time turns for all of them. A held line is either dripped to (script.ts says what) or kept in silence;
  * at its life's end it is reset. The first drip comes at once, the others about `dripMs` apart, as the jitter has it:
  * a beat as regular as a clock's gives a tarpit away. What the client sends is swallowed, up to SWALLOW_MAX.
  *
@@ -12,7 +12,8 @@
  * The schedule (`newWheel`, `put`, `due`) is a value that knows no clock.
  */
 import type { Socket } from 'node:net'
-import type { Crowd, Outcome, Visit, Who } from './crowd.ts'
+import type { Bare, Fd, Sign, Watch } from '../libc/bare.ts'
+import type { Crowd, Line, Outcome, Visit, Who } from './crowd.ts'
 import { ALL_SAID, type Form, hearken, type Look, nextPiece, type Script, scriptOf } from './script.ts'
 
 /** How a client is held. */
@@ -32,6 +33,10 @@ export type TarpitOptions = {
   readonly now: () => number
   /** Is this client still to be held? */
   readonly keeps: (who: Who) => boolean
+  /** Without it all lines are sockets of Node's. */
+  readonly bare?: Bare | undefined
+  /** A bare line is gone, or was let go. Whoever sees a socket close says so itself, with `gone`. */
+  readonly left: (visit: Visit) => void
 }
 
 /**
@@ -65,6 +70,7 @@ export class Tarpit {
   #look: Look
   #script: Script
   #timer: NodeJS.Timeout | undefined
+  #watch: Watch<Visit> | undefined
   #epoch = 0
   #lot = 1
 
@@ -75,10 +81,10 @@ export class Tarpit {
     this.#script = scriptOf(options.name, options.form ?? 'greeting', this.#look)
   }
 
-  /** Takes over a socket, paused or not. Whoever sees it close must say so with `gone`. */
+  /** Takes over a line; a socket may be paused or not, and whoever sees it close must say so with `gone`. */
   hold(visit: Visit, manner: Manner, lifeMs: number): void {
-    const { socket } = visit
-    if (!socket) return
+    const { line } = visit
+    if (line === undefined) return
     const now = this.#options.now()
     // A wheel that stood still has no turns to catch up with.
     if (!this.#timer) this.#wheel.turned = tickOf(this.#wheel, now)
@@ -89,16 +95,18 @@ export class Tarpit {
     const { name, form = 'greeting', look } = this.#options
     const seen = look?.() ?? this.#look
     if (seen !== this.#look) this.#script = scriptOf(name, form, (this.#look = seen))
-    socket.on('data', manner === 'drip' && form === 'replies' ? hear : swallow)
-    socket.on('end', letGo)
-    socket.resume()
-    if (manner === 'drip') this.#drip(visit, socket, now)
+    if (typeof line !== 'number') {
+      line.on('data', manner === 'drip' && form === 'replies' ? hear : swallow)
+      line.on('end', letGo)
+      line.resume()
+    } else if (!this.#watches(line, visit)) return this.letGo(visit, 'shed')
+    if (manner === 'drip') this.#drip(visit, line, now)
     else put(this.#wheel, visit, visit.endsAt)
   }
 
   /** It has closed, or is not ours to hold any more. */
   gone(visit: Visit): void {
-    visit.socket = undefined
+    visit.line = undefined
     this.#options.crowd.release(visit)
     if (this.#options.crowd.held > 0) return
     clearInterval(this.#timer)
@@ -124,11 +132,18 @@ export class Tarpit {
   }
 
   letGo(visit: Visit, outcome: Outcome): void {
-    const { socket } = visit
+    const { line } = visit
     this.gone(visit)
     this.#options.crowd.leave(visit)
     visit.outcome = outcome
-    socket?.resetAndDestroy()
+    if (typeof line !== 'number') return void line?.resetAndDestroy()
+    this.#watch?.reset(line)
+    this.#options.left(visit)
+  }
+
+  /** Who of the bare lines has gone or spoken. It is looked at each turn; sooner, if there is to be room for a newcomer. */
+  look(): void {
+    this.#watch?.look(this.#heard)
   }
 
   /** What is thought of clients has changed. */
@@ -136,14 +151,33 @@ export class Tarpit {
     this.#epoch++
   }
 
+  /** When all are let go. */
+  close(): void {
+    this.#watch?.close()
+    this.#watch = undefined
+  }
+
+  #watches(line: Fd, visit: Visit): boolean {
+    this.#watch ??= this.#options.bare?.watch()
+    return this.#watch?.add(line, visit) ?? false
+  }
+
+  readonly #heard = (visit: Visit, sign: Sign): void => {
+    if (typeof sign === 'string') return this.letGo(visit, visit.outcome)
+    visit.bytesIn += sign.length
+    if (visit.bytesIn > SWALLOW_MAX) return this.letGo(visit, 'poured')
+    if (this.#options.form === 'replies') hearken(visit, sign)
+  }
+
   #turn(): void {
+    this.look()
     const now = this.#options.now()
     for (const visit of due(this.#wheel, now)) {
-      const { socket } = visit
-      if (!socket) continue
+      const { line } = visit
+      if (line === undefined) continue
       if (now >= visit.endsAt) this.letGo(visit, visit.outcome)
       else if (visit.epoch !== this.#epoch && !this.#keeps(visit)) this.letGo(visit, 'released')
-      else this.#drip(visit, socket, now)
+      else this.#drip(visit, line, now)
     }
   }
 
@@ -152,12 +186,15 @@ export class Tarpit {
     return this.#options.keeps(visit.who)
   }
 
-  #drip(visit: Visit, socket: Socket, now: number): void {
+  #drip(visit: Visit, line: Line, now: number): void {
     // Who does not read gets nothing more: its system's buffer is full, and ours shall not fill.
-    if (socket.writableLength === 0) {
+    if (typeof line === 'number' || line.writableLength === 0) {
+      const { text, turn } = visit
       const piece = nextPiece(this.#script, visit)
       if (piece === ALL_SAID) return this.letGo(visit, visit.outcome)
-      if (piece !== undefined) socket.write(piece, 'latin1')
+      if (piece !== undefined && typeof line !== 'number') line.write(piece, 'latin1')
+      else if (piece !== undefined && this.#options.bare?.say(line as Fd, piece)) visit.bytesOut += piece.length
+      else [visit.text, visit.turn] = [text, turn]
     }
     put(this.#wheel, visit, Math.min(now + this.#pauseMs(), visit.endsAt))
   }

@@ -182,6 +182,7 @@ export const settingsSchema = z
             jitter: z.number().min(0).max(0.9).default(0.3).describe('How far pauses between drips vary, as a share'),
           })
           .prefault({}),
+        bare: z.boolean().default(true).describe('Offenders are held without sockets of Node (koffi)'),
         limits: z
           .strictObject({
             connections: z.int().min(1).max(1_000_000).default(8000).describe('Held at once, by each decoy'),

@@ -7,15 +7,8 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import {
-  type Answerer,
-  Bursts,
-  bursts,
-  DATAGRAM_BYTES_MAX,
-  type Koffi,
-  type Native,
-  proven,
-} from '../../src/answer/bursts.ts'
+import { type Answerer, Bursts, bursts, DATAGRAM_BYTES_MAX, proven } from '../../src/libc/bursts.ts'
+import type { Koffi, Native } from '../../src/libc/koffi.ts'
 import { Datagrams, type DatagramsOptions } from '../../src/answer/datagrams.ts'
 import { udpDescriptorAt } from '../../src/answer/open-sockets.ts'
 

@@ -11,7 +11,7 @@ import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { afterAll, describe, expect, inject, test } from 'vitest'
 import { type Evidence, fromLine, toLine } from '../../src/core/evidence.ts'
-import type { Via } from '../../src/decoy/listener.ts'
+import type { Via } from '../../src/decoy/happenings.ts'
 import { secureContext } from '../certificate.ts'
 import { BRISK, type House, openHouse, repliesIn, Visitor } from './visitors.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Gathering } from '../../src/decoy/gathering.ts'
-import type { DecoyHappening } from '../../src/decoy/listener.ts'
+import type { DecoyHappening } from '../../src/decoy/happenings.ts'
 
 test('what is alike becomes one with a number and the sums; what has a text is kept, up to a bound', () => {
   const gathering = new Gathering()

@@ -2,13 +2,14 @@
  * Clients that mean harm, on real sockets: each meets a bound, each is counted, and whoever is unknown is served meanwhile.
  */
 import { describe, expect, test } from 'vitest'
-import type { Regard } from '../../src/decoy/listener.ts'
+import { type Bare, bare } from '../../src/libc/bare.ts'
+import type { Regard } from '../../src/decoy/happenings.ts'
 import { BRISK, HONEST, type House, openHouse, type Options, type Visitor } from './visitors.ts'
 
 const MEGABYTE = 1 << 20
 
 /** Held as an offender, until a stranger is wanted. */
-async function tarpit(options: Options = {}) {
+async function makeTarpit(options: Options = {}) {
   let regard: Regard = 'offender'
   const house = await openHouse({ regard: () => regard, ...options })
   const hold = async () => {
@@ -25,7 +26,12 @@ async function tarpit(options: Options = {}) {
 
 const outcomes = (house: House) => house.told('closed').map(({ outcome }) => outcome)
 
-describe('in the tarpit', () => {
+describe.each([
+  ['bare', bare() as Bare],
+  ["on sockets of Node's", undefined],
+])('in the tarpit, %s:', (_, lines) => {
+  const tarpit = (options: Options = {}) => makeTarpit({ bare: lines, ...options })
+
   test('who never reads: what waits for it does not grow, and its time ends', async () => {
     const { house, hold } = await tarpit({ limits: { tarpitMs: 1500 }, pace: { ...BRISK, dripMs: 50 } })
     const visitor = await hold()
@@ -91,7 +97,7 @@ describe('in a dialogue', () => {
 })
 
 test('ten thousand connections from one network: no more than its cap are held, and a stranger gets its dialogue', async () => {
-  const { house, stranger } = await tarpit({ limits: { perNetwork: 50, connections: 100 } })
+  const { house, stranger } = await makeTarpit({ limits: { perNetwork: 50, connections: 100 } })
   const held: Visitor[] = []
   for (let come = 0; come < 10_000; come += 100) {
     const wave = Array.from({ length: 100 }, () => house.call())

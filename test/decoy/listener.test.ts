@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Regard } from '../../src/decoy/listener.ts'
+import type { Regard } from '../../src/decoy/happenings.ts'
 import { BRISK, HONEST, type House, networks, openHouse, repliesIn, type Visitor } from './visitors.ts'
 
 const PROXY = 'PROXY TCP4 192.0.2.7 203.0.113.25 49153 25\r\n'

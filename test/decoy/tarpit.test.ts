@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Socket } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { type Bare, bare } from '../../src/libc/bare.ts'
 import { Crowd, type Visit, type Who } from '../../src/decoy/crowd.ts'
 import { due, newWheel, put, setVisit, Tarpit, tickMsFor } from '../../src/decoy/tarpit.ts'
 import { door, type Visitor } from './visitors.ts'
@@ -54,7 +55,12 @@ describe('the wheel', () => {
   })
 })
 
-describe('held sockets', () => {
+describe.each([
+  ['bare lines', true],
+  ["sockets of Node's", false],
+])('held, %s:', (_, isBare) => {
+  const pit = (options: PitOptions = {}) => makePit(isBare, options)
+
   test('a dripped greeting never ends, and its life ends in a reset', async () => {
     const { hold } = await pit({ dripMs: TICK_MS })
     const held = await hold('drip', 1200)
@@ -77,33 +83,36 @@ describe('held sockets', () => {
   })
 
   test('each way of going is noticed, while others stay', async () => {
-    const { hold, crowd, sockets } = await pit()
+    const { hold, crowd, gone } = await pit()
     const ending = await hold('silent', 10_000)
     const resetting = await hold('drip', 10_000)
     const staying = await hold('silent', 10_000)
     expect(crowd.held).toBe(3)
     ending.socket.end()
     resetting.socket.resetAndDestroy()
-    const gone = sockets.map((socket) => new Promise((resolve) => socket.on('close', resolve)))
-    await Promise.all(gone.slice(0, 2))
+    await Promise.all([gone(0), gone(1)])
     expect(crowd.held).toBe(1)
     staying.socket.end()
-    await gone[2]
+    await gone(2)
     expect(crowd.held).toBe(0)
   })
 
   test('what a client sends is thrown away; who pours is let go', async () => {
-    const { hold, sockets, crowd, outcomes } = await pit()
+    const { hold, visits, crowd, outcomes, gone } = await pit({ dripMs: TICK_MS })
     const [talking, pouring] = [await hold('silent', 10_000), await hold('silent', 10_000)]
     const block = Buffer.alloc(1 << 18, 'x')
-    talking.socket.write(block)
+    const taken = new Promise((resolve) => talking.socket.write(block, resolve))
     for (let i = 0; i < 80; i++) pouring.socket.write(block)
     expect(await pouring.ended).toBe('reset')
-    const [kept, poured] = sockets as [Socket, Socket]
-    expect(poured.bytesRead).toBeLessThan(2 << 20)
+    await Promise.all([taken, gone(1)])
+    const poured = visits[1] as Visit
+    expect(poured.bytesIn).toBeGreaterThan(1 << 20)
+    expect(poured.bytesIn).toBeLessThan(2 << 20)
     expect(crowd.held).toBe(1)
-    expect(kept.readableLength).toBe(0)
     expect(outcomes()).toEqual(['reset', 'poured'])
+    talking.socket.end()
+    await gone(0)
+    expect(visits[0]?.bytesIn).toBe(block.length)
   })
 
   test('the longest held of the largest network makes room', async () => {
@@ -143,43 +152,48 @@ describe('held sockets', () => {
     expect(crowd.held).toBe(1)
     expect(outcomes()).toEqual(['reset', 'released'])
   })
-
-  test('the first drip comes at once, and pauses vary within the jitter', () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
-    onTestFinished(() => void vi.useRealTimers())
-    let now = 0
-    const crowd = new Crowd()
-    const tarpit = new Tarpit({
-      name: 'mx9.example.test',
-      dripMs: 10_000,
-      jitter: 0.3,
-      crowd,
-      now: () => now,
-      keeps: () => true,
-    })
-    const told: number[] = []
-    const socket = new Socket()
-    socket.write = () => told.push(now) > 0
-    socket.resume = () => socket
-    tarpit.hold(crowd.enter(socket, 1, 'a', now), 'drip', 3_600_000)
-    for (; now < 1_000_000; now += TICK_MS) vi.advanceTimersByTime(TICK_MS)
-    expect(told[0]).toBe(0)
-    const pauses = told.slice(1).map((at, i) => at - (told[i] as number))
-    for (const pause of pauses) {
-      expect(pause).toBeGreaterThanOrEqual(7000)
-      expect(pause).toBeLessThanOrEqual(13_000 + tickMsFor(10_000))
-    }
-    expect(pauses.length).toBeGreaterThan(70)
-    expect(new Set(pauses).size).toBeGreaterThan(15)
-  })
 })
 
+test('the first drip comes at once, and pauses vary within the jitter', () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  let now = 0
+  const crowd = new Crowd()
+  const tarpit = new Tarpit({
+    name: 'mx9.example.test',
+    dripMs: 10_000,
+    jitter: 0.3,
+    crowd,
+    now: () => now,
+    keeps: () => true,
+    left() {},
+  })
+  const told: number[] = []
+  const socket = new Socket()
+  socket.write = () => told.push(now) > 0
+  socket.resume = () => socket
+  tarpit.hold(crowd.enter(socket, 1, 'a', now), 'drip', 3_600_000)
+  for (; now < 1_000_000; now += TICK_MS) vi.advanceTimersByTime(TICK_MS)
+  expect(told[0]).toBe(0)
+  const pauses = told.slice(1).map((at, i) => at - (told[i] as number))
+  for (const pause of pauses) {
+    expect(pause).toBeGreaterThanOrEqual(7000)
+    expect(pause).toBeLessThanOrEqual(13_000 + tickMsFor(10_000))
+  }
+  expect(pauses.length).toBeGreaterThan(70)
+  expect(new Set(pauses).size).toBeGreaterThan(15)
+})
+
+type PitOptions = { dripMs?: number; keeps?: (who: Who) => boolean }
+
 /** A tarpit and a server whose connections go there. */
-async function pit(options: { dripMs?: number; keeps?: (who: Who) => boolean } = {}) {
-  const sockets: Socket[] = []
+async function makePit(isBare: boolean, options: PitOptions) {
   const visits: Visit[] = []
+  const goings = new Map<Visit, () => void>()
+  const goneBy = new Map<Visit, Promise<void>>()
   const crowd = new Crowd()
   const { server, call } = await door()
+  const lines = isBare ? (bare() as Bare) : undefined
   const tarpit = new Tarpit({
     name: 'mx9.example.test',
     dripMs: 1000,
@@ -187,23 +201,35 @@ async function pit(options: { dripMs?: number; keeps?: (who: Who) => boolean } =
     keeps: () => true,
     ...options,
     now: () => performance.now(),
+    bare: lines,
+    left: (visit) => goings.get(visit)?.(),
   })
   onTestFinished(() => {
     server.close()
-    for (const socket of sockets) socket.resetAndDestroy()
+    for (const visit of visits) tarpit.letGo(visit, visit.outcome)
+    tarpit.close()
   })
   const hold = async (form: 'drip' | 'silent', lifeMs: number, network = '192.0.2.0/24', who = 1): Promise<Visitor> => {
     const accepted = once(server, 'connection') as Promise<[Socket]>
     const visitor = call()
     const [[socket]] = await Promise.all([accepted, visitor.connected])
-    sockets.push(socket)
-    const visit = crowd.enter(socket, who, network, performance.now())
+    const line = lines ? lines.undress(socket) : socket
+    if (line === undefined) throw new Error('no bare line')
+    const visit = crowd.enter(line, who, network, performance.now())
     visits.push(visit)
-    setVisit(socket, visit)
-    socket.on('error', () => {})
-    socket.on('close', () => tarpit.gone(visit))
+    goneBy.set(visit, new Promise((resolve) => goings.set(visit, resolve)))
+    if (!lines) {
+      setVisit(socket, visit)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        visit.bytesIn = socket.bytesRead
+        tarpit.gone(visit)
+        goings.get(visit)?.()
+      })
+    }
     tarpit.hold(visit, form, lifeMs)
     return visitor
   }
-  return { hold, tarpit, crowd, sockets, outcomes: () => visits.map(({ outcome }) => outcome) }
+  const gone = (nth: number) => goneBy.get(visits[nth] as Visit)
+  return { hold, tarpit, crowd, visits, gone, outcomes: () => visits.map(({ outcome }) => outcome) }
 }

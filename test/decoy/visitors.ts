@@ -7,7 +7,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { onTestFinished } from 'vitest'
 import type { Evidence, Event, Kind } from '../../src/core/evidence.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../../src/core/prefixes.ts'
-import { Decoy, type DecoyHappening, type DecoyOptions, type Via } from '../../src/decoy/listener.ts'
+import { type Bare, bare } from '../../src/libc/bare.ts'
+import { Decoy, type DecoyOptions } from '../../src/decoy/listener.ts'
+import type { DecoyHappening, Via } from '../../src/decoy/happenings.ts'
 
 export const BRISK = { greetingMs: 0, replyMs: 0, byteMs: 0, dripMs: 100 }
 const LIMITS = {
@@ -40,6 +42,7 @@ export class House {
       protects: (domain) => domain === 'example.test',
       isTrap: (address) => address === 'trap@example.test',
       now: () => 1_000,
+      bare: bare() as Bare,
       ...options,
       witness: async (event: Event) => {
         if (event.type === 'evidence') this.evidence.push(event)

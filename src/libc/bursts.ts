@@ -9,9 +9,8 @@
  * Layouts are those of 64-bit Linux with the low byte first; elsewhere there are no bursts, and `bursts` says so. And they are
  * tried before they are trusted: some datagrams to ourselves and back must come as they were sent.
  */
-import { createRequire } from 'node:module'
-import { endianness } from 'node:os'
-import { clientOfBytes, dottedOf, numberOfDotted } from '../core/client.ts'
+import { type Koffi, type Library, type Native, tryKoffi } from './koffi.ts'
+import { addressAt, FOURTH, NAME_BYTES, OURSELVES, SIXTH, writeName } from './names.ts'
 
 /** What to send back; undefined: nothing. The datagram lies here until this has returned. */
 export type Answerer = (datagram: Buffer, address: string) => Buffer | undefined
@@ -21,38 +20,12 @@ export const DATAGRAM_BYTES_MAX = 4096
 const REPLY_BYTES_MAX = 1280
 /** In one call of the kernel. */
 const BURST_MAX = 64
-/** Addresses whose text is remembered. */
-const TEXTS_MAX = 10_000
-
-/** A function of a library; the shape of its arguments is in its definition, which is C. */
-export type Native = (...args: readonly (number | undefined)[]) => number
-export type Library = { readonly func: (definition: string) => Native }
-
-/** What is used of koffi, in words of ours: it is optional, and what is built on it must be understood where it was left out. */
-export type Koffi = {
-  /** null: what this process has loaded already, libc among it. */
-  readonly load: (path: null) => Library
-  readonly alloc: (type: string, count: number) => unknown
-  readonly address: (block: unknown) => bigint
-  readonly view: (block: unknown, bytes: number) => ArrayBuffer
-}
 
 let made: Bursts | string | undefined
 
 /** The one of this process, or a sentence that says why there is none. */
 export function bursts(): Bursts | string {
-  return (made ??= make())
-}
-
-function make(): Bursts | string {
-  const { platform, arch } = process
-  if (platform !== 'linux' || !['x64', 'arm64'].includes(arch) || endianness() !== 'LE')
-    return `not made for ${platform} on ${arch}`
-  try {
-    return proven(createRequire(import.meta.url)('koffi') as Koffi)
-  } catch (error) {
-    return `koffi cannot be used: ${(error as Error).message.split('\n', 1)[0]}`
-  }
+  return (made ??= tryKoffi(proven))
 }
 
 /** With this koffi, tried; or what is wrong with it. Throws what it throws. */
@@ -68,10 +41,6 @@ export function proven(koffi: Koffi): Bursts | string {
  */
 const HEAD = { bytes: 64, name: 0, nameBytes: 8, iovec: 16, iovecs: 24, length: 56 } as const
 const IOVEC_BYTES = 16
-/** netinet/in.h, ip(7) and ipv6(7): family 0, port 2 (network order), IPv4 address 4; IPv6 flow 4, address 8, scope 24. */
-const FOURTH = { family: 2, bytes: 16 } as const
-const SIXTH = { family: 10, bytes: 28 } as const
-const NAME_BYTES = 32
 /** bits/socket.h, the same on every Linux that has bursts. */
 const MSG_DONTWAIT = 0x40
 const DATAGRAM_CLOEXEC = 2 | 0o2000000
@@ -94,7 +63,6 @@ const BLOCK_BYTES = SLOTS_OUT + BURST_MAX * REPLY_BYTES_MAX
 const TRIALS = [1, 50, REPLY_BYTES_MAX].map((length) => Buffer.from(Array.from({ length }, (_, i) => length + i)))
 /** On loopback a datagram is there when it has been sent; a busy kernel may put that off. */
 const TRIAL_MS = 250
-const OURSELVES = '127.0.0.1'
 
 type Came = { readonly taken: number; readonly unsent: number }
 
@@ -104,8 +72,6 @@ export class Bursts {
   readonly #base: number
   readonly #bytes: Buffer
   readonly #words: Uint32Array
-  readonly #fourthTexts = new Map<number, string>()
-  readonly #sixthTexts = new Map<string, string>()
 
   constructor({ load, alloc, address, view }: Koffi) {
     const libc = load(null)
@@ -151,7 +117,7 @@ export class Bursts {
     const shut = libc.func('int close(int)')
     const [here, there] = [0, 0].map(() => open(FOURTH.family, DATAGRAM_CLOEXEC, 0)) as [number, number]
     try {
-      this.#name(OURSELVES, 0)
+      writeName(this.#bytes, FIRST_NAME, OURSELVES, 0)
       for (const fd of [here, there])
         if (bind(fd, this.#base + FIRST_NAME, FOURTH.bytes) !== 0) return `no socket of its own on ${OURSELVES}`
       this.#words[FIRST_NAME_BYTES >> 2] = FOURTH.bytes
@@ -185,15 +151,9 @@ export class Bursts {
   /** Lays a reply ready to go out first in the next `drain`. False: it cannot be, and is dgram's to send. */
   lay(reply: Buffer, address: string, port: number): boolean {
     if (reply.length > REPLY_BYTES_MAX || address.includes(':')) return false
-    this.#name(address, port)
+    writeName(this.#bytes, FIRST_NAME, address, port)
     this.#put(0, reply, FIRST_NAME, FOURTH.bytes)
     return true
-  }
-
-  #name(address: string, port: number): void {
-    this.#bytes.writeUInt16LE(FOURTH.family, FIRST_NAME)
-    this.#bytes.writeUInt16BE(port, FIRST_NAME + 2)
-    this.#bytes.writeUInt32BE(numberOfDotted(address), FIRST_NAME + 4)
   }
 
   /**
@@ -224,7 +184,7 @@ export class Bursts {
       const head = (HEADS_IN + i * HEAD.bytes) >> 2
       const length = this.#words[head + (HEAD.length >> 2)] as number
       const nameBytes = this.#words[head + (HEAD.nameBytes >> 2)] as number
-      const address = this.#addressAt(NAMES + i * NAME_BYTES, nameBytes)
+      const address = addressAt(this.#bytes, NAMES + i * NAME_BYTES, nameBytes)
       if (address === undefined || length > DATAGRAM_BYTES_MAX + 1) continue
       const slot = SLOTS_IN + i * SLOT_BYTES
       const reply = answer(this.#bytes.subarray(slot, slot + length), address)
@@ -255,31 +215,10 @@ export class Bursts {
     }
     return unsent
   }
-
-  /** As dgram spells it, but for the scope of a link-local address; undefined: none that can be answered. */
-  #addressAt(name: number, nameBytes: number): string | undefined {
-    const bytes = this.#bytes
-    const family = bytes[name] as number
-    if (bytes[name + 2] === 0 && bytes[name + 3] === 0) return undefined
-    if (family === FOURTH.family && nameBytes === FOURTH.bytes) {
-      const whole = bytes.readInt32BE(name + 4)
-      return this.#fourthTexts.get(whole) ?? remember(this.#fourthTexts, whole, dottedOf(whole))
-    }
-    if (family !== SIXTH.family || nameBytes !== SIXTH.bytes) return undefined
-    const key = bytes.toString('latin1', name + 8, name + 24)
-    const known = this.#sixthTexts.get(key)
-    return known ?? remember(this.#sixthTexts, key, clientOfBytes([...bytes.subarray(name + 8, name + 24)]).ip)
-  }
 }
 
 const reversed = (datagram: Buffer): Buffer => Buffer.from(datagram).reverse()
 
 function isSame(some: readonly Buffer[], others: readonly Buffer[]): boolean {
   return some.length === others.length && some.every((each, i) => each.equals(others[i] as Buffer))
-}
-
-function remember<Key>(texts: Map<Key, string>, key: Key, text: string): string {
-  if (texts.size >= TEXTS_MAX) texts.clear()
-  texts.set(key, text)
-  return text
 }

@@ -1,0 +1,47 @@
+/**
+ * Offenders in a whole appliance, on bare lines and on sockets of Node's: each is dripped to, counted, and leaves no
+ * descriptor behind; and status says where bare lines are not to be had.
+ */
+import { readdirSync } from 'node:fs'
+import { connect } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { Visitor } from '../decoy/visitors.ts'
+import type { StatusView } from '../../src/daemon/status-view.ts'
+import { startAppliance } from './appliance.ts'
+
+const ANY = ['127.0.0.1:0']
+const COME = 30
+const SOON = { timeout: 10_000 }
+
+test.each([
+  { workers: 0, bare: true, note: null },
+  { workers: 1, bare: true, note: null },
+  { workers: 1, bare: false, note: 'offenders on sockets of Node: the settings say so' },
+])('workers: $workers, bare: $bare', { timeout: 60_000 }, async ({ workers, bare, note }) => {
+  const decoys = {
+    workers,
+    bare,
+    primary: { listen: ANY, proxy: ANY },
+    backup: { listen: ANY, proxy: ANY },
+    pace: { greeting: '1s', reply: '1s', byte: '0ms', drip: '100ms' },
+  }
+  const appliance = await startAppliance({ settings: { decoys } })
+  onTestFinished(() => appliance.clear())
+  expect((await appliance.decoymx('block', '203.0.113.0/24', '--because', 'a test')).code).toBe(0)
+  const status = async () => JSON.parse((await appliance.decoymx('status', '--json')).stdout) as StatusView
+  const { doors, workers: crew } = await status()
+  expect(doors.filter(({ name }) => name.includes('decoy')).map((door) => door.note)).toEqual(Array(4).fill(note))
+  const pid = crew.pids[0] ?? appliance.pid
+  const descriptors = () => readdirSync(`/proc/${pid}/fd`).length
+  const before = descriptors()
+  const { host, port } = appliance.door('backup decoy, PROXY')
+  const visitors = Array.from({ length: COME }, (_, n) =>
+    new Visitor(connect({ host, port, allowHalfOpen: true })).send(`PROXY TCP4 203.0.113.${n + 1} 127.0.0.1 40000 25`),
+  )
+  await Promise.all(visitors.map((visitor) => visitor.hears(12)))
+  for (const { heard } of visitors) expect(heard).toMatch(/^220-/)
+  await expect.poll(async () => (await status()).held.backup, SOON).toBe(COME)
+  for (const { socket } of visitors) socket.resetAndDestroy()
+  await expect.poll(async () => (await status()).held.backup, SOON).toBe(0)
+  await expect.poll(descriptors, SOON).toBeLessThanOrEqual(before + 2)
+})
