@@ -12,7 +12,8 @@
  * Presence is counted back from now, absence back from the last sighting that the rule counts; what came after that sighting
  * is seen, too. So a condition never comes true by mere waiting, and a sum only falls while nothing is seen.
  */
-import { didYouMean, parseDuration } from './document.ts'
+import { parseDuration } from './document.ts'
+import { didYouMean } from './likely.ts'
 import type { Instant } from './evidence.ts'
 import {
   type Bucket,

@@ -11,7 +11,8 @@
  */
 import { parseClient } from './client.ts'
 import type { Place } from './dangers.ts'
-import { didYouMean, type Problem } from './document.ts'
+import type { Problem } from './document.ts'
+import { didYouMean } from './likely.ts'
 
 export const RECORD_TYPES = ['A', 'AAAA', 'CNAME', 'MX', 'PTR', 'TLSA', 'TXT'] as const
 export type RecordType = (typeof RECORD_TYPES)[number]

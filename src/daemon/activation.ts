@@ -9,7 +9,8 @@
  * keeps its callers waiting.
  */
 import { isSame, type LookUp, openSockets, type OpenSocket } from '../answer/open-sockets.ts'
-import { didYouMean, type Problem } from '../core/document.ts'
+import type { Problem } from '../core/document.ts'
+import { didYouMean } from '../core/likely.ts'
 import { type Address, placeMistakes, spellAddress } from '../settings/places.ts'
 import { type Settings } from '../settings/settings.ts'
 

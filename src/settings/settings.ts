@@ -6,7 +6,8 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { didYouMean, duration, type Problem, readDocument, show } from '../core/document.ts'
+import { duration, type Problem, readDocument, show } from '../core/document.ts'
+import { didYouMean } from '../core/likely.ts'
 import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import { readCertificate } from './certificate.ts'
 import { readText } from './reading.ts'
