@@ -65,7 +65,7 @@ export async function say(
   const mistaken = async (error: unknown) => {
     if (!(error instanceof NotRunning)) throw error
     // Nobody is there to say it. What of it only the appliance knows, like the names of pools, stays unsaid.
-    const mistakes = (await import('../answer/words.ts')).mistakesIn(said)
+    const mistakes = await mistakesInWord(said)
     if (mistakes.length === 0) throw error
     return { status: 400, body: { errors: mistakes, error: mistakes.join('; ') } }
   }
@@ -94,12 +94,26 @@ export async function say(
   return 0
 }
 
+/** What is wrong with a word, as far as that can be told without an appliance. */
+export async function mistakesInWord(said: {
+  readonly word: string
+  readonly target: string
+  readonly for?: string
+  readonly because: string
+  readonly author?: string
+}): Promise<readonly string[]> {
+  return (await import('../answer/words.ts')).mistakesIn(said).map(nameTyped)
+}
+
 /** The API names its fields; a person typed options and an argument. */
 export function asWords(body: unknown): unknown {
   const { error, errors, ...rest } = body as { readonly error?: string; readonly errors?: readonly string[] }
   if (error === undefined) return body
-  const typed = (text: string) => text.replace(/^(for|because|author): /, '--$1: ').replace(/^within: /, 'network: ')
-  return { ...rest, error: typed(error), ...(errors ? { errors: errors.map(typed) } : {}) }
+  return { ...rest, error: nameTyped(error), ...(errors ? { errors: errors.map(nameTyped) } : {}) }
+}
+
+function nameTyped(mistake: string): string {
+  return mistake.replace(/^(for|because|author): /, '--$1: ').replace(/^within: /, 'network: ')
 }
 
 /** Said while the store does not answer. */

@@ -222,6 +222,14 @@ type Asking = {
   readonly output: NodeJS.WritableStream
 }
 
+/** What is wrong with each flag that is there, by itself. */
+export function mistakesInFlags(words: Words): string[] {
+  return QUESTIONS.flatMap(({ key, flag }) => {
+    const complaint = words[key] === undefined ? undefined : complaintOf(key, words[key])
+    return complaint === undefined ? [] : [`${flag}: ${complaint}`]
+  })
+}
+
 export async function init(
   given: Words,
   options: Asking & {
@@ -245,12 +253,9 @@ export async function init(
     })
 
   const words = await interview(given, options)
-  const mistakes = QUESTIONS.flatMap(({ key, flag, asks, hint }) => {
-    const word = words[key]
-    if (word === undefined) return [`${flag}: missing. ${asks} (${hint})`]
-    const complaint = complaintOf(key, word)
-    return complaint === undefined ? [] : [`${flag}: ${complaint}`]
-  })
+  const mistakes = QUESTIONS.flatMap(({ key, flag, asks, hint }) =>
+    words[key] === undefined ? [`${flag}: missing. ${asks} (${hint})`] : mistakesInFlags({ [key]: words[key] }),
+  )
   const answers = mistakes.length === 0 ? answersOf(words as Required<Words>) : undefined
   if (!answers) return complain({ errors: mistakes }, USAGE)
   const together = clashes(answers)

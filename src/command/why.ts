@@ -40,7 +40,7 @@ export async function why(
     else printRulings(screen, [ruling], Date.now())
     return ruling.ended ? 0 : (EXIT_OF[ruling.word] ?? 1)
   }
-  const prefix = parsePrefix(subject, 'an IP address, a CIDR or a ticket')
+  const prefix = parsePrefix(subject, SUBJECT)
   if (typeof prefix === 'string') return complain(unreadable(subject, prefix), USAGE)
   const { status, body } = await ask(folder, 'GET', `/api/v1/decisions?within=${encodeURIComponent(prefix.cidr)}`)
   if (status !== 200) return complain(body, exitCodeFor(status))
@@ -50,6 +50,14 @@ export async function why(
   else printRulings(screen, decisions, Date.now())
   return Math.max(0, ...decisions.map((each) => EXIT_OF[each.word] ?? 1))
 }
+
+/** Why this is no subject, as far as that can be told without an appliance. */
+export function mistakesInSubject(subject: string): string[] {
+  const prefix = parsePrefix(subject, SUBJECT)
+  return typeof prefix !== 'string' || TICKET.test(subject) ? [] : [prefix]
+}
+
+const SUBJECT = 'an IP address, a CIDR or a ticket'
 
 /** Tickets have no I, L, O and U, which are misread; with all eight letters in one it is one only if it is known. */
 const TICKET = /^[0-9a-hjkmnp-tv-z]{4}-?[0-9a-hjkmnp-tv-z]{4}$/i

@@ -10,13 +10,17 @@ export function didYouMean(word: string, known: Iterable<string>): string | unde
   return best === undefined ? undefined : `did you mean ${best}?`
 }
 
-/** The closest of the known words; at most a third of the letters may differ. */
+/** More is no slip of the fingers, however long the word. */
+const SLIPS_MAX = 4
+
+/** The closest of the known words; at most a third of the letters of the longer may differ. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
-  let least = Math.max(1, Math.floor(word.length / 3)) + 1
+  let least = Infinity
   for (const each of known) {
+    const most = Math.min(SLIPS_MAX, Math.max(1, Math.floor(Math.max(word.length, each.length) / 3)))
     const steps = distance(word.toLowerCase(), each.toLowerCase())
-    if (steps < least) [best, least] = [each, steps]
+    if (steps <= most && steps < least) [best, least] = [each, steps]
   }
   return best
 }

@@ -6,6 +6,25 @@ import { folder } from '../folders.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts')
 
+/** What is found wrong is told once, and nothing that only follows from it. */
+test('no more is told than there is', () => {
+  const told = (...words: string[]) =>
+    spawnSync(process.execPath, [MAIN, ...words], { cwd: folder(), encoding: 'utf8' })
+      .stderr.split('\n')
+      .filter((line) => line.startsWith('error'))
+  expect(told('allow', '203.0.113.9', 'more', '--forr', '7d')).toHaveLength(1)
+  expect(told('allow', '--for')).toEqual([
+    "error  option '--for <span>' argument missing",
+    "error  missing required argument 'target'",
+  ])
+  const help = spawnSync(process.execPath, [MAIN, 'list', '--fro', '--help'], { encoding: 'utf8' })
+  expect(help).toMatchObject({
+    status: 0,
+    stderr: '',
+    stdout: expect.stringContaining('Usage: decoymx list') as string,
+  })
+})
+
 test.each([
   [['export'], 'missing required argument', 'usage: decoymx export <format> [options]', 'plain, cidr, nft'],
   [
@@ -13,7 +32,12 @@ test.each([
     'error  action: expected one of on, off, status, got "maybe"',
     'usage: decoymx kernel <action>',
   ],
-  [['replay'], "'--rules <file>' not specified", 'usage: decoymx replay [journals...] --rules <file> [options]'],
+  [
+    ['replay', '--agnst', 'x'],
+    "error  unknown option '--agnst'; did you mean --against?\n",
+    "'--rules <file>' not specified",
+    'usage: decoymx replay [journals...] --rules <file> [options]',
+  ],
   [
     ['list', '--limit', '-3'],
     'error  --limit: expected a whole number from 1',
@@ -28,6 +52,40 @@ test.each([
     'error  --verdict: expected one of allow, observe, defer, block, got "bad"\n',
     "error  unknown option '--fro'\n",
   ],
+  // Each option that there is not, with what it most likely was; what stands behind it is read as that one's.
+  [
+    ['list', '203.0.113.0/33', '--fro', '--limti', '3', '--verdcit', 'bad', '--json=yes'],
+    "error  unknown option '--fro'\n",
+    "error  unknown option '--limti'; did you mean --limit?\n",
+    "error  unknown option '--verdcit'; did you mean --verdict?\n",
+    'error  --verdict: expected one of allow, observe, defer, block, got "bad"\n',
+    'error  --json: expected no value, got "yes"\n',
+    'error  network: expected a prefix length from 0 to 32, got "/33"\n',
+  ],
+  // With what only the command knows of its words.
+  [
+    ['allow', '203.0.113.999', '--for', '7days', '--becuse', 'x'],
+    "error  unknown option '--becuse'; did you mean --because?\n",
+    'error  target: expected an IP address, a CIDR or a pool, got "203.0.113.999": 999 is above 255\n',
+    'error  --for: expected a time span like 15m, 24h or 7d, got "7days"\n',
+  ],
+  [
+    ['why', 'x', '--jsno'],
+    'error  unknown option \'--jsno\'; did you mean --json?\nerror  expected an IP address, a CIDR or a ticket, got "x"\n',
+  ],
+  [
+    ['simulate', '--layout', 'primary:5', '--wekes', '3'],
+    "error  unknown option '--wekes'; did you mean --weeks?\nerror  --layout: expected a real MX",
+  ],
+  [
+    ['init', '--prot', '25', '--primary', '127.0.0.1', '--backup'],
+    "error  option '--backup <ip>' argument missing\nerror  unknown option '--prot'; did you mean --port?\nerror  --primary: ",
+  ],
+  [
+    ['governor', 'enlist', '203.0.113.0/33', '--froce'],
+    "error  unknown option '--froce'\nerror  target: expected a prefix length",
+  ],
+  [['--jsno', 'list'], "unknown option '--jsno' (options stand behind the command: decoymx list --json)"],
   // With nobody there to say it.
   [
     ['allow', '203.0.113.999', '--for', '7days'],

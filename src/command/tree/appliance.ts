@@ -9,7 +9,8 @@ import { RIGHTS, type Rights } from '../../core/rights.ts'
 import type { Words } from '../init.ts'
 import { tail, type TailWords, VERDICTS } from '../tail.ts'
 import { typed } from '../../console/called.ts'
-import { json, type Options, PARTS, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
+import { alsoMistaken } from './mistakes.ts'
+import { json, network, type Options, PARTS, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 /** What `init` takes beside its answers. */
 type InitOptions = { readonly into: string; readonly force?: boolean; readonly port: number }
@@ -49,7 +50,7 @@ export function applianceCommands(program: Command, stage: Stage): void {
       }),
     )
 
-  program
+  const init = program
     .command('init')
     .description('the settings and rules of a new host: four questions, or their flags; starts nothing')
     .option('--domain <names>', 'the domains to protect, with commas; the first one names the decoys')
@@ -78,6 +79,7 @@ export function applianceCommands(program: Command, stage: Stage): void {
         })
       }),
     )
+  alsoMistaken(init, async (words: Words) => (await import('../init.ts')).mistakesInFlags(words))
 
   program
     .command('check')
@@ -158,7 +160,7 @@ export function applianceCommands(program: Command, stage: Stage): void {
   program
     .command('tail')
     .description('what is seen at the decoys and asked at the real MX, as it happens, until Ctrl-C')
-    .argument('[network]', 'only inside this CIDR')
+    .argument('[network]', 'only inside this CIDR', network)
     .addOption(new Option('--role <role>', 'only there').choices(ROLES))
     .addOption(new Option('--kind <kinds...>', 'only these').choices(KIND_NAMES))
     .addOption(new Option('--verdict <word>', 'only clients of whom this stands').choices(VERDICTS))

@@ -6,8 +6,21 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { FORMATS, type Format } from '../../answer/formats.ts'
 import { EVERYTHING } from '../../core/evidence.ts'
-import { audit, LIST_LIMIT, list, say } from '../decisions.ts'
-import { author, because, json, type Options, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
+import { audit, LIST_LIMIT, list, mistakesInWord, say } from '../decisions.ts'
+import { alsoMistaken } from './mistakes.ts'
+import {
+  author,
+  because,
+  json,
+  network,
+  type Options,
+  rules,
+  settings,
+  type Stage,
+  state,
+  whereOf,
+  whole,
+} from './options.ts'
 
 const within = () => new Option('--for <span>', 'how long it stands, like 7d; without it until released')
 const grace = () =>
@@ -19,10 +32,19 @@ const WORDS = {
   release: 'take a block or an allow back, and forget the evidence that led there',
 } as const
 
+type Spoken = Options & { readonly for?: string }
+
+/** Of a word with another mistake in it; that its target is missing is told already. */
+async function mistakesBeside(word: string, target: string | undefined, options: Spoken): Promise<readonly string[]> {
+  const { because, author, for: span } = options
+  const said = { because, ...(author === undefined ? {} : { author }), ...(span === undefined ? {} : { for: span }) }
+  return mistakesInWord({ word, target: target ?? EVERYTHING, ...said })
+}
+
 export function decisionCommands(program: Command, stage: Stage): void {
   const { screen, errors, complain, problems, does } = stage
 
-  program
+  const why = program
     .command('why')
     .description(
       'the decision about a client and its arithmetic; exit 0 clean, 10 observed or deferred, 11 blocked, 12 allowed',
@@ -39,11 +61,14 @@ export function decisionCommands(program: Command, stage: Stage): void {
         }),
       ),
     )
+  alsoMistaken(why, async (subject?: string) =>
+    subject === undefined ? [] : (await import('../why.ts')).mistakesInSubject(subject),
+  )
 
   program
     .command('list')
     .description('the decisions that stand')
-    .argument('[network]', 'only those inside this CIDR')
+    .argument('[network]', 'only those inside this CIDR', network)
     .addOption(state())
     .addOption(new Option('--verdict <word>', 'only these').choices(['allow', 'observe', 'defer', 'block']))
     .addOption(new Option('--limit <n>', 'rows on a terminal').default(LIST_LIMIT).argParser(whole(1, 1_000_000)))
@@ -72,7 +97,7 @@ export function decisionCommands(program: Command, stage: Stage): void {
     command.addOption(word === 'release' ? grace() : within())
     command.addOption(new Option('--force', 'also for a very wide network'))
     command.addOption(json()).action(
-      does((target: string, options: Options & { readonly for?: string; readonly force?: boolean }) =>
+      does((target: string, options: Spoken & { readonly force?: boolean }) =>
         say(whereOf(options).state, word, target, {
           for: options.for,
           because: options.because,
@@ -84,6 +109,7 @@ export function decisionCommands(program: Command, stage: Stage): void {
         }),
       ),
     )
+    alsoMistaken(command, (target: string | undefined, options: Spoken) => mistakesBeside(word, target, options))
   }
 
   program
@@ -117,7 +143,7 @@ export function decisionCommands(program: Command, stage: Stage): void {
   program
     .command('audit')
     .description('what operators have said: who, when, about whom, and why')
-    .argument('[network]', 'only about this CIDR')
+    .argument('[network]', 'only about this CIDR', network)
     .addOption(state())
     .addOption(json())
     .action(
@@ -126,7 +152,7 @@ export function decisionCommands(program: Command, stage: Stage): void {
       ),
     )
 
-  program
+  const governor = program
     .command('governor')
     .description('the new listings that wait for a person, because they were too many at once')
     .addArgument(
@@ -154,6 +180,9 @@ export function decisionCommands(program: Command, stage: Stage): void {
         })
       }),
     )
+  alsoMistaken(governor, async (action: 'enlist' | 'discard' | undefined, target: string, options: Spoken) =>
+    action ? mistakesBeside(action, target, options) : [],
+  )
 
   program
     .command('export')

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { InvalidArgumentError, Option } from 'commander'
 import { NO_REASON } from '../../core/evidence.ts'
 import type { Problem } from '../../core/document.ts'
+import { parsePrefix } from '../../core/prefixes.ts'
 import { asTyped } from '../../console/called.ts'
 import { hanging, type Screen } from '../../console/terminal.ts'
 import { tellProblems } from '../../console/problems.ts'
@@ -81,4 +82,11 @@ export const whole = (least: number, most: number) => (text: string) => {
   const n = /^\d{1,10}$/.test(text) ? Number(text) : NaN
   if (n >= least && n <= most) return n
   throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}, got ${text}`)
+}
+
+/** A network that only narrows what is told: its text, or commander's error. */
+export const network = (text: string) => {
+  const read = parsePrefix(text)
+  if (typeof read === 'string') throw new InvalidArgumentError(read)
+  return text
 }

@@ -4,7 +4,8 @@
  * None of them needs an appliance.
  */
 import { type Command, Option } from 'commander'
-import { DEFAULT_LAYOUT } from '../../core/mx.ts'
+import { DEFAULT_LAYOUT, readLayout } from '../../core/mx.ts'
+import { alsoMistaken } from './mistakes.ts'
 import { json, type Options, rules, settings, type Stage, state, whereOf, whole } from './options.ts'
 
 /** Bounds of one simulation: a day of work, and facts are kept for 31 days. */
@@ -73,7 +74,7 @@ export function ruleCommands(program: Command, stage: Stage): void {
       ),
     )
 
-  program
+  const simulate = program
     .command('simulate')
     .description(
       'made-up weeks of senders under these rules: is honest mail touched, which bots are caught? exit 0 or 1',
@@ -124,4 +125,8 @@ export function ruleCommands(program: Command, stage: Stage): void {
           }),
       ),
     )
+  alsoMistaken(simulate, async ({ layout }: SimulateWords) => {
+    const read = readLayout(layout)
+    return typeof read === 'string' ? [`--layout: ${read}`] : []
+  })
 }
