@@ -7,7 +7,8 @@
  * back to it. Here is what a pool is, and what membership means; it is a value that `judge` is given.
  */
 import { z } from 'zod'
-import { readDocument, show, type Problem } from './document.ts'
+import { show } from './complaints.ts'
+import { readDocument, type Problem } from './document.ts'
 import { type Instant, oneLine } from './evidence.ts'
 
 export type Pool = {

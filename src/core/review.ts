@@ -7,7 +7,8 @@
  */
 import { type Client, parseClient } from './client.ts'
 import { type Comparison, comparisonsOf, type Condition } from './condition.ts'
-import type { Path, PlaceOf, Problem } from './document.ts'
+import type { Path } from './complaints.ts'
+import type { PlaceOf, Problem } from './document.ts'
 import type { Instant } from './evidence.ts'
 import { addSighting, type Bucket, type FactName, type Facts, factsOf, HOUR_MS } from './facts.ts'
 import { Prefixes } from './prefixes.ts'

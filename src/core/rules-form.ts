@@ -5,7 +5,8 @@
  */
 import { z } from 'zod'
 import { isSlip, readCondition } from './condition.ts'
-import { duration, type Path, type Replaced, show } from './document.ts'
+import { type Path, type Replaced, show } from './complaints.ts'
+import { duration } from './document.ts'
 import { didYouMean } from './likely.ts'
 import { oneLine } from './evidence.ts'
 import { HOUR_MS, isRuleFact, RETENTION_MS, RULE_FACTS, type RuleFact } from './facts.ts'

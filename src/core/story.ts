@@ -8,7 +8,8 @@
  */
 import { z } from 'zod'
 import { type Client, parseClient } from './client.ts'
-import { duration, type Path, type Problem, readDocument, show } from './document.ts'
+import { type Path, show } from './complaints.ts'
+import { duration, type Problem, readDocument } from './document.ts'
 import { didYouMean } from './likely.ts'
 import { type Event, type Evidence, type Instant, type Kind, KIND_NAMES, KINDS, OUTCOMES } from './evidence.ts'
 import { type Role, ROLES, type Word } from './evidence.ts'

@@ -6,7 +6,8 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { duration, type Problem, readDocument, show } from '../core/document.ts'
+import { show } from '../core/complaints.ts'
+import { duration, type Problem, readDocument } from '../core/document.ts'
 import { didYouMean } from '../core/likely.ts'
 import { parsePrefix, type Prefix } from '../core/prefixes.ts'
 import { readCertificate } from './certificate.ts'
@@ -28,10 +29,8 @@ export type Settings = Omit<Written, 'store'> & {
 const address = z.string().transform((text, ctx) => {
   const read = parseAddress(text)
   if (read) return read
-  ctx.addIssue({
-    code: 'custom',
-    message: `expected an IP address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got ${show(text)}`,
-  })
+  const message = `expected an IP address with a port, like 192.0.2.66:25 or "[2001:db8::66]:25", got ${show(text)}`
+  ctx.addIssue({ code: 'custom', message })
   return z.NEVER
 })
 

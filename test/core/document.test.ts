@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { duration, parseDuration, type Problem, readDocument, show, spellProblem } from '../../src/core/document.ts'
+import { show } from '../../src/core/complaints.ts'
+import { duration, parseDuration, type Problem, readDocument, spellProblem } from '../../src/core/document.ts'
 import { didYouMean } from '../../src/core/likely.ts'
 import { FILE_BYTES_MAX } from '../../src/core/source.ts'
 
