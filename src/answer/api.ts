@@ -21,10 +21,11 @@ import { CONTENT_TYPES, type Export } from './exports.ts'
 import { type Format, FORMATS } from './formats.ts'
 import { Following, type Follow } from './following.ts'
 import { checkProposal, type Editing, replayProposal, saveProposal, tellFile } from './editing.ts'
+import { mistakeOf, notJson } from './mistaken.ts'
 import { openApiDocument } from './openapi.ts'
 import { clientView, entryView, iso, rulingView, spokenView, waitingView } from './retelling.ts'
 import { type Route, ROUTES } from './routes.ts'
-import type { mistakeSchema, RulingView, TicketView } from './views.ts'
+import type { RulingView, TicketView } from './views.ts'
 import { heedWord, unknownPool, type WordsOptions } from './words.ts'
 
 export type ApiOptions = WordsOptions & {
@@ -226,35 +227,22 @@ function on<R extends Route>(
   })
   if (route.bodyBytesMax) app[route.method](route.path, limit(route.bodyBytesMax))
   app[route.method](route.path, async (c) => {
-    const query = route.query?.safeParse(c.req.query())
-    if (query && !query.success) return c.json(mistake(query.error, 'query'), 400)
+    const query = route.query?.safeParse(c.req.query(), { reportInput: true })
+    if (query && !query.success) return c.json(mistakeOf(query.error, route.query as z.ZodType, 'the query'), 400)
     const text = route.body ? await c.req.text() : ''
     if (text !== '' && !/^application\/json\b/i.test(c.req.header('content-type') ?? ''))
       return c.json({ error: 'the body must be application/json', hint: 'send a content-type header' }, 415)
-    const sent = text === '' ? undefined : parsed(text)
-    const body = route.body?.safeParse(sent)
-    if (body && !body.success) return c.json(mistake(body.error, 'body', beside(sent)), 400)
+    let sent: unknown
+    try {
+      sent = text === '' ? undefined : JSON.parse(text)
+    } catch (error) {
+      return c.json(notJson(text, error), 400)
+    }
+    const body = route.body?.safeParse(sent, { reportInput: true })
+    if (body && !body.success)
+      return c.json(mistakeOf(body.error, route.body as z.ZodType, 'the body', beside(sent)), 400)
     return handle(c, query?.data as Query<R>, body?.data as Body<R>)
   })
-}
-
-/** Null, which no route takes, for what is no JSON. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
-}
-
-function mistake({ issues }: z.ZodError, whole: string, beside?: Beside): z.output<typeof mistakeSchema> {
-  const found = issues.map((issue) => `${issue.path.join('.') || whole}: ${issue.message}`)
-  const errors = beside ? [...found, beside.error] : found
-  return {
-    error: errors.join('; '),
-    ...(errors.length > 1 ? { errors } : {}),
-    ...(beside ? { hint: beside.hint } : {}),
-  }
 }
 
 function wantsPage(c: Context): boolean {

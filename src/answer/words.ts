@@ -9,6 +9,7 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import { type Client, clientOfKey } from '../core/client.ts'
 import { neverListed } from '../core/never.ts'
+import { show } from '../core/complaints.ts'
 import { duration } from '../core/document.ts'
 import { EVERYTHING, type Instant, NO_REASON, oneLine, type Word, WORDS } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'
@@ -17,6 +18,7 @@ import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { Visitor } from '../core/rights.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Reputation, Ruling } from '../reputation/reputation.ts'
+import { sentencesOf } from './mistaken.ts'
 import { iso } from './retelling.ts'
 import type { WordView } from './views.ts'
 
@@ -38,18 +40,24 @@ const WIDEST = { 4: 16, 6: 32 } as const
 /** So many of those that a block does not touch are named. */
 const SPARED_TOLD = 5
 
+const A_TARGET = 'an IP address, a CIDR or a pool'
+
 const text = (most: number) =>
-  z.string().max(1000).transform(oneLine).pipe(z.string().min(1, 'expected a word or two, got nothing').max(most))
+  z
+    .string({ error: wanting('a word or two') })
+    .max(1000)
+    .transform(oneLine)
+    .pipe(z.string().min(1, 'expected a word or two, got nothing').max(most))
 /** A word as it is asked for. */
 export const saidSchema = z.strictObject({
   word: z.enum(WORDS),
   target: z
-    .string()
-    .max(64)
+    .string({ error: wanting(A_TARGET) })
+    .max(64, { abort: true })
     .superRefine((text, ctx) => {
       // Whether there is such a pool, and whether anything waits, is found out later.
       if (POOL_NAME.test(text)) return
-      const read = parsePrefix(text, 'an IP address, a CIDR or a pool')
+      const read = parsePrefix(text, A_TARGET)
       if (typeof read === 'string') ctx.addIssue({ code: 'custom', message: read })
     })
     .describe('An IP address, a CIDR, or a pool; for enlist and discard also "all", for all that waits'),
@@ -66,13 +74,21 @@ export const saidSchema = z.strictObject({
 })
 type Said = z.output<typeof saidSchema>
 
-/** What is wrong with a word, each with the field it is in: as the API says it, for whoever finds nobody to say it to. */
-export function mistakesIn(said: unknown): readonly string[] {
-  const issues = saidSchema.safeParse(said).error?.issues ?? []
-  return issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+/** What is told where it is no text, or missing; what else may be wrong is told elsewhere. */
+function wanting(what: string): (issue: { readonly code?: string; readonly input?: unknown }) => string | undefined {
+  return ({ code, input }) => {
+    if (code !== 'invalid_type') return undefined
+    return input === undefined ? `missing; expected ${what}` : `expected ${what}, got ${show(input)}`
+  }
 }
 
-type Mistake = { readonly error: string; readonly hint?: string }
+/** What is wrong with a word, each with the field it is in: as the API says it, for whoever finds nobody to say it to. */
+export function mistakesIn(said: unknown): readonly string[] {
+  const { error } = saidSchema.safeParse(said, { reportInput: true })
+  return error ? sentencesOf(error, saidSchema, 'the word') : []
+}
+
+type Refusal = { readonly error: string; readonly hint?: string }
 
 /** Whoever has a name of its own, by its token or its session, speaks in that. */
 export async function heedWord(
@@ -113,7 +129,7 @@ export async function heedWord(
 const UNWRITTEN = { error: 'the word could not be written to the journal', hint: 'see the log: is the disk full?' }
 
 /** What a word is said of; none for all that waits. */
-function targetsOf({ word, target, because, force }: Said, { pool, never }: WordsOptions): readonly Prefix[] | Mistake {
+function targetsOf({ word, target, because, force }: Said, { pool, never }: WordsOptions): readonly Prefix[] | Refusal {
   const waits = word === 'enlist' || word === 'discard'
   if (waits && target === EVERYTHING) return []
   const prefixes = pool(target)

@@ -51,7 +51,7 @@ export function complaintsOf(
     const said: Said = issue.code === 'custom' ? (issue.params ?? {}) : {}
     const { path } = issue
     const { at, width, hint = meantBy(issue), code = codeOf(issue) } = said
-    return [{ path, message: sentence(issue), hint, code, atKey: false, at, width }]
+    return [{ path, message: sentence(issue, key), hint, code, atKey: false, at, width }]
   })
 
   function unknownKey(path: Path, { keys, input, path: parent }: Unknown): Complaint {
@@ -146,13 +146,13 @@ function depth(issues: readonly Issue[]): number {
 }
 
 /** Ours in place of zod's own sentences; what a schema says by itself stays. */
-function sentence(issue: Issue): string {
+function sentence(issue: Issue, key: 'key' | 'field'): string {
   if (!/^(Invalid (input|option)|Too (small|big)):/.test(issue.message)) return issue.message
   switch (issue.code) {
     case 'invalid_type':
       return issue.input === undefined
-        ? `missing; expected ${called(issue.expected)}`
-        : `expected ${called(issue.expected)}, got ${show(issue.input)}`
+        ? `missing; expected ${called(issue.expected, key)}`
+        : `expected ${called(issue.expected, key)}, got ${show(issue.input)}`
     case 'invalid_value':
       return issue.input === undefined
         ? `missing; expected ${issue.values.map(String).join(' or ')}`
@@ -173,8 +173,8 @@ function sized({ origin }: { origin: string }, bound: string, size: number | big
 }
 
 /** What zod expects, in the words of a person. */
-function called(type: string): string {
-  return CALLED[type] ?? type
+function called(type: string, key: 'key' | 'field'): string {
+  return type === 'object' && key === 'field' ? 'a JSON object' : (CALLED[type] ?? type)
 }
 
 const CALLED: Readonly<Record<string, string>> = {

@@ -67,7 +67,7 @@ test.each([
     ['allow', '203.0.113.999', '--for', '7days', '--becuse', 'x'],
     "error  unknown option '--becuse'; did you mean --because?\n",
     'error  target: expected an IP address, a CIDR or a pool, got "203.0.113.999": 999 is above 255\n',
-    'error  --for: expected a time span like 15m, 24h or 7d, got "7days"\n',
+    'error  --for: expected a time span like 15m, 24h or 7d, got "7days" (did you mean 7d?)\n',
   ],
   [
     ['why', 'x', '--jsno'],
