@@ -41,7 +41,7 @@ const HELD_WITHIN_MS = 20_000
 const BEGUN_MS = 4000
 /** A server opens and closes some files of its own meanwhile. */
 const FEW_FILES = 15
-/** Both drip every 10 s, decoymx with a jitter of three in ten: in two periods both send twice, whenever these begin. */
+/** Both drip every 10 s, decoymx without its jitter: in two periods both send twice, whenever these begin. */
 const LISTEN_MS = 20_000
 const KNOCKS = [64, 1024]
 const KNOCK_MS = 3000
@@ -152,7 +152,7 @@ export async function startOurs(workers: number): Promise<Side & { readonly stat
   const server = await startDecoymx(
     ownsCrowd() ? 'backup decoy' : 'backup decoy, PROXY',
     undefined,
-    `pace: slow\n  workers: ${workers}\n  ${limits}`,
+    `pace: slow\n  tarpit: { jitter: 0 }\n  workers: ${workers}\n  ${limits}`,
   )
   const { state, pid, port, end } = server
   // One ruling for all: what is weighed is connections, not how many clients are known.
