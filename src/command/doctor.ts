@@ -19,7 +19,8 @@ import { hostFindings, stateFindings } from './host-check.ts'
 import { files as filesFinding, knownOf } from './known.ts'
 import { strangersAtKernel, strangersAtPrimary } from './knocking.ts'
 import { storeKeeps } from './store-check.ts'
-import type { Where } from '../settings/settings.ts'
+import { type CertificateEnd, certificateEnds } from '../settings/certificate.ts'
+import type { Settings, Where } from '../settings/settings.ts'
 import type { StatusView } from '../daemon/status-view.ts'
 
 /** In the order of the chain. Those that need an appliance find nothing without one. */
@@ -30,7 +31,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
     hostFindings(where.state, settings?.journal['max-megabytes'] ?? view?.journal.maxMegabytes),
   known,
   store: storeKeeps,
-  tls: ({ settings }) => (settings ? certificateFindings(settings, Date.now()) : []),
+  tls: ({ settings }) => certificateFindings(endsOf(settings), Date.now()),
   files: openFiles,
   primary: strangersAtPrimary,
   kernel: strangersAtKernel,
@@ -81,6 +82,11 @@ async function examine(chart: Chart): Promise<Finding[]> {
   )
   // What the appliance knows already is not told again by whoever has looked, too.
   return [...new Map(all.flat().map((each) => [`${each.check} ${each.level} ${each.seen}`, each])).values()]
+}
+
+/** By the files as they are now, with or without an appliance. */
+function endsOf(settings: Settings | undefined): CertificateEnd[] {
+  return settings ? certificateEnds(settings.store.redis?.tls, settings.decoys.backup.tls) : []
 }
 
 /** While it runs, it runs with what it has read: what is wrong with its files now is no failure yet. */

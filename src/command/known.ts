@@ -7,6 +7,7 @@
 import { span } from '../console/terminal.ts'
 import type { StatusView } from '../daemon/status-view.ts'
 import { otherBoxes } from './box-check.ts'
+import { certificateFindings } from './certificate-check.ts'
 import { fail, type Finding, ok, warn } from './finding.ts'
 import { BOUNDS } from './governor.ts'
 import { examinePools } from './pool-check.ts'
@@ -22,6 +23,7 @@ export function knownOf(view: StatusView, now: number): Finding[] {
     ...written(view),
     ...journal(view),
     ...store(view),
+    ...certificateFindings(view.certificates, now),
     ...otherBoxes(view),
     ...listeners(view),
     ...workers(view, now),

@@ -8,6 +8,7 @@ import { Gauge, type Registry } from 'prom-client'
 export const DECOYS = ['primary', 'backup'] as const
 export const WORDS = ['allow', 'release', 'observe', 'defer', 'block'] as const
 export const BOUNDS = ['minute', 'network', 'standing', 'held'] as const
+const CERTIFICATES = ['store.tls.ca', 'store.tls.certificate', 'decoys.backup.tls.certificate'] as const
 const MX_STATES = ['up', 'later', 'down', 'unsure'] as const
 
 /** What gauges are read from, once per scrape. */
@@ -32,6 +33,7 @@ export type Levels = {
     readonly outage: boolean
     readonly mxs: readonly { readonly name: string; readonly outcome: string; readonly lookedAt: string }[]
   } | null
+  readonly certificates: readonly { readonly setting: (typeof CERTIFICATES)[number]; readonly notAfter: string }[]
   readonly room: { readonly possible: number; readonly wanted: number }
   readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
   readonly kernel: {
@@ -182,6 +184,18 @@ export function addGauges(registers: Registry[], levels: () => Levels | undefine
     'When the rules in use were loaded',
     (now) => Date.parse(now.rules.loaded) / 1000,
   )
+  new Gauge({
+    name: 'decoymx_certificate_not_after_timestamp_seconds',
+    help: 'When a certificate that this host shows or believes ends, by its key in the settings; NaN where there is none',
+    labelNames: ['setting'],
+    registers,
+    collect() {
+      const ends = new Map(
+        levels()?.certificates.map(({ setting, notAfter }) => [setting, Date.parse(notAfter) / 1000]),
+      )
+      for (const setting of CERTIFICATES) this.set({ setting }, ends.get(setting) ?? Number.NaN)
+    },
+  })
   gauge(
     'boxes_with_other_rules',
     'Boxes at the same store that have other rules in force: they list and free the same clients in turn',

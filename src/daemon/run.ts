@@ -39,7 +39,7 @@ import { watchFiles } from './file-watch.ts'
 import { StoreKeeping } from './keeping.ts'
 import { Pooling } from './pooling.ts'
 import { Reloading } from './reloading.ts'
-import { renewSecrets, secretFiles } from './secrets.ts'
+import { Secrets } from './secrets.ts'
 import { Replays } from './replays.ts'
 import { failuresOf } from '../settings/cases.ts'
 import type { Where } from '../settings/settings.ts'
@@ -218,9 +218,10 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
 
   const reloadFailed = (error: Error) => tell.trouble('reload', error)
   void reputation.rejudgeIfOld().then((outcome) => outcome && tell.rejudged(outcome), reloadFailed)
+  const secrets = new Secrets(where, redis, settings.decoys)
   const renew = () => {
-    if (!redis && !settings.decoys.backup.tls) return
-    tell.reread('secrets', 'password and certificate read anew', renewSecrets(where, redis, decoys))
+    const problems = secrets.renew(decoys)
+    if (problems) tell.reread('secrets', 'password and certificate read anew', problems)
   }
   const onHangUp = () => {
     renew()
@@ -231,8 +232,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
   }
   process.on('SIGHUP', onHangUp)
   const look = () => void reloading.look().catch(reloadFailed)
-  const secrets = secretFiles(redis, settings.decoys).map((path) => [path, renew] as const)
-  const endWatch = watchFiles(settings.reload['on-change'] ? [[where.rules, look], ...secrets] : [])
+  const endWatch = watchFiles(settings.reload['on-change'] ? [[where.rules, look], ...secrets.watched(renew)] : [])
 
   const room = fileRoom(settings.decoys.limits.connections, 2, Math.max(1, settings.decoys.workers))
   const wouldStart = filesLook(where, process.env, settings.http['access-file'])
@@ -251,6 +251,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     workers: { wanted: parts.has('decoys') ? settings.decoys.workers : 0, ...(crew?.state() ?? NO_CREW) },
     reputation: reputation.state(),
     keeping: keeping.last,
+    certificates: secrets.ends,
     journal: { maxMegabytes: settings.journal['max-megabytes'] },
     witness: realMx?.sentence() ?? NO_WITNESS,
     kernel: kernel?.state() ?? null,
@@ -289,7 +290,6 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     tell: tell.canary,
     now,
   })
-  const unready = () => whatLacks(doors.map(viewOf), reputation.freshness())
   metrics.follow(status)
 
   const replays = new Replays(now)
@@ -303,7 +303,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     allowed: () => [...rules().allow.values()],
     never,
     status,
-    unready,
+    unready: () => whatLacks(doors.map(viewOf), reputation.freshness()),
     metrics: () => metrics.read(),
     reload: (force) => (renew(), reloading.load(force)),
     editing: editRules({ where, settings, reloading, replays, now }),

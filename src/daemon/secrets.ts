@@ -7,14 +7,43 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Problem } from '../core/document.ts'
+import { type CertificateEnd, certificateEnds } from '../settings/certificate.ts'
 import type { RedisSettings } from '../settings/store-settings.ts'
 import { readSettings, type Settings, type Where } from '../settings/settings.ts'
 import type { Decoys } from './decoys.ts'
 
+export class Secrets {
+  readonly #where: Where
+  readonly #redis: Writable<RedisSettings> | undefined
+  readonly #decoys: Settings['decoys']
+  /** Until when the certificates in use are good: a bad file leaves in use what was. */
+  ends: readonly CertificateEnd[]
+
+  constructor(where: Where, redis: Writable<RedisSettings> | undefined, decoys: Settings['decoys']) {
+    ;[this.#where, this.#redis, this.#decoys] = [where, redis, decoys]
+    this.ends = certificateEnds(redis?.tls, decoys.backup.tls)
+  }
+
+  /** The answer is what stays as it was, and why; undefined: nothing here is secret. */
+  renew(decoys: Pick<Decoys, 'renewCertificate'> | undefined): readonly Problem[] | undefined {
+    if (!this.#redis && !this.#decoys.backup.tls) return undefined
+    const problems = renewSecrets(this.#where, this.#redis, decoys)
+    if (problems.length === 0) this.ends = certificateEnds(this.#redis?.tls, this.#decoys.backup.tls)
+    return problems
+  }
+
+  /** Each file that it stands in, beside the settings, with what is to be done when it changes. */
+  watched(changed: () => void): (readonly [string, () => void])[] {
+    return secretFiles(this.#redis, this.#decoys).map((path) => [path, changed])
+  }
+}
+
+type Writable<Value> = { -readonly [Key in keyof Value]: Value[Key] }
+
 /** `redis` is changed in place: whoever connects reads it each time. The answer is what stays as it was, and why. */
 export function renewSecrets(
   where: Where,
-  redis: { -readonly [Key in keyof RedisSettings]: RedisSettings[Key] } | undefined,
+  redis: Writable<RedisSettings> | undefined,
   decoys: Pick<Decoys, 'renewCertificate'> | undefined,
 ): readonly Problem[] {
   const wrong = decoys?.renewCertificate()

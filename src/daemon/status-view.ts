@@ -4,6 +4,7 @@
 import { spellProblem } from '../core/document.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { DomainLayout } from '../watch/exchanges.ts'
+import type { CertificateEnd } from '../settings/certificate.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
 import type { CrewState } from './crew.ts'
@@ -39,6 +40,8 @@ export type StatusView = {
   readonly reputation: ReputationState
   /** How a shared store keeps what it has; null: it is our own, or has not said yet. */
   readonly keeping: Keeping | null
+  /** When the certificates end that this host shows or believes. */
+  readonly certificates: readonly CertificateEnd[]
   readonly journal: { readonly maxMegabytes: number }
   readonly witness: string
   /** Null where no decoys run. */

@@ -1,22 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, inject, test } from 'vitest'
 import { certificateFindings } from '../../src/command/certificate-check.ts'
-import { readSettings, type Settings } from '../../src/settings/settings.ts'
+import { certificateEnds } from '../../src/settings/certificate.ts'
 import { certificateFiles } from '../certificate.ts'
 
 const DAY_MS = 86_400_000
 
 describe.skipIf(inject('missing').includes('openssl'))('certificates', () => {
-  const read = readSettings(undefined, {})
-  if (!read.ok) throw new Error('the defaults are sound')
-  const { decoys } = read.settings
-  const at = { host: '127.0.0.1', port: 6379 }
-  const redis = (tls: object) => ({ 'max-age': 0, redis: { at, tls, commandTimeoutMs: 500, files: [] } })
-  const starttls = (tls: object) => ({ ...decoys, backup: { ...decoys.backup, tls } }) as Settings['decoys']
-
-  test('where there are none, nothing is said', () => {
-    expect(certificateFindings({ store: redis({}), decoys }, Date.now())).toEqual([])
-    expect(certificateFindings(read.settings, Date.now())).toEqual([])
+  test('where there are none, or none that can be read, nothing is said', () => {
+    expect(certificateFindings(certificateEnds(undefined, undefined), Date.now())).toEqual([])
+    expect(certificateEnds({}, undefined)).toEqual([])
+    expect(certificateEnds({ ca: 'no certificate' }, { certificate: '/nowhere/cert.pem', key: '' })).toEqual([])
   })
 
   test.each([
@@ -27,10 +21,7 @@ describe.skipIf(inject('missing').includes('openssl'))('certificates', () => {
     // Good for two days.
     const files = certificateFiles()
     const text = readFileSync(files.certificate, 'utf8')
-    const found = certificateFindings(
-      { store: redis({ ca: text, cert: text, key: '' }), decoys: starttls(files) },
-      Date.now() + days * DAY_MS,
-    )
+    const found = certificateFindings(certificateEnds({ ca: text, cert: text }, files), Date.now() + days * DAY_MS)
     expect(found.map(({ level, seen }) => [level, seen.split(' ')[0]])).toEqual([
       [ofStore, 'store.tls.ca'],
       [ofStore, 'store.tls.certificate'],
@@ -44,6 +35,6 @@ describe.skipIf(inject('missing').includes('openssl'))('certificates', () => {
       readFileSync(certificate, 'utf8'),
     )
     for (const ca of [`${old}${now}`, `${now}\n${old}`])
-      expect(certificateFindings({ store: redis({ ca }), decoys }, Date.now())).toMatchObject([{ level: 'ok' }])
+      expect(certificateFindings(certificateEnds({ ca }, undefined), Date.now())).toMatchObject([{ level: 'ok' }])
   })
 })

@@ -28,6 +28,7 @@ const LEVELS: Levels = {
   canary: { state: 'failing', at: '2026-11-24T12:00:00.000Z', shownMs: null },
   kernel: { state: 'on', suspects: { 4: 2, 6: 1 }, networks: { 4: 1, 6: 0 } },
   rules: { loaded: '2026-11-24T12:00:00.000Z', digest: 'ab12', problems: [] },
+  certificates: [{ setting: 'store.tls.ca', notAfter: '2026-12-24T12:00:00.000Z' }],
   room: { possible: 19_744, wanted: 16_000 },
   workers: { wanted: 2, pids: [101, 102] },
 }
@@ -107,5 +108,9 @@ describe('metrics', () => {
     expect(text).toContain('decoymx_order_frozen 1')
     expect(text).toContain('decoymx_rules_sound 1')
     expect(text).toContain('decoymx_boxes_with_other_rules 2')
+    expect(text).toContain('decoymx_certificate_not_after_timestamp_seconds{setting="store.tls.ca"} 1798113600')
+    expect(text).toContain(
+      'decoymx_certificate_not_after_timestamp_seconds{setting="decoys.backup.tls.certificate"} Nan',
+    )
   })
 })

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { stringify } from 'yaml'
-import { renewSecrets, secretFiles } from '../../src/daemon/secrets.ts'
+import { Secrets } from '../../src/daemon/secrets.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { folder } from '../folders.ts'
 
@@ -24,22 +24,27 @@ function written(master = 'mail') {
 }
 
 test('passwords of the store and of its Sentinels are read again', () => {
-  const { where, say, redis } = written()
+  const { where, say, redis, settings } = written()
   say({ ours: 'second', theirs: 'third' })
-  expect(renewSecrets(where, redis, undefined)).toEqual([])
+  expect(new Secrets(where, redis, settings.decoys).renew(undefined)).toEqual([])
   expect(redis).toMatchObject({ password: 'second', at: { master: 'mail', password: 'third' } })
 })
 
 test('another store wants a restart, and nothing is changed', () => {
-  const { where, say, redis } = written()
+  const { where, say, redis, settings } = written()
   say({ master: 'other', ours: 'second' })
-  expect(renewSecrets(where, redis, undefined)).toMatchObject([{ message: 'the store has moved: restart for that' }])
+  expect(new Secrets(where, redis, settings.decoys).renew(undefined)).toMatchObject([
+    { message: 'the store has moved: restart for that' },
+  ])
   expect(redis).toMatchObject({ password: 'first', at: { master: 'mail', password: 'first' } })
 })
 
 test('the files that it all stands in', () => {
-  const { file, redis, settings } = written()
+  const { where, file, redis, settings } = written()
+  const files = (...of: [typeof redis | undefined, typeof settings.decoys]) =>
+    new Secrets(where, ...of).watched(() => {}).map(([path]) => path)
   const backup = { ...settings.decoys.backup, tls: { certificate: '/c.pem', key: '/c.pem' } }
-  expect(secretFiles(redis, { ...settings.decoys, backup })).toEqual([file('ours'), file('theirs'), '/c.pem'])
-  expect(secretFiles(undefined, settings.decoys)).toEqual([])
+  expect(files(redis, { ...settings.decoys, backup })).toEqual([file('ours'), file('theirs'), '/c.pem'])
+  expect(files(undefined, settings.decoys)).toEqual([])
+  expect(new Secrets(where, undefined, settings.decoys).renew(undefined)).toBeUndefined()
 })

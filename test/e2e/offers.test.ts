@@ -4,6 +4,7 @@ import { copyFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { expect, inject, onTestFinished, test } from 'vitest'
+import type { StatusView } from '../../src/daemon/status-view.ts'
 import { type CertificateFiles, certificateFiles } from '../certificate.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
@@ -40,16 +41,20 @@ test.skipIf(inject('missing').includes('openssl'))('STARTTLS shows the certifica
 test.skipIf(inject('missing').includes('openssl')).each([0, 1])(
   'a certificate that was renewed is shown from SIGHUP or reload on, and a bad one is not, with %i workers',
   async (workers) => {
-    const [files, renewed, again] = ['first', 'second', 'third'].map((name) => certificateFiles(`${name}.example`)) as [
-      CertificateFiles,
-      CertificateFiles,
-      CertificateFiles,
-    ]
+    const [files, renewed, again] = ['first', 'second', 'third'].map((name, i) =>
+      certificateFiles(`${name}.example`, 10 * (i + 1)),
+    ) as [CertificateFiles, CertificateFiles, CertificateFiles]
+    const daysLeft = async () => {
+      const { certificates } = JSON.parse((await appliance.decoymx('status', '--json')).stdout) as StatusView
+      expect(certificates).toMatchObject([{ setting: 'decoys.backup.tls.certificate' }])
+      return Math.round((Date.parse(certificates[0]?.notAfter ?? '') - Date.now()) / 86_400_000)
+    }
     const put = (from: CertificateFiles, parts: readonly (keyof CertificateFiles)[] = ['certificate', 'key']) => {
       for (const part of parts) copyFileSync(from[part], files[part])
     }
     const appliance = await start({ tls: files }, workers)
-    expect(await nameShown(appliance)).toBe('first.example')
+    expect([await nameShown(appliance), await daysLeft()]).toEqual(['first.example', 10])
+    expect((await appliance.decoymx('status')).stdout).toContain('decoys.backup.tls.certificate is good until')
     let mark = appliance.mark()
     put(renewed)
     appliance.signal('SIGHUP')
@@ -60,10 +65,12 @@ test.skipIf(inject('missing').includes('openssl')).each([0, 1])(
     put(again, ['certificate'])
     appliance.signal('SIGHUP')
     await appliance.heard(/belongs to another certificate[^]*secrets: not taken; what the file said before stays/, mark)
-    expect(await nameShown(appliance)).toBe('second.example')
+    expect([await nameShown(appliance), await daysLeft()]).toEqual(['second.example', 20])
+    expect((await appliance.decoymx('status')).stdout).not.toContain('decoys.backup.tls.certificate')
     put(again)
     expect((await appliance.decoymx('reload')).code).toBe(0)
     await expect.poll(() => nameShown(appliance)).toBe('third.example')
+    expect(await daysLeft()).toBe(30)
   },
 )
 
