@@ -41,7 +41,7 @@ export class Secrets {
 type Writable<Value> = { -readonly [Key in keyof Value]: Value[Key] }
 
 /** `redis` is changed in place: whoever connects reads it each time. The answer is what stays as it was, and why. */
-export function renewSecrets(
+function renewSecrets(
   where: Where,
   redis: Writable<RedisSettings> | undefined,
   decoys: Pick<Decoys, 'renewCertificate'> | undefined,
@@ -71,9 +71,6 @@ function placeOf({ at, database }: RedisSettings): readonly unknown[] {
 }
 
 /** The files that all of this stands in, beside the settings. */
-export function secretFiles(
-  redis: RedisSettings | undefined,
-  { backup: { tls } }: Settings['decoys'],
-): readonly string[] {
+function secretFiles(redis: RedisSettings | undefined, { backup: { tls } }: Settings['decoys']): readonly string[] {
   return [...new Set([...(redis?.files ?? []), ...(tls ? [tls.certificate, tls.key] : [])])]
 }
