@@ -8,7 +8,7 @@ import { type Bare, descriptorOf, type Fd } from '../libc/bare.ts'
 import type { Line } from './crowd.ts'
 import { spellPlace } from './proxy.ts'
 
-/** Taken in at one stroke: then others have their turn. */
+/** Taken in at one stroke, in a millisecond or two: then others have their turn. */
 const AT_ONCE_MAX = 64
 
 /** Our own address that a client called, and the same with its port. */

@@ -46,6 +46,8 @@ export type TarpitOptions = {
 export function tickMsFor(dripMs: number): number {
   return Math.min(Math.max(Math.floor(dripMs / 10), 10), 250)
 }
+/** Dripped to in a millisecond or so: then others have their turn. */
+const AT_ONCE_MAX = 64
 /**
  * Bytes of a held client that are read and thrown away. Who pours more is not waiting for us; a paused socket would
  * keep them.
@@ -71,6 +73,11 @@ export class Tarpit {
   #script: Script
   #timer: NodeJS.Timeout | undefined
   #watch: Watch<Visit> | undefined
+  /** A look has left some to the next turn of the loop. */
+  #looksOn = false
+  /** Those whose turn it is, and how many of them have had it. */
+  #due: Visit[] = []
+  #done = 0
   #epoch = 0
   #lot = 1
 
@@ -143,7 +150,14 @@ export class Tarpit {
 
   /** Who of the bare lines has gone or spoken. It is looked at each turn; sooner, if there is to be room for a newcomer. */
   look(): void {
-    this.#watch?.look(this.#heard)
+    if (!this.#watch?.look(this.#heard) || this.#looksOn) return
+    this.#looksOn = true
+    setImmediate(this.#lookAgain)
+  }
+
+  readonly #lookAgain = (): void => {
+    this.#looksOn = false
+    this.look()
   }
 
   /** What is thought of clients has changed. */
@@ -171,14 +185,30 @@ export class Tarpit {
 
   #turn(): void {
     this.look()
+    const more = due(this.#wheel, this.#options.now())
+    // Those of the turn before who still wait come first.
+    if (this.#due.length > 0) for (const visit of more) this.#due.push(visit)
+    else {
+      this.#due = more
+      this.#work()
+    }
+  }
+
+  /** Some of those that are due; then others have their turn, and the rest follows. */
+  readonly #work = (): void => {
     const now = this.#options.now()
-    for (const visit of due(this.#wheel, now)) {
+    const due = this.#due
+    for (const end = Math.min(this.#done + AT_ONCE_MAX, due.length); this.#done < end;) {
+      const visit = due[this.#done++] as Visit
       const { line } = visit
       if (line === undefined) continue
       if (now >= visit.endsAt) this.letGo(visit, visit.outcome)
       else if (visit.epoch !== this.#epoch && !this.#keeps(visit)) this.letGo(visit, 'released')
       else this.#drip(visit, line, now)
     }
+    if (this.#done < due.length) return void setImmediate(this.#work)
+    this.#due = []
+    this.#done = 0
   }
 
   #keeps(visit: Visit): boolean {

@@ -52,9 +52,8 @@ const EVENT = process.arch === 'x64' ? { bytes: 12, word: 4 } : { bytes: 16, wor
 /** The first three are for what a process says. */
 const FD_MIN = 3
 
-/** Told of in one call of the kernel, and calls in one `look`: a flood of them leaves others their turn. */
-const EVENTS_MAX = 512
-const LOOKS_MAX = 8
+/** Told of at one look, in a millisecond or two. */
+const EVENTS_MAX = 128
 /** Of what one connection sends, at one look. */
 const HEARD_BYTES_MAX = 65_536
 /** Of what we say at once. */
@@ -174,6 +173,7 @@ export class Bare {
   watch<Thing>(): Watch<Thing> | undefined {
     const epoll = this.#epoll.make(CLOEXEC)
     if (epoll < FD_MIN) return undefined
+    // By descriptor, of which the process has so many as it may open.
     const things: (Thing | undefined)[] = []
     let looking = false
     return {
@@ -189,29 +189,28 @@ export class Bare {
         this.reset(fd)
       },
       look: (tell) => {
-        if (looking) return
+        if (looking) return false
         looking = true
-        this.#look(epoll, things, tell)
+        const more = this.#look(epoll, things, tell)
         looking = false
+        return more
       },
       close: () => void this.#calls.shut(epoll),
     }
   }
 
-  #look<Thing>(epoll: Fd, things: readonly (Thing | undefined)[], tell: (thing: Thing, sign: Sign) => void): void {
-    for (let looks = 0; looks < LOOKS_MAX; looks++) {
-      const count = this.#epoll.wait(epoll, this.#base + EVENTS, EVENTS_MAX, 0)
-      if (count <= 0 || count > EVENTS_MAX) return
-      for (let at = EVENTS >> 2, end = at + count * (EVENT.bytes >> 2); at < end; at += EVENT.bytes >> 2) {
-        const fd = this.#words[at + (EVENT.word >> 2)] as number
-        const thing = things[fd]
-        // Whoever was reset by what another was told of is not ours any more.
-        if (thing === undefined) continue
-        const sign = (this.#words[at] as number) & (EPOLLERR | EPOLLHUP) ? 'gone' : this.#hear(fd)
-        if (sign !== undefined) tell(thing, sign)
-      }
-      if (count < EVENTS_MAX) return
+  #look<Thing>(epoll: Fd, things: readonly (Thing | undefined)[], tell: (thing: Thing, sign: Sign) => void): boolean {
+    const count = this.#epoll.wait(epoll, this.#base + EVENTS, EVENTS_MAX, 0)
+    if (count <= 0 || count > EVENTS_MAX) return false
+    for (let at = EVENTS >> 2, end = at + count * (EVENT.bytes >> 2); at < end; at += EVENT.bytes >> 2) {
+      const fd = this.#words[at + (EVENT.word >> 2)] as number
+      const thing = things[fd]
+      // Whoever was reset by what another was told of is not ours any more.
+      if (thing === undefined) continue
+      const sign = (this.#words[at] as number) & (EPOLLERR | EPOLLHUP) ? 'gone' : this.#hear(fd)
+      if (sign !== undefined) tell(thing, sign)
     }
+    return count === EVENTS_MAX
   }
 
   #hear(fd: Fd): Sign | undefined {
@@ -277,8 +276,8 @@ export type Watch<Thing> = {
   readonly add: (fd: Fd, thing: Thing) => boolean
   /** `Bare.reset`, and nothing more is told of it. */
   readonly reset: (fd: Fd) => void
-  /** Tells what has come since. What is not read to its end now is told at the next look. */
-  readonly look: (tell: (thing: Thing, sign: Sign) => void) => void
+  /** Tells what has come since, of some. What is not read to its end is told at the next look. True: there may be more. */
+  readonly look: (tell: (thing: Thing, sign: Sign) => void) => boolean
   /** When all have been reset. */
   readonly close: () => void
 }

@@ -11,7 +11,7 @@ import { bare, Bare } from '../../src/libc/bare.ts'
 import type { Regard } from '../../src/decoy/happenings.ts'
 import { HONEST, type House, openHouse, Visitor } from './visitors.ts'
 
-const EACH = 100
+const EACH = 150
 /** Who calls from 127.1.x.x is a stranger, and so on. */
 const KINDS: Readonly<Record<string, Regard>> = { '1': 'stranger', '2': 'suspect', '3': 'offender' }
 const regard = ({ ip }: Client): Regard => KINDS[ip.split('.')[1] ?? ''] ?? 'stranger'

@@ -184,6 +184,25 @@ test('the first drip comes at once, and pauses vary within the jitter', () => {
   expect(new Set(pauses).size).toBeGreaterThan(15)
 })
 
+test('of many whose turn it is some are dripped to, and others of the house have their turn before the rest', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  let [now, told] = [0, 0]
+  const crowd = new Crowd()
+  const tarpit = new Tarpit({ name: 'mx9', dripMs: 1000, crowd, now: () => now, keeps: () => true, left() {} })
+  for (let who = 0; who < 200; who++) {
+    const socket = new Socket()
+    socket.write = () => ++told > 0
+    socket.resume = () => socket
+    tarpit.hold(crowd.enter(socket, who, 'a', now), 'drip', 3_600_000)
+  }
+  const turns = [told]
+  now += 1000
+  vi.advanceTimersByTime(tickMsFor(1000))
+  for (turns.push(told); told < 400; turns.push(told)) await new Promise((resolve) => setImmediate(resolve))
+  expect(turns).toEqual([200, 264, 328, 392, 400])
+})
+
 type PitOptions = { dripMs?: number; keeps?: (who: Who) => boolean }
 
 /** A tarpit and a server whose connections go there. */
