@@ -40,7 +40,7 @@ export async function kernel(folder: string, action: 'on' | 'off' | 'status', to
 type Tools = { readonly json: boolean; readonly screen: Screen; readonly complain: Complain }
 
 /** Our table, if it stands in the kernel; a sentence where we may not look. Without nft there is none of ours. */
-async function tableHere(): Promise<TableView | string | undefined> {
+export async function tableHere(): Promise<TableView | string | undefined> {
   try {
     return await readTable()
   } catch (error) {
@@ -53,12 +53,17 @@ async function tableHere(): Promise<TableView | string | undefined> {
 function leftBehind({ tolls, refusesAt }: TableView, because: string, { json, screen }: Tools): number {
   if (json) screen.print(JSON.stringify({ state: 'left-behind', error: because, addresses: refusesAt, tolls }, null, 2))
   else {
-    const refused = tolls.refused[4] + tolls.refused[6]
-    const where = refusesAt.length > 0 ? ` at ${refusesAt.join(', ')}` : ''
-    const sentence = `${because}, and the table inet decoymx still refuses strangers${where} (${counted(refused, 'connection')} so far): an earlier run left it, or a decoymx with another --state has it. ${typed('kernel off')} removes it`
+    const sentence = `${because}, and ${spellLeft({ tolls, refusesAt })}. ${typed('kernel off')} removes it`
     for (const line of hanging(`${screen.colours.red('left behind')}  `, sentence, screen.width, 4)) screen.print(line)
   }
   return 1
+}
+
+/** `the table inet decoymx still refuses strangers at ...`, and whose it may be. */
+export function spellLeft({ tolls, refusesAt }: Pick<TableView, 'tolls' | 'refusesAt'>): string {
+  const refused = counted(tolls.refused[4] + tolls.refused[6], 'connection')
+  const where = refusesAt.length > 0 ? ` at ${refusesAt.join(', ')}` : ''
+  return `the table inet decoymx still refuses strangers${where} (${refused} so far): an earlier run left it, or a decoymx with another --state has it`
 }
 
 /** No appliance runs here: what an earlier one left is removed all the same. */

@@ -10,8 +10,9 @@ import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ClientView } from '../answer/views.ts'
 import { changeGuests, NftFailed, readTable } from '../decoy/nftables.ts'
-import { ask } from './appliance.ts'
+import { ask, NotOurs, NotRunning } from './appliance.ts'
 import { type Chart, fail, type Finding, ok, warn } from './finding.ts'
+import { spellLeft, tableHere } from './kernel.ts'
 import { parseAddress } from '../settings/places.ts'
 import type { StatusView } from '../daemon/status-view.ts'
 
@@ -47,7 +48,8 @@ export async function strangersAtPrimary({ view }: Chart): Promise<Finding[]> {
 /** Where the kernel refuses: does it, is it told, and is a suspect let in? */
 export async function strangersAtKernel(chart: Chart): Promise<Finding[]> {
   const { view, where } = chart
-  if (!view?.kernel) return []
+  if (!view) return await leftAlone(chart)
+  if (!view.kernel) return []
   const { state } = view.kernel
   // Known without knocking, and told by known.ts.
   if (state === 'failed' || (state === 'off' && view.kernelWanted)) return []
@@ -91,6 +93,18 @@ export async function strangersAtKernel(chart: Chart): Promise<Finding[]> {
     }),
   )
   return findings
+}
+
+/** No appliance runs here: what an earlier one left in the kernel goes on refusing, whoever asks. */
+async function leftAlone({ absent, settings }: Chart): Promise<Finding[]> {
+  if (!(absent instanceof NotRunning) || absent instanceof NotOurs) return []
+  const table = await tableHere()
+  const wanted = settings?.decoys.primary.kernel === true
+  const off = 'decoymx kernel off removes it'
+  if (typeof table === 'object')
+    return [warn('kernel', spellLeft(table), wanted ? `start decoymx again, which puts its own there; or ${off}` : off)]
+  if (table === undefined || !wanted) return []
+  return [warn('kernel', `whether an earlier run left a table cannot be seen: ${table}`, 'run doctor as root')]
 }
 
 async function leftover({ settings }: Chart): Promise<Finding[]> {

@@ -324,8 +324,23 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
       state: 'left-behind',
       addresses: [`${PRIMARY[4]}:25`, `[${PRIMARY[6]}]:25`],
     })
+    const found = async () => {
+      const { findings } = JSON.parse((await appliance.decoymx('doctor', '--json')).stdout) as { findings: Finding[] }
+      return findings.filter(({ check }) => check === 'kernel')
+    }
+    expect(await found()).toEqual([
+      {
+        check: 'kernel',
+        level: 'warn',
+        seen: expect.stringMatching(
+          /^the table inet decoymx still refuses strangers at 192\.0\.2\.66:25, \S+ \(\d+ connections? so far\)/,
+        ) as string,
+        next: expect.stringMatching(/decoymx kernel off removes it$/) as string,
+      },
+    ])
     const off = await appliance.decoymx('kernel', 'off', '--json')
     expect(JSON.parse(off.stdout)).toEqual({ state: 'off', removed: true })
+    expect(await found()).toEqual([])
     expect(await beside()).toBe(foreign)
     expect(JSON.parse((await appliance.decoymx('kernel', 'off', '--json')).stdout)).toEqual({
       state: 'off',
