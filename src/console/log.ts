@@ -10,7 +10,7 @@ import type { Screen } from './terminal.ts'
 
 export type Log = Logger
 
-export function createLog(level: string, stream: NodeJS.WritableStream, screen: Screen): Log {
+export function createLog(level: string, stream: Writable, screen: Screen): Log {
   const options = {
     level,
     base: null,
@@ -43,19 +43,32 @@ function timeOf(): () => string {
 /**
  * Lines of LINES_MS in one write, for a write costs more than a line: in a flood there are thousands a second. What is still
  * here when the process ends goes out then; beyond LINES_MAX characters it does at once.
+ *
+ * Nobody waits for whoever reads the log. What he has not taken waits here up to UNREAD_MAX bytes; then lines are left out,
+ * and how many is told when he reads again.
  */
-function gathered(stream: NodeJS.WritableStream): pino.DestinationStream {
-  let lines = ''
+function gathered(stream: Writable): pino.DestinationStream {
+  let [lines, count, leftOut] = ['', 0, 0]
+  const tellLeftOut = () => {
+    const msg = `log: ${leftOut} lines were left out, for whoever reads the log did not keep up`
+    leftOut = 0
+    stream.write(`${JSON.stringify({ level: 'warn', time: new Date().toISOString(), msg })}\n`)
+  }
   const flush = () => {
-    const text = lines
+    const [text, those] = [lines, count]
     lines = ''
-    if (text !== '') stream.write(text)
+    count = 0
+    if (text === '') return
+    if (stream.writableLength < UNREAD_MAX) return void stream.write(text)
+    if (leftOut === 0) stream.once('drain', tellLeftOut)
+    leftOut += those
   }
   process.on('exit', flush)
   return {
     write(line) {
       if (lines === '') setTimeout(flush, LINES_MS)
       lines += line
+      count++
       if (lines.length > LINES_MAX) flush()
     },
   }
@@ -63,6 +76,7 @@ function gathered(stream: NodeJS.WritableStream): pino.DestinationStream {
 
 const LINES_MAX = 65_536
 const LINES_MS = 5
+const UNREAD_MAX = 8 * 1024 * 1024
 
 function words(json: string, screen: Screen): string {
   const { level, time, msg, ...rest } = JSON.parse(json) as { level: string; time: string; msg?: string } & Record<

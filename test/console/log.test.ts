@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
@@ -56,4 +57,32 @@ test('what was said last is heard, however the process ends', () => {
       { encoding: 'utf8' },
     ).stdout
   for (const end of ['', 'process.exit(3)', 'throw new Error("a bug")']) expect(last(end)).toContain('the last words')
+})
+
+test('a reader that does not keep up costs bounded memory: lines are left out, and told when it reads again', async () => {
+  let take = () => {}
+  const taken: string[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      taken.push(String(chunk))
+      take = done
+    },
+  })
+  const log = createLog('info', stream, screenOf(stream as NodeJS.WriteStream, {}))
+  const long = 'x'.repeat(70_000)
+  for (let n = 0; n < 1000; n++) log.info({ n }, long)
+  expect(stream.writableLength).toBeLessThan(9 * 1024 * 1024)
+  const kept = Math.round(stream.writableLength / long.length)
+
+  const reads = once(stream, 'drain')
+  stream._write = (chunk: Buffer, _encoding, done) => (taken.push(String(chunk)), done())
+  take()
+  await reads
+  log.info(long)
+  const lines = taken.map((line) => JSON.parse(line) as { n?: number; msg: string })
+  expect(lines.slice(0, kept).map(({ n }) => n)).toEqual(Array.from({ length: kept }, (_, n) => n))
+  expect(lines.slice(kept).map(({ msg }) => msg)).toEqual([
+    `log: ${1000 - kept} lines were left out, for whoever reads the log did not keep up`,
+    long,
+  ])
 })
