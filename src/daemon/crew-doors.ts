@@ -79,8 +79,9 @@ class SharedDoor implements Door {
     return this.#at.size > 0 ? spellAddress(this.address) : undefined
   }
 
+  /** None, too, while the first worker has not come to it yet. */
   get error(): string | undefined {
-    return this.#at.size > 0 ? undefined : (this.#error ?? 'no worker is running')
+    return this.#at.size > 0 ? undefined : this.#error
   }
 
   /** True when it was not open before. */
@@ -99,6 +100,7 @@ class SharedDoor implements Door {
 
   shut(worker: number): void {
     this.#at.delete(worker)
+    if (this.#at.size === 0) this.#error ??= 'no worker is running'
   }
 
   /** A worker gives up what it tries when it ends. */

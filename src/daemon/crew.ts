@@ -5,6 +5,9 @@
  * A worker that ends by itself is told, and started again after a pause that grows; the others go on meanwhile. What it
  * had not yet handed over is lost, as it would be with us. Journal, store and rules stay here: workers get a copy of what
  * stands, and their evidence is on disk here before it is settled there.
+ *
+ * A worker that is slow to begin is told, and never given up: on a slow machine another would be as slow. The appliance
+ * opens its other doors without it, and the worker's open when it comes to them.
  */
 import { type ChildProcess, fork, type StdioOptions } from 'node:child_process'
 import { join } from 'node:path'
@@ -27,6 +30,9 @@ import type { DoorHappening } from './sockets.ts'
 
 export type CrewHappening =
   | { readonly what: 'began'; readonly worker: number; readonly pid: number }
+  /** It has not come to all of its doors yet, so long after it began; and when it has after all. */
+  | { readonly what: 'late'; readonly worker: number; readonly afterMs: number }
+  | { readonly what: 'ready late'; readonly worker: number; readonly afterMs: number }
   | { readonly what: 'ended'; readonly worker: number; readonly how: string; readonly againMs: number }
 
 export type CrewOptions = {
@@ -46,9 +52,17 @@ export type CrewOptions = {
   readonly looksLike?: (() => Look | undefined) | undefined
   /** The state directory, where the canary comes in, if it does. */
   readonly canary: string | undefined
+  readonly patience?: Patience
 }
 
-export type Crew = Decoys & { readonly state: () => CrewState }
+/** After `lateMs` a worker is told to be late; after `readyMs` the appliance goes on without those that are. */
+export type Patience = { readonly lateMs: number; readonly readyMs: number }
+
+export type Crew = Decoys & {
+  /** All workers are ready, or have had their time. */
+  readonly ready: Promise<void>
+  readonly state: () => CrewState
+}
 
 /** `ends`: so many ended by themselves since the start; the instant of the last is ISO 8601, UTC. */
 export type CrewState = {
@@ -59,8 +73,9 @@ export type CrewState = {
 
 export const NO_CREW: CrewState = { pids: [], ends: 0, lastEnd: null }
 
-/** Longest wait for a worker to open its doors, at the start, and to end. */
-const READY_MS = 20_000
+/** A worker takes half a second to open its doors; 20 s are enough on a machine 20 times slower. */
+const PATIENCE: Patience = { lateMs: 5000, readyMs: 20_000 }
+/** Longest wait for a worker to end. */
 const END_MS = 3500
 /** The workers hear what the others have so long after the first news of it. */
 const SHARE_MS = 100
@@ -69,8 +84,8 @@ const BEAT_MS = 1000
 /** From the end of a worker to the next one's start: doubled each time, and short again after a life so long. */
 const AGAIN_MS = { first: 250, most: 10_000, long: 60_000 } as const
 
-/** Settles when all workers are ready, or have had their time. */
-export async function startCrew(workers: number, options: CrewOptions): Promise<Crew> {
+/** It is there at once, so that it hears what changes while its workers begin. */
+export function startCrew(workers: number, options: CrewOptions): Crew {
   const doors = new SharedDoors(options.settings, options.door)
   const census = { primary: new Census(), backup: new Census() }
   let sharing: NodeJS.Timeout | undefined
@@ -92,12 +107,19 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
     { length: workers },
     (_, number) => new Worker(number + 1, workers, { ...options, crew: noting }, doors, census, shareSoon),
   )
-  // The first finds the ports where any will do; the others take the same.
-  await crew[0]?.ready
-  for (const worker of crew.slice(1)) worker.start()
-  await Promise.all(crew.map(({ ready }) => ready))
+  const [first, ...others] = crew
+  const startOthers = () => others.forEach((worker) => worker.start())
+  first?.start()
+  // It finds the ports where any will do; the others take the same.
+  if (first && doors.all.some(({ door }) => door.address.port === 0)) void first.ready.then(startOthers)
+  else startOthers()
+  const { readyMs } = options.patience ?? PATIENCE
+  const waited = Promise.withResolvers<void>()
+  const enough = setTimeout(waited.resolve, readyMs)
+  void Promise.all(crew.map(({ ready }) => ready)).then(() => waited.resolve())
   const beat = setInterval(share, BEAT_MS)
   return {
+    ready: waited.promise.finally(() => clearTimeout(enough)),
     doors: doors.all,
     counts: () => ({ primary: sum(crew, 'primary'), backup: sum(crew, 'backup') }),
     guests: () => crew.flatMap(({ counts, guests }) => (counts ? guests : [])),
@@ -120,6 +142,7 @@ export async function startCrew(workers: number, options: CrewOptions): Promise<
     async close() {
       clearInterval(beat)
       clearTimeout(sharing)
+      waited.resolve()
       await Promise.all(crew.map((worker) => worker.end()))
     },
   }
@@ -162,6 +185,7 @@ class Worker {
   #pauseMs: number = AGAIN_MS.first
   #ending = false
   #settle = () => {}
+  #isReady = () => {}
   #ended = () => {}
   counts: Counts | undefined
   guests: readonly Guest[] = []
@@ -180,11 +204,7 @@ class Worker {
     this.census = census
     this.#options = options
     this.#doors = doors
-    this.ready = new Promise((resolve) => {
-      const late = setTimeout(resolve, READY_MS)
-      this.#settle = () => (clearTimeout(late), resolve())
-    })
-    if (number === 1) this.start()
+    this.ready = new Promise((resolve) => (this.#settle = resolve))
   }
 
   /** Of its process, while it runs. */
@@ -193,6 +213,7 @@ class Worker {
   }
 
   start(): void {
+    if (this.#ending) return
     const { settings, maxAgeMs, rules, never, reputation, crew } = this.#options
     const child = fork(join(import.meta.dirname, 'worker.ts'), [], {
       execArgv: WORKER_FLAGS,
@@ -201,6 +222,18 @@ class Worker {
     })
     this.#child = child
     const began = performance.now()
+    const { lateMs } = this.#options.patience ?? PATIENCE
+    let isLate = false
+    const tellLate = () => {
+      isLate = true
+      crew({ what: 'late', worker: this.number, afterMs: lateMs })
+    }
+    const late = setTimeout(tellLate, lateMs)
+    this.#isReady = () => {
+      clearTimeout(late)
+      if (isLate) crew({ what: 'ready late', worker: this.number, afterMs: performance.now() - began })
+      this.#settle()
+    }
     this.send({
       what: 'begin',
       settings: this.#doors.found(settings),
@@ -217,6 +250,7 @@ class Worker {
     child.on('error', () => {})
     child.once('exit', (code, signal) => {
       silence()
+      clearTimeout(late)
       this.counts = undefined
       this.#child = undefined
       this.isNew = true
@@ -264,7 +298,7 @@ class Worker {
     const { witness, tell, lost, pressed } = this.#options
     switch (message.what) {
       case 'ready':
-        return this.#settle()
+        return this.#isReady()
       case 'door':
         return this.#doors.hear(this.number, message.it)
       case 'events': {

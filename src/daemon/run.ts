@@ -7,7 +7,6 @@
 import { join } from 'node:path'
 import type { ApiOptions } from '../answer/api.ts'
 import { exportsInTurn, inTurns, networksRefused } from '../answer/exports.ts'
-import { Unlisting } from '../answer/unlisting.ts'
 import { createLog } from '../console/log.ts'
 import { openMailLog } from '../console/mail-log.ts'
 import { createMetrics } from '../console/metrics.ts'
@@ -15,7 +14,6 @@ import type { Remark } from '../console/pages/health.ts'
 import type { Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { isCanary } from '../core/canary.ts'
-import { type Client } from '../core/client.ts'
 import type { Evidence, Witness } from '../core/evidence.ts'
 import { Never } from '../core/never.ts'
 import { withNever } from '../core/rules.ts'
@@ -29,16 +27,17 @@ import { type Checked, mistakesTogether, readAll, readRulesFile } from '../setti
 import { type Crew, NO_CREW, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
-import { untilToldToEnd } from './ending.ts'
+import { hearSignals, leave, type Signals } from './ending.ts'
 import { editRules } from './editing.ts'
 import { filesLook } from './files-look.ts'
 import { takeAllForYoung } from './heap.ts'
 import { openHttp } from './http.ts'
+import { Strangers } from './strangers.ts'
 import { calledAt, suspectsOf } from './suspects.ts'
-import { watchFiles } from './file-watch.ts'
 import { StoreKeeping } from './keeping.ts'
 import { Pooling } from './pooling.ts'
 import { Reloading } from './reloading.ts'
+import { Rereading } from './rereading.ts'
 import { Secrets } from './secrets.ts'
 import { Replays } from './replays.ts'
 import { failuresOf } from '../settings/cases.ts'
@@ -86,25 +85,30 @@ export async function run(where: Where, options: RunOptions): Promise<number> {
     return 1
   }
   takeAllForYoung()
-  const ended = untilToldToEnd()
+  const signals = hearSignals()
   try {
-    const house = await build(where, { ...read, settings: taken.settings }, options)
+    const building = build(where, { ...read, settings: taken.settings }, options, signals)
+    // Who is told to end while it begins goes no further than it comes in the time of a farewell.
+    const house = await Promise.race([building, signals.ended.then(({ late }) => late(FAREWELL_MS))])
+    if (!house) return 0
     if (house.shut !== undefined) {
       // Whoever started us can do something about it, or try again later; a house without a door does nothing.
       options.refuse(house.shut)
       await house.close()
       return 1
     }
-    const { signal, late } = await ended
+    const { signal, late } = await signals.ended
     house.tell.end(signal)
     await Promise.race([house.close(), late(FAREWELL_MS)])
     return 0
   } finally {
     lock.release()
+    leave()
   }
 }
 
-async function build(where: Where, read: Sound, { parts, version, screen, logIn, remarks }: RunOptions) {
+async function build(where: Where, read: Sound, options: RunOptions, { ended, hangUps }: Signals) {
+  const { parts, version, screen, logIn, remarks } = options
   const { settings } = read
   const now = Date.now
   const log = createLog(settings.log, process.stdout, screen)
@@ -128,7 +132,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     effectOf: (next) => reputation.effectOf({ ...next, never: (client) => next.never(client) ?? never.find(client) }),
     bound: settings.reload.bound,
     changed: async () => {
-      beginUnlisting()
+      strangers.begin()
       decoys?.rulesChanged()
       void pooling.rulesChanged().catch(poolsFailed)
       tell.rejudged(await reputation.rejudge())
@@ -183,26 +187,20 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     },
   })
   const { decide } = reputation
-  let unlisting: Unlisting | undefined
+  const strangers = new Strangers({
+    rules,
+    here: parts.has('policy') && parts.has('decoys'),
+    doors,
+    isPooled: (client) => typeof pooling.memberOf(client) === 'object',
+    recording: () => recording(join(where.state, 'journal')),
+    failed: (error) => tell.trouble('unlisting', error),
+    now,
+  })
   const followers = new Set<(evidence: Evidence) => void>()
   const witness: Witness = (event) => {
-    unlisting?.hear(event)
+    strangers.hear(event)
     if (event.type === 'evidence') for (const hear of followers) hear(event)
     return reputation.witness(event)
-  }
-  /** Where the rules ask for it, and who tries the primary is seen here: strangers are known from the journal on. */
-  const beginUnlisting = () => {
-    if (!rules().unlisting || unlisting || !parts.has('policy') || !parts.has('decoys')) return
-    unlisting = new Unlisting()
-    const failed = (error: Error) => tell.trouble('unlisting', error)
-    unlisting.fill(recording(join(where.state, 'journal'))).catch(failed)
-  }
-  const defersOnce = (client: Client, instance: string): boolean => {
-    if (!rules().unlisting || rules().modes.defer !== 'enforce' || !unlisting) return false
-    const blind = doors.some(({ name, bound }) => name.startsWith('primary') && bound === undefined)
-    // It may come again from another network, and would be told "later" again.
-    if (typeof pooling.memberOf(client) === 'object') return false
-    return !blind && unlisting.defers(client, instance, now())
   }
   if (parts.has('decoys'))
     realMx = watchRealMx({
@@ -219,20 +217,8 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
   const reloadFailed = (error: Error) => tell.trouble('reload', error)
   void reputation.rejudgeIfOld().then((outcome) => outcome && tell.rejudged(outcome), reloadFailed)
   const secrets = new Secrets(where, redis, settings.decoys)
-  const renew = () => {
-    const problems = secrets.renew(decoys)
-    if (problems) tell.reread('secrets', 'password and certificate read anew', problems)
-  }
-  const onHangUp = () => {
-    renew()
-    void reloading.load(false).catch(reloadFailed)
-    if (settings.http['access-file'] === undefined) return
-    const { access, problems } = http.reload()
-    tell.reread('access', `${access.tokens.length} tokens, ${access.accounts.length} accounts`, problems)
-  }
-  process.on('SIGHUP', onHangUp)
-  const look = () => void reloading.look().catch(reloadFailed)
-  const endWatch = watchFiles(settings.reload['on-change'] ? [[where.rules, look], ...secrets.watched(renew)] : [])
+  const reread = { where, settings, secrets, reloading, decoys: () => decoys, access: () => http.reload(), tell }
+  const files = new Rereading(reread)
 
   const room = fileRoom(settings.decoys.limits.connections, 2, Math.max(1, settings.decoys.workers))
   const wouldStart = filesLook(where, process.env, settings.http['access-file'])
@@ -305,7 +291,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     status,
     unready: () => whatLacks(doors.map(viewOf), reputation.freshness()),
     metrics: () => metrics.read(),
-    reload: (force) => (renew(), reloading.load(force)),
+    reload: (force) => (files.renew(), reloading.load(force)),
     editing: editRules({ where, settings, reloading, replays, now }),
     playCanary: () => canary.play(),
     turnKernel: (on) => (on ? kernel?.on() : kernel?.off()),
@@ -337,19 +323,17 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
   if (parts.has('decoys')) {
     const { workers } = settings.decoys
     if (room.possible < room.wanted) tell.crowded(room)
-    const outage = () => realMx?.outage ?? false
-    const looksLike = () => realMx?.looks
     const common = {
       settings: settings.decoys,
       witness,
-      outage,
-      looksLike,
+      outage: () => realMx?.outage ?? false,
+      looksLike: () => realMx?.looks,
       canary: settings.canary.enabled ? where.state : undefined,
       door: tell.door,
       pressed: tell.pressed,
     }
     if (workers > 0) {
-      crew = await startCrew(workers, {
+      crew = startCrew(workers, {
         ...common,
         maxAgeMs: settings.store['max-age'],
         rules: () => reloading.loaded.text,
@@ -363,7 +347,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     } else decoys = await openDecoys({ ...common, rules, decide, tell: tell.decoy, now })
     doors.push(...decoys.doors)
     closers.push(decoys.close)
-    const atPrimary = new Kernel({
+    kernel = new Kernel({
       ...suspectsOf(reputation, regardOf('primary', decide), () => rules().modes.block),
       called: calledAt(settings.decoys),
       basis: () => `${reloading.loaded.at} ${reputation.freshness()}`,
@@ -371,9 +355,8 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
       tell: tell.kernel,
       now,
     })
-    kernel = atPrimary
-    closers.push(() => atPrimary.close())
-    if (settings.decoys.primary.kernel) await atPrimary.on()
+    closers.push(kernel.close.bind(kernel))
+    if (settings.decoys.primary.kernel) await kernel.on()
   }
   const asked: Witness = async (event) => {
     // What the canary asks vouches for no real MX.
@@ -381,10 +364,22 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     realMx?.asked()
     return witness(event)
   }
-  const answers = await openAnswers({ settings, rules, parts, decide, defersOnce, witness: asked, tell, now })
+  const answers = await openAnswers({
+    settings,
+    rules,
+    parts,
+    decide,
+    defersOnce: strangers.defersOnce,
+    witness: asked,
+    tell,
+    now,
+  })
   doors.push(...answers.doors)
   closers.push(...answers.closers)
   if (parts.has('http')) doors.push(...(await http.open()))
+  // Workers may take their time; whoever asks is answered meanwhile.
+  await Promise.race([crew?.ready, ended])
+  hangUps.heed(() => files.all())
   if (parts.has('policy') && settings.firewall.nftables) {
     const firewall = new Firewall({
       refused: () => inTurns(networksRefused({ ...exportBasis(), lifeMs: FIREWALL_LIFE_MS })),
@@ -396,7 +391,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     closers.push(() => firewall.close())
     firewall.start()
   }
-  beginUnlisting()
+  strangers.begin()
   canary.start()
   const shut = allShut(doors)
   if (shut === undefined) tell.ready(doors, rules(), logIn)
@@ -405,8 +400,7 @@ async function build(where: Where, read: Sound, { parts, version, screen, logIn,
     tell,
     shut,
     async close() {
-      process.off('SIGHUP', onHangUp)
-      endWatch()
+      files.end()
       for (const door of doors) door.giveUp()
       await canary.close()
       // One room that cannot end must not keep the others, nor the facts, from ending in order.

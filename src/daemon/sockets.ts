@@ -22,6 +22,7 @@ export type Door = {
   readonly wanted: string
   /** As bound: the port that was given where 0 was wanted. Undefined while shut. */
   readonly bound: string | undefined
+  /** Why it is shut; undefined, too, while it is yet to be tried. */
   readonly error: string | undefined
   /** How who comes there is served, where that is worth a word. */
   readonly note?: () => string | undefined
@@ -161,10 +162,11 @@ export function viewOf({ name, wanted, bound, error, note }: Door): DoorView {
   }
 }
 
-/** Why nobody could come in, or undefined while one door is open, or none is wanted. */
-export function allShut(doors: readonly Door[]): string | undefined {
-  if (doors.length === 0 || doors.some(({ bound }) => bound !== undefined)) return undefined
-  const each = doors.map(({ name, wanted, error }) => `  ${name} ${wanted}: ${error ?? 'not open'}`)
+/** Why nobody could come in, or undefined while one door is open or yet to be tried, or none is wanted. */
+export function allShut(doors: readonly Pick<Door, 'name' | 'wanted' | 'bound' | 'error'>[]): string | undefined {
+  if (doors.length === 0 || doors.some(({ bound, error }) => bound !== undefined || error === undefined))
+    return undefined
+  const each = doors.map(({ name, wanted, error }) => `  ${name} ${wanted}: ${error}`)
   return `none of the ${doors.length} addresses could be opened, so nothing would be heard:\n${each.join('\n')}\nFree them, or name others in the settings`
 }
 

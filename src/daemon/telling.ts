@@ -21,7 +21,7 @@ import type { DecoyHappening } from '../decoy/happenings.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
 import type { CanaryView } from './canary.ts'
-import type { CrewHappening } from './crew.ts'
+import { tellingOfCrew } from './crew-telling.ts'
 import { type PoolHappening, troubleLine } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
 import type { FirewallHappening } from './firewall.ts'
@@ -86,11 +86,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       }
     },
 
-    crew: (it: CrewHappening): void => {
-      if (it.what === 'began') return log.info({ pid: it.pid }, `worker ${it.worker}: began`)
-      metrics.workerEnds.inc()
-      log.error({ againMs: it.againMs }, `worker ${it.worker}: ended ${it.how}; it is started again`)
-    },
+    crew: tellingOfCrew(log, metrics),
 
     crowded: room.crowded,
     pressed: room.pressed,
@@ -288,9 +284,14 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       for (const { name, bound } of doors) if (bound) log.info(`${name.padEnd(22)} ${bound}`)
       const web = doors.find(({ name, bound }) => name === 'HTTP' && bound)?.bound
       if (web) log.info(`console: http://${web}/ to look; ${logIn} logs in, too`)
-      const shut = doors.filter(({ bound }) => bound === undefined).length
-      if (shut === 0) log.info(`ready, mode ${rules.mode}`)
-      else log.warn(`ready, mode ${rules.mode}, but ${shut} of ${doors.length} listeners could not be opened`)
+      const shut = doors.filter(({ bound }) => bound === undefined)
+      const untried = shut.filter(({ error }) => error === undefined).length
+      if (shut.length === 0) return log.info(`ready, mode ${rules.mode}`)
+      const but = [
+        ...(shut.length > untried ? [`${shut.length - untried} could not be opened`] : []),
+        ...(untried > 0 ? [`${untried} wait for a worker that is late`] : []),
+      ]
+      log.warn(`ready, mode ${rules.mode}, but of ${doors.length} listeners ${but.join(' and ')}`)
     },
 
     pools: (it: PoolHappening): void => {

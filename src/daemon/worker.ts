@@ -41,7 +41,8 @@ async function work(begin: Begin): Promise<void> {
   const gathering = new Gathering()
   const evidence = evidenceTo((batch, events) => say({ what: 'events', batch, events }))
   let take: Parameters<Parameters<typeof openCopy>[1]>[0] = () => {}
-  let end = async () => {}
+  // Who has only begun has nothing to hand over.
+  let end = async () => say({ what: 'ended' })
   let hear = (_news: Shares | typeof SAME) => false
   // The start, too, leaves behind what is worth it: a dozen megabytes of sources read and settings checked.
   let [pressed, opened, openedBefore] = [0, TIDY_AFTER, 0]

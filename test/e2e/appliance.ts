@@ -56,7 +56,7 @@ export type ApplianceOptions = {
 
 const ANY = ['127.0.0.1:0']
 
-const ANYWHERE = {
+export const ANYWHERE = {
   decoys: { primary: { listen: ANY, proxy: ANY }, backup: { listen: ANY, proxy: ANY } },
   policy: { listen: ANY },
   dnsbl: { listen: ANY },
@@ -221,7 +221,7 @@ export async function within<Value>(ms: number, promise: Promise<Value>, otherwi
 }
 
 /** Ours, without what a developer's shell, or a test runner, may say to a decoymx. */
-function environment(redisUrl: string | undefined): NodeJS.ProcessEnv {
+export function environment(redisUrl: string | undefined): NodeJS.ProcessEnv {
   const strange = /^(DECOYMX_|FORCE_COLOR$|NO_COLOR$)/
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !strange.test(name)))
   return redisUrl === undefined ? env : { ...env, DECOYMX_REDIS_URL: redisUrl }

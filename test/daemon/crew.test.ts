@@ -1,0 +1,99 @@
+/** Workers that are slow to begin, as on a slow machine: a stopped process is as slow as can be. Real processes, real doors. */
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { Never } from '../../src/core/never.ts'
+import { type CrewHappening, startCrew } from '../../src/daemon/crew.ts'
+import { allShut } from '../../src/daemon/sockets.ts'
+import { parseAddress } from '../../src/settings/places.ts'
+import { readSettings } from '../../src/settings/settings.ts'
+import { folder } from '../folders.ts'
+
+const RULES = join(import.meta.dirname, '../../rules.yaml')
+
+/** Stops each worker whose number is named as soon as it began. */
+function crewOf(workers: number, stopped: readonly number[], patience: { lateMs: number; readyMs: number }) {
+  const file = join(folder(), 'decoymx.yaml')
+  const anywhere = '{listen: ["127.0.0.1:0"], proxy: ["127.0.0.1:0"]}'
+  writeFileSync(file, `decoys: {workers: ${workers}, primary: ${anywhere}, backup: ${anywhere}}\n`)
+  const read = readSettings(file, {})
+  if (!read.ok) throw new Error(JSON.stringify(read.problems))
+  const told: CrewHappening[] = []
+  const heard = new Map<string, () => void>()
+  const pids = new Map<number, number>()
+  const crew = startCrew(workers, {
+    settings: read.settings.decoys,
+    maxAgeMs: 60_000,
+    rules: () => ({ file: RULES, source: readFileSync(RULES, 'utf8') }),
+    never: new Never(),
+    reputation: {
+      announce(send) {
+        send({ what: 'all', first: true, last: true, rulings: [] })
+        return () => {}
+      },
+    },
+    witness: () => Promise.resolve(),
+    tell: () => {},
+    door: () => {},
+    crew: (it) => {
+      told.push(it)
+      if (it.what === 'began') {
+        pids.set(it.worker, it.pid)
+        if (stopped.includes(it.worker)) process.kill(it.pid, 'SIGSTOP')
+      }
+      heard.get(`${it.what} ${it.worker}`)?.()
+    },
+    lost: () => {},
+    pressed: () => {},
+    canary: undefined,
+    patience,
+  })
+  onTestFinished(() => crew.close())
+  return {
+    crew,
+    told,
+    goOn: (worker: number) => process.kill(pids.get(worker) as number, 'SIGCONT'),
+    hears: (what: CrewHappening['what'], worker: number) =>
+      new Promise<void>((resolve) => {
+        if (told.some((it) => it.what === what && it.worker === worker)) resolve()
+        heard.set(`${what} ${worker}`, resolve)
+      }),
+  }
+}
+
+test('a worker that is late is told and waited for so long only; its doors open when it comes to them, and none is refused', async () => {
+  const { crew, told, goOn, hears } = crewOf(2, [1], { lateMs: 50, readyMs: 200 })
+  await crew.ready
+  expect(told).toContainEqual({ what: 'late', worker: 1, afterMs: 50 })
+  // They are yet to be tried: nothing that an operator could free, nor a reason to give up.
+  expect(crew.doors.map(({ bound, error }) => ({ bound, error }))).toEqual(Array(4).fill({}))
+  expect(allShut(crew.doors)).toBeUndefined()
+
+  goOn(1)
+  await hears('ready late', 1)
+  // The second takes the ports that the first has found, however late that was.
+  await hears('began', 2)
+  const bound = crew.doors.map((door) => parseAddress(door.bound ?? ''))
+  for (const address of bound) {
+    const socket = connect(address as { host: string; port: number })
+    await once(socket, 'connect')
+    socket.destroy()
+  }
+}, 30_000)
+
+test('a worker that ends before it has come to its doors leaves them shut, with a reason', async () => {
+  const { crew, hears } = crewOf(1, [1], { lateMs: 10_000, readyMs: 10_000 })
+  process.kill(crew.state().pids[0] as number, 'SIGKILL')
+  await hears('ended', 1)
+  expect(crew.doors.map(({ error }) => error)).toEqual(Array(4).fill('no worker is running'))
+  expect(allShut(crew.doors)).toContain('none of the 4 addresses could be opened')
+})
+
+test('those that are prompt are waited for, and nothing is told of lateness', async () => {
+  const { crew, told } = crewOf(2, [], { lateMs: 20_000, readyMs: 20_000 })
+  await crew.ready
+  expect(crew.doors.every(({ bound }) => bound !== undefined)).toBe(true)
+  expect(told.map(({ what }) => what)).toEqual(['began', 'began'])
+}, 30_000)
