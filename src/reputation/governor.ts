@@ -11,7 +11,8 @@
  * again. An operator enlists or discards what waits; loading better rules discards what they would not list.
  *
  * `govern` decides from the state and the clock it is given, and notes what it let through in the state. Each process
- * governs what it rules itself; what waits is kept in its memory, and is found again by the clients' next evidence.
+ * governs what it rules itself; what waits is kept in its memory, and is found again by the clients' next evidence. Which
+ * clients of good standing were listed outlives a restart (good-listed.ts).
  */
 import type { Client } from '../core/client.ts'
 import type { Credit } from '../core/credit.ts'

@@ -15,6 +15,7 @@ import { type Unmet, unmetBy, type Verdict } from '../core/verdict.ts'
 import { Announcer, type News } from './copy.ts'
 import { type Decide, type Decision, decider } from './decision.ts'
 import { openEmbedded } from './embedded.ts'
+import { GoodListed } from './good-listed.ts'
 import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
 import { Intake, type IntakeHappening } from './intake.ts'
 import { entriesIn, Journal, type JournalHappening, type JournalTrouble } from './journal.ts'
@@ -190,9 +191,11 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
     tell: (it) => {
       tell({ from: 'ledger', it })
       for (const announcer of announcers) announcer.hear(it)
+      if (it.what === 'changed') goodListed.changed()
     },
   })
   const governor = newGovernor(options.governor)
+  const goodListed = new GoodListed(join(folder, 'good-listed'), governor)
   const journal: Journal = await Journal.open(join(folder, 'journal'), {
     keepMs: options.keepMs,
     bytesMax: options.journalBytesMax,
@@ -301,6 +304,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       await journal.close()
       await intake.settled(journal.lastSeq, ledger.state === 'fresh' ? FAREWELL_MS : 0)
       await intake.close()
+      await goodListed.close()
       ledger.close()
       neighbours.close()
       await store.close()
