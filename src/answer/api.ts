@@ -98,7 +98,7 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
       return c.json(
         {
           error: `there is no decision under ticket ${c.req.param('ticket')?.slice(0, 64)}`,
-          hint: 'those that have ended are remembered until a restart',
+          hint: 'those that have ended are remembered until a restart; the log has who it was about, as `journalctl -u decoymx -g TICKET` finds it, and the address tells what is known now',
         },
         404,
       )
