@@ -191,6 +191,6 @@ test('the JSON log has one line for each finished session, with all that it show
 function ear() {
   const lines: string[] = []
   const { promise: written, resolve } = Promise.withResolvers<void>()
-  const stream = { isTTY: false, write: (text: string) => (lines.push(text), resolve()) }
+  const stream = { isTTY: false, writableLength: 0, write: (text: string) => (lines.push(text), resolve()) }
   return { stream: stream as unknown as NodeJS.WriteStream, lines, written }
 }
