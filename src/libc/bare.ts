@@ -12,7 +12,7 @@
  */
 import { Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
-import { type Koffi, type Library, type Native, tryKoffi } from './koffi.ts'
+import { blockOf, have, type Koffi, type Library, type Native } from './koffi.ts'
 import { addressAt, FOURTH, NAME_BYTES, OURSELVES, SIXTH, writeName } from './names.ts'
 
 /** A descriptor of this process. */
@@ -25,13 +25,7 @@ let made: Bare | string | undefined
 
 /** The one of this process, or a sentence that says why there is none. */
 export function bare(): Bare | string {
-  return (made ??= tryKoffi(proven))
-}
-
-/** With this koffi, tried; or what is wrong with it. Throws what it throws. */
-export function proven(koffi: Koffi): Bare | string {
-  const tried = new Bare(koffi)
-  return tried.fault(koffi.load(null)) ?? tried
+  return (made ??= have(Bare))
 }
 
 /** bits/socket.h, bits/fcntl.h and sys/epoll.h, the same on x64 and arm64. */
@@ -83,8 +77,8 @@ export class Bare {
   readonly #bytes: Buffer
   readonly #words: Uint32Array
 
-  constructor({ load, alloc, address, view }: Koffi) {
-    const libc = load(null)
+  constructor(koffi: Koffi) {
+    const libc = koffi.load(null)
     this.#calls = {
       accept: libc.func('int accept4(int, uintptr_t, uintptr_t, int)'),
       send: libc.func('long send(int, uintptr_t, size_t, int)'),
@@ -100,12 +94,10 @@ export class Bare {
       add: libc.func('int epoll_ctl(int, int, int, uintptr_t)'),
       wait: libc.func('int epoll_wait(int, uintptr_t, int, int)'),
     }
-    const block = alloc('uint8_t', BLOCK_BYTES)
-    const memory = view(block, BLOCK_BYTES)
-    this.#base = Number(address(block))
-    this.#bytes = Buffer.from(memory)
-    this.#words = new Uint32Array(memory)
-    this.#bytes.fill(0)
+    const { base, bytes, words } = blockOf(koffi, BLOCK_BYTES)
+    this.#base = base
+    this.#bytes = bytes
+    this.#words = words
     // struct linger: on, and no seconds.
     this.#words[LINGER >> 2] = 1
   }

@@ -9,7 +9,7 @@
  * Layouts are those of 64-bit Linux with the low byte first; elsewhere there are no bursts, and `bursts` says so. And they are
  * tried before they are trusted: some datagrams to ourselves and back must come as they were sent.
  */
-import { type Koffi, type Library, type Native, tryKoffi } from './koffi.ts'
+import { blockOf, have, type Koffi, type Library, type Native } from './koffi.ts'
 import { addressAt, FOURTH, NAME_BYTES, OURSELVES, SIXTH, writeName } from './names.ts'
 
 /** What to send back; undefined: nothing. The datagram lies here until this has returned. */
@@ -25,13 +25,7 @@ let made: Bursts | string | undefined
 
 /** The one of this process, or a sentence that says why there is none. */
 export function bursts(): Bursts | string {
-  return (made ??= tryKoffi(proven))
-}
-
-/** With this koffi, tried; or what is wrong with it. Throws what it throws. */
-export function proven(koffi: Koffi): Bursts | string {
-  const tried = new Bursts(koffi)
-  return tried.fault(koffi.load(null)) ?? tried
+  return (made ??= have(Bursts))
 }
 
 /**
@@ -73,16 +67,14 @@ export class Bursts {
   readonly #bytes: Buffer
   readonly #words: Uint32Array
 
-  constructor({ load, alloc, address, view }: Koffi) {
-    const libc = load(null)
+  constructor(koffi: Koffi) {
+    const libc = koffi.load(null)
     this.#receive = libc.func('int recvmmsg(int, uintptr_t, unsigned int, int, uintptr_t)')
     this.#send = libc.func('int sendmmsg(int, uintptr_t, unsigned int, int)')
-    const block = alloc('uint8_t', BLOCK_BYTES)
-    const memory = view(block, BLOCK_BYTES)
-    this.#base = Number(address(block))
-    this.#bytes = Buffer.from(memory)
-    this.#words = new Uint32Array(memory)
-    this.#bytes.fill(0)
+    const { base, bytes, words } = blockOf(koffi, BLOCK_BYTES)
+    this.#base = base
+    this.#bytes = bytes
+    this.#words = words
     for (let i = 0; i < BURST_MAX; i++) {
       this.#lay(HEADS_IN, IOVECS_IN, SLOTS_IN, SLOT_BYTES, i)
       this.#lay(HEADS_OUT, IOVECS_OUT, SLOTS_OUT, REPLY_BYTES_MAX, i)

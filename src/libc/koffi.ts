@@ -21,14 +21,32 @@ export type Koffi = {
   readonly view: (block: unknown, bytes: number) => ArrayBuffer
 }
 
-/** What `prove` makes of koffi, or a sentence that says why it is nothing. */
-export function tryKoffi<Made>(prove: (koffi: Koffi) => Made | string): Made | string {
+/** What is tried by what it does to itself: gives what was not as it should be, or undefined. */
+type Tried = { readonly fault: (libc: Library) => string | undefined }
+
+/** One of this process, tried; or a sentence that says why there is none. */
+export function have<Made extends Tried>(make: new (koffi: Koffi) => Made): Made | string {
   const { platform, arch } = process
   if (platform !== 'linux' || !['x64', 'arm64'].includes(arch) || endianness() !== 'LE')
     return `not made for ${platform} on ${arch}`
   try {
-    return prove(createRequire(import.meta.url)('koffi') as Koffi)
+    return prove(make, createRequire(import.meta.url)('koffi') as Koffi)
   } catch (error) {
     return `koffi cannot be used: ${(error as Error).message.split('\n', 1)[0]}`
   }
+}
+
+/** With this koffi, tried; or what is wrong with it. Throws what it throws. */
+export function prove<Made extends Tried>(make: new (koffi: Koffi) => Made, koffi: Koffi): Made | string {
+  const made = new make(koffi)
+  return made.fault(koffi.load(null)) ?? made
+}
+
+/** Memory that the kernel may write to, all 0, taken for as long as the process lives; and where it is. */
+export type Block = { readonly base: number; readonly bytes: Buffer; readonly words: Uint32Array }
+
+export function blockOf({ alloc, address, view }: Koffi, length: number): Block {
+  const block = alloc('uint8_t', length)
+  const memory = view(block, length)
+  return { base: Number(address(block)), bytes: Buffer.from(memory).fill(0), words: new Uint32Array(memory) }
 }

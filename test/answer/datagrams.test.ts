@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type Answerer, Bursts, bursts, DATAGRAM_BYTES_MAX, proven } from '../../src/libc/bursts.ts'
-import type { Koffi, Native } from '../../src/libc/koffi.ts'
+import { type Answerer, Bursts, bursts, DATAGRAM_BYTES_MAX } from '../../src/libc/bursts.ts'
+import { type Koffi, type Native, prove } from '../../src/libc/koffi.ts'
 import { Datagrams, type DatagramsOptions } from '../../src/answer/datagrams.ts'
 import { udpDescriptorAt } from '../../src/answer/open-sockets.ts'
 
@@ -226,7 +226,7 @@ describe('before they are trusted, they are tried:', () => {
 
   test('these are', () => {
     const before = readdirSync('/proc/self/fd').length
-    expect(proven(koffi)).toBeInstanceOf(Bursts)
+    expect(prove(Bursts, koffi)).toBeInstanceOf(Bursts)
     expect(readdirSync('/proc/self/fd').length).toBe(before)
   })
 
@@ -239,7 +239,7 @@ describe('before they are trusted, they are tried:', () => {
     ['no loopback', butFor('bind', () => () => -1), 'no socket of its own on 127.0.0.1'],
   ])('%s are found out, and nothing stays open', (_, given, why) => {
     const before = readdirSync('/proc/self/fd').length
-    expect(proven(given)).toBe(why)
+    expect(prove(Bursts, given)).toBe(why)
     expect(readdirSync('/proc/self/fd').length).toBe(before)
   })
 })

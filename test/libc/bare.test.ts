@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { Bare, bare, descriptorOf, proven, type Sign, type Watch } from '../../src/libc/bare.ts'
-import type { Koffi, Native } from '../../src/libc/koffi.ts'
+import { Bare, bare, descriptorOf, type Sign, type Watch } from '../../src/libc/bare.ts'
+import { type Koffi, type Native, prove } from '../../src/libc/koffi.ts'
 
 const koffi = createRequire(import.meta.url)('koffi') as Koffi
 const lines = bare() as Bare
@@ -177,7 +177,7 @@ describe('before they are trusted, they are tried:', () => {
 
   test('these are', () => {
     const before = descriptors()
-    expect(proven(koffi)).toBeInstanceOf(Bare)
+    expect(prove(Bare, koffi)).toBeInstanceOf(Bare)
     expect(descriptors()).toBe(before)
   })
 
@@ -199,7 +199,7 @@ describe('before they are trusted, they are tried:', () => {
     ['memory that is elsewhere', moved, 'whoever calls it is not taken in'],
   ])('%s: it is found out, and nothing stays open', (_, given, why) => {
     const before = descriptors()
-    expect(proven(given)).toBe(why)
+    expect(prove(Bare, given)).toBe(why)
     expect(descriptors()).toBe(before)
   })
 })
