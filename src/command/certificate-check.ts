@@ -26,7 +26,7 @@ export function certificateFindings(ends: readonly CertificateEnd[], now: Instan
     const leftMs = Date.parse(notAfter) - now
     const next = `renew it (${costs}); the file is read again when it changes`
     if (leftMs <= 0) return ended('tls', `${setting} ended on ${day}`, next)
-    const seen = `${setting} is good until ${day}, ${span(leftMs)}`
-    return leftMs < SOON_MS ? warn('tls', seen, next) : ok('tls', seen)
+    if (leftMs < SOON_MS) return warn('tls', `${setting} ends on ${day}, in ${span(leftMs)}`, next)
+    return ok('tls', `${setting} is good until ${day}, ${span(leftMs)}`)
   })
 }
