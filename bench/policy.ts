@@ -16,7 +16,7 @@ const WARM_UP_MS = 1000
 const BUSY = [1, 8, 64].map((connections) => ({ connections, perSecond: undefined, forMs: 2000, when: '' }))
 /** Below what all can do, to see how long an answer takes; longer, as its p99 is of few questions. */
 const STEADY = { connections: 16, perSecond: 1000, forMs: 5000 }
-/** A server that has just begun has its code yet to be compiled and what it loaded yet to be tidied. */
+/** To a server that has just begun each client is new: its coming is journalled and counted, and leaves garbage. */
 const LOADS = [{ ...STEADY, when: ', just begun' }, ...BUSY, { ...STEADY, when: ', warm' }]
 /** A loader that works more than this share of the time is the limit. */
 const LOADER_BUSY = 0.9
