@@ -27,6 +27,9 @@ export type Watch = 'witness' | 'blind' | 'trusted'
 export type Guard = {
   readonly watch: Watch
   readonly last: Probe | undefined
+  /** Since when all probes were good, and near each other; likewise questions. What is told late may have been seen before the last. */
+  readonly upSince: Instant | undefined
+  readonly askedSince: Instant | undefined
   /** The last outage, or doubt: its first and its last bad probe. */
   readonly outage: { readonly since: Instant; readonly until: Instant } | undefined
   /** When the real MX last asked us about a client. */
@@ -90,7 +93,16 @@ export const GRACE_MAX_MS = 6 * 3_600_000
 export const DEFERRED_MS = 2 * 3_600_000
 
 export function newGuard(watch: Watch): Guard {
-  return { watch, last: undefined, outage: undefined, askedAt: undefined, pending: Queue.of(), rude: Recent.none() }
+  return {
+    watch,
+    last: undefined,
+    upSince: undefined,
+    askedSince: undefined,
+    outage: undefined,
+    askedAt: undefined,
+    pending: Queue.of(),
+    rude: Recent.none(),
+  }
 }
 
 export function admit(guard: Guard, seq: number, event: Event): Admission {
@@ -105,9 +117,10 @@ export function admit(guard: Guard, seq: number, event: Event): Admission {
   if (INEXCUSABLE.has(event.kind))
     return { guard: { ...guard, rude: guard.rude.with(session, RUDE_MAX) }, counted: [hit], waived: [] }
   if (event.kind === 'foreign-recipient') return { guard, counted: [hit], waived: [] }
-  // The next question will be too late for those that wait already, too.
   if (guard.watch === 'blind' && !vouchedFor(guard, event.at)) {
-    if (guard.pending.length === 0) return { guard, counted: [], waived: [blinded(hit)] }
+    // Was it told so late that the questions of now say nothing of it? Else the next will be too late for those that wait, too.
+    const isOld = guard.askedSince !== undefined && event.at < guard.askedSince
+    if (isOld || guard.pending.length === 0) return { guard, counted: [], waived: [blinded(hit)] }
     return { guard: { ...guard, pending: Queue.of() }, counted: [], waived: [...guard.pending, hit].map(blinded) }
   }
   const crowded = guard.pending.length >= PENDING_MAX ? guard.pending.first : undefined
@@ -131,17 +144,22 @@ export function freezeOf({ watch, last, outage, askedAt }: Guard, now: Instant):
 /** A probe decides about all that was seen before it; what came while it was under way waits for the next one. */
 function settle(guard: Guard, probe: Probe): Admission {
   if (guard.watch !== 'witness') return { guard, counted: [], waived: [] }
-  const outage = probe.outcome === 'up' ? guard.outage : lengthened(guard.outage, probe.at)
-  return decide({ ...guard, last: probe, outage }, probe.at, (at) => doubt(guard.last, probe, outage, at))
+  const isUp = probe.outcome === 'up'
+  const outage = isUp ? guard.outage : lengthened(guard.outage, probe.at)
+  const { last } = guard
+  const goesOn = last && last.at <= probe.at && probe.at - last.at <= PROBE_GAP_MS
+  const upSince = isUp ? ((goesOn ? guard.upSince : undefined) ?? probe.at) : undefined
+  return decide({ ...guard, last: probe, upSince, outage }, probe.at, (at) => doubt(guard, probe, outage, at))
 }
 
 /** The real MX has asked about a client. That counts, and where nobody looks it is a sign of life. */
 function asked(guard: Guard, question: Numbered): Admission {
   const { at } = question.evidence
-  const next = { ...guard, askedAt: Math.max(at, guard.askedAt ?? 0) }
-  if (guard.watch !== 'blind') return { guard: next, counted: [question], waived: [] }
   const near = guard.askedAt !== undefined && at - guard.askedAt <= QUESTION_GAP_MS
-  const admission = decide(next, at, () => (near ? undefined : 'blind'))
+  const askedSince = (near ? guard.askedSince : undefined) ?? at
+  const next = { ...guard, askedAt: Math.max(at, guard.askedAt ?? 0), askedSince }
+  if (guard.watch !== 'blind') return { guard: next, counted: [question], waived: [] }
+  const admission = decide(next, at, (seenAt) => (near && askedSince <= seenAt ? undefined : 'blind'))
   return { ...admission, counted: [...admission.counted, question] }
 }
 
@@ -161,14 +179,16 @@ function decide(guard: Guard, upTo: Instant, whyNot: (at: Instant) => Waived['wh
 }
 
 function doubt(
-  before: Probe | undefined,
+  { last, upSince }: Guard,
   after: Probe,
   outage: Guard['outage'],
   at: Instant,
 ): Waived['why'] | undefined {
   if (after.outcome !== 'up') return 'outage'
-  if (!before || before.at > at || after.at - before.at > PROBE_GAP_MS) return 'unwatched'
-  if (before.outcome !== 'up') return 'outage'
+  if (!last || after.at - last.at > PROBE_GAP_MS) return 'unwatched'
+  if (last.outcome !== 'up' || (outage && at <= outage.until)) return 'outage'
+  // All looks since then were good, however many there were before this was told.
+  if (upSince === undefined || upSince > at) return 'unwatched'
   if (outage && at - outage.until < graceOf(outage)) return 'grace'
   return undefined
 }
@@ -187,6 +207,6 @@ function blinded({ seq, evidence }: Numbered): Waived {
   return { seq, evidence, why: 'blind' }
 }
 
-function vouchedFor({ askedAt }: Guard, at: Instant): boolean {
-  return askedAt !== undefined && askedAt <= at && at - askedAt <= QUESTION_GAP_MS
+function vouchedFor({ askedAt, askedSince }: Guard, at: Instant): boolean {
+  return askedAt !== undefined && askedSince !== undefined && askedSince <= at && at - askedAt <= QUESTION_GAP_MS
 }

@@ -60,6 +60,42 @@ const fate = ({ guard, counted, waived }: Told): string[] => [
   ...waived.map(({ why }) => why),
 ]
 
+describe('a contact that is told a minute late, as those of a known offender are,', () => {
+  const LATE = seen(10 * MINUTE_MS, 'contact')
+  const looks = (...minutes: number[]) => minutes.map((minute) => probe(minute * MINUTE_MS))
+
+  test('counts where all looks since then were good', () => {
+    expect(fate(run([...looks(9, 10.5, 11), LATE, ...looks(11.5)]))).toEqual(['counted'])
+  })
+
+  test('does not count where there was none before it, or none for long in between', () => {
+    expect(fate(run([...looks(10.5, 11), LATE, ...looks(11.5)]))).toEqual(['unwatched'])
+    expect(fate(run([...looks(9, 17), LATE, ...looks(17.5)]))).toEqual(['unwatched'])
+  })
+
+  test('does not count where the real MX was away meanwhile, though it is back', () => {
+    const away = probe(10.5 * MINUTE_MS, 'down')
+    expect(fate(run([...looks(9), away, ...looks(11), LATE, ...looks(11.5)]))).toEqual(['outage'])
+  })
+
+  test('does not count within the grace of an outage before it', () => {
+    const away = probe(7 * MINUTE_MS, 'down')
+    expect(fate(run([away, ...looks(9, 10.5, 11), LATE, ...looks(11.5)]))).toEqual(['grace'])
+  })
+
+  test('counts where the questions of the real MX never paused, and else does not', () => {
+    const questions = (...minutes: number[]) => minutes.map((minute) => question(minute * MINUTE_MS))
+    expect(fate(run([...questions(9.5, 10.25, 11), LATE, ...questions(11.5)], 'blind'))).toEqual(['counted'])
+    expect(fate(run([...questions(9.5, 11), LATE, ...questions(11.5)], 'blind'))).toEqual(['blind'])
+    expect(fate(run([...questions(10.25, 11), LATE, ...questions(11.5)], 'blind'))).toEqual(['blind'])
+  })
+
+  test('and that does not count takes nothing from who waits', () => {
+    const events = [question(11 * MINUTE_MS), hit(11.1 * MINUTE_MS), LATE, question(11.5 * MINUTE_MS)]
+    expect(fate(run(events, 'blind'))).toEqual(['counted', 'blind'])
+  })
+})
+
 describe('whatever comes, in whatever order', () => {
   const sighting = fc
     .record({
