@@ -12,7 +12,7 @@ export type Via = 'direct' | 'proxy' | 'canary'
 
 /**
  * Why a connection was not let in: too many in all, of its network or of its client, it called an address that is no
- * decoy's, a peer that is no proxy of ours, a bad PROXY header, none in time, or gone before we looked.
+ * decoy's, a peer that is no proxy of ours, a bad PROXY header, none in time, or gone before we looked or knew who it was.
  */
 export type Refusal = 'total' | 'network' | 'client' | 'address' | 'peer' | 'proxy-header' | 'proxy-silence' | 'gone'
 

@@ -233,7 +233,7 @@ export class Decoy {
     awaitProxyHeader(socket, limits.headerMs, (header) => {
       this.#waiting.delete(socket)
       this.#room.waiting--
-      if (header.is === 'gone') return this.#refuse(socket, 'proxy-silence')
+      if (header.is === 'gone') return this.#refuse(socket, 'gone')
       if (header.is !== 'header') {
         const { where } = this.#lines.placeOf(socket)
         tell({ what: 'misread', role: this.role, peer: proxy.ip, where, because: header.because })
