@@ -142,15 +142,15 @@ function workers({ workers: { wanted, pids, ends, lastEnd } }: StatusView, now: 
 const ENDED_LATELY_MS = 3_600_000
 const WORKERS_NEXT = 'the log says why; docs/runbooks.md#decoymxworkersmissing'
 
-/** Told while it happens: a decoy is full, and nobody is held who could make room. */
+/** Told for a minute: a decoy was full, and just then nobody was held who could make room. It may have plenty by now. */
 function fullness({ room: { turnedAway } }: StatusView): Finding[] {
   if (turnedAway === 0) return []
   const many = turnedAway === 1 ? '1 connection was' : `${turnedAway} connections were`
   return [
     warn(
       'room',
-      `the decoys are full: ${many} turned away in the last minute, for nobody is held who could make room`,
-      'make more of it: decoys.limits.connections, the open-file limit, decoys.workers (docs/runbooks.md#decoymxroomshort)',
+      `the decoys were full: ${many} turned away in the last minute, for nobody was held then who could make room`,
+      'make more of it: decoys.limits.connections, the open-file limit, decoys.workers (docs/runbooks.md#decoymxdecoyfull)',
     ),
   ]
 }

@@ -121,3 +121,12 @@ test('that nothing is lost is said only where the journal takes what comes', () 
   expect(full).toContainEqual(expect.stringMatching(/until then; what the journal could not take is lost$/))
   expect(full.join()).not.toContain('none is lost')
 })
+
+test('decoys that were full a moment ago and hold many again: it is told as past, and where to read on', () => {
+  const view = { ...SOUND, held: { primary: 0, backup: 248 }, room: { ...SOUND.room, turnedAway: 100 } }
+  const [full] = knownOf(view as unknown as StatusView, NOW).filter(({ check }) => check === 'room')
+  expect(full?.seen).toBe(
+    'the decoys were full: 100 connections were turned away in the last minute, for nobody was held then who could make room',
+  )
+  expect(full?.next).toMatch(/docs\/runbooks\.md#decoymxdecoyfull\)$/)
+})

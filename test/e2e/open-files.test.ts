@@ -72,7 +72,7 @@ test(
     expect(talking.length).toBeGreaterThan(POSSIBLE - 20)
     expect(talking.length).toBeLessThanOrEqual(POSSIBLE)
     expect((await statusOf()).room.turnedAway).toBeGreaterThanOrEqual(before + strangers.length - talking.length)
-    expect((await appliance.decoymx('status')).stdout).toMatch(/the decoys are full: \d+ connections were turned away/)
+    expect((await appliance.decoymx('status')).stdout).toMatch(/the decoys were full: \d+ connections were turned away/)
     expect(appliance.said()).toContain('backup decoy: full; nobody is held who could make room, so newcomers are reset')
     expect(appliance.said()).not.toMatch(/EMFILE|could not come in/)
   },
