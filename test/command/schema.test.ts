@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { pages, schemas } from '../../src/command/schema.ts'
 import { RULE_FACTS } from '../../src/core/facts.ts'
@@ -19,6 +20,25 @@ test('every setting says what it does', async () => {
   const rows = ((await pages())['docs/settings.md'] ?? '').split('\n').filter((line) => line.startsWith('| `'))
   expect(rows.length).toBeGreaterThan(50)
   expect(rows.filter((row) => / {2}\|$/.test(row))).toEqual([])
+})
+
+test('every setting stands in deploy/decoymx.yaml, in effect or behind a #', async () => {
+  const page = (await pages())['docs/settings.md'] ?? ''
+  const keys = [...page.matchAll(/^\| `([a-z.-]+)`/gm)]
+    .map(([, key = '']) => key.split('.'))
+    // The file that holds it stands in its place.
+    .filter((key) => key.at(-1) !== 'password')
+  const names = new Set(keys.flat())
+  const shipped = readFileSync(new URL('../../deploy/decoymx.yaml', import.meta.url), 'utf8')
+  // As if somebody had taken away each # before a key; words of a sentence stay a comment.
+  const whole = shipped.replace(
+    /^( *)# ( *)([a-z-]+)(?=:( |$))/gm,
+    (line, margin: string, deeper: string, key: string) => (names.has(key) ? `${margin}${deeper}${key}` : line),
+  )
+  const doc = parseDocument(whole)
+  expect(doc.errors).toEqual([])
+  expect(keys.length).toBeGreaterThan(50)
+  expect(keys.filter((key) => !doc.hasIn(key)).map((key) => key.join('.'))).toEqual([])
 })
 
 describe('the schema of the rules', () => {
