@@ -19,8 +19,8 @@ export type Who = number | string
 /**
  * How a connection ended: `reset` before the first byte; `dialogue`, which the client or SMTP ended; `cut`, a dialogue
  * that we ended; `held` in silence; `tarpit`; `shed`, let go from there to make room; `released`, let go because we no
- * longer think ill of the client; `poured`, let go because it sent more than anybody who waits for us; and `later`, sent
- * home with 421 because the real MX is away.
+ * longer think ill of the client; `poured`, let go because it sent more than anybody who waits for us (when it is held, a
+ * megabyte; in a dialogue, a line longer than any command); and `later`, sent home with 421 because the real MX is away.
  */
 export const OUTCOMES = ['reset', 'dialogue', 'cut', 'held', 'tarpit', 'shed', 'released', 'poured', 'later'] as const
 export type Outcome = (typeof OUTCOMES)[number]

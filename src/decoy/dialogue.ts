@@ -58,6 +58,8 @@ export type DialogueOptions = {
   readonly isTrap: (address: string) => boolean
   /** Settled once the sighting is on disk. */
   readonly testify: (party: Party, sighting: Sighting) => Promise<unknown>
+  /** It sends more than a client that waits for replies. */
+  readonly poured: (raw: Socket) => void
   /** It is over, and all that it showed is told. */
   readonly ended: (raw: Socket, party: Party, talked: Talked) => void
   /** The library met trouble that it cannot name: its bug or ours, and worth a line in the log. */
@@ -139,7 +141,8 @@ export function dialogues(options: DialogueOptions): Converse {
     }
     const see = (sighting: Sighting) => testify(talk, sighting, options)
     const manners = newManners(options.name, party.address, options.offers.keepBytes)
-    const wire = new Wire(raw, { manners, pace: options.pace, early, tls: options.offers.tls, see })
+    const poured = () => options.poured(raw)
+    const wire = new Wire(raw, { manners, pace: options.pace, early, tls: options.offers.tls, see, poured })
     open.set(party.session, { talk, wire })
     raw.once('close', () => {
       open.delete(party.session)

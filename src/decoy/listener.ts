@@ -134,6 +134,10 @@ export class Decoy {
       protects: options.protects,
       isTrap: options.isTrap,
       testify: (party, sighting) => this.#testify(party, sighting),
+      poured: (socket) => {
+        const visit = visitOf(socket)
+        if (visit) visit.outcome = 'poured'
+      },
       ended: (socket, party, talked) => this.#ended(socket, party, talked),
       fault: (error) => options.tell({ what: 'fault', role: options.role, error: error.message }),
     })

@@ -42,6 +42,8 @@ export type WireOptions = {
   /** With it STARTTLS is offered. */
   readonly tls: SecureContext | undefined
   readonly see: (sighting: Sighting) => void
+  /** A line came that is longer than any command: the library says so, and ends it. */
+  readonly poured: () => void
 }
 
 /** smtp-server's own pause before its greeting; it cannot be set. */
@@ -53,6 +55,8 @@ const LINGER_MS = 2000
 
 /** What the library does not say for us: STARTTLS is none of its business. */
 const GO_AHEAD = '220 2.0.0 Ready to start TLS\r\n'
+/** What it says to a line that is longer than any command. */
+const TOO_LONG = '421 Error: Command line too long'
 
 export class Wire extends EventEmitter {
   readonly #raw: Socket
@@ -173,6 +177,7 @@ export class Wire extends EventEmitter {
   /** A whole reply. */
   write(reply: string): boolean {
     if (!this.writable) return false
+    if (reply.startsWith(TOO_LONG)) this.#options.poured()
     if (this.#speech === undefined) this.#begin(reply)
     else this.#waiting.push(reply)
     return this.#speech === undefined

@@ -82,15 +82,21 @@ describe.each([
 })
 
 describe('in a dialogue', () => {
-  test('20 MB without a line end: nothing of it is kept, and it ends', async () => {
-    const house = await openHouse({ limits: { dialogueMs: 3000 } })
+  test.each([
+    ['before the greeting', 300],
+    ['after the greeting', 0],
+  ])('20 MB without a line end, %s: nothing of it is kept, and it ends', async (_when, greetingMs) => {
+    const house = await openHouse({ limits: { dialogueMs: 3000 }, pace: { ...BRISK, greetingMs } })
     const visitor = house.call()
-    await visitor.reply()
+    await (greetingMs > 0 ? visitor.connected : visitor.reply())
     const block = Buffer.alloc(MEGABYTE, 'x')
     for (let i = 0; i < 20; i++) visitor.socket.write(block)
+    expect(await visitor.ended).toBe('reset')
     await house.empty()
-    expect(house.told('closed')).toHaveLength(1)
+    expect(outcomes(house)).toEqual(['poured'])
+    expect(house.told('ended')[0]?.session.outcome).toBe('poured')
     expect(house.told('closed')[0]?.heldMs).toBeLessThan(5000)
+    expect(house.told('closed')[0]?.bytesIn).toBeLessThan(MEGABYTE)
     // No reply to it accepts anything.
     expect(visitor.heard).not.toMatch(/^(250|354|5\d\d)/m)
   })

@@ -12,7 +12,7 @@ async function wired(pace: Pace): Promise<{ wire: Wire; raw: Socket; visitor: Vi
   const visitor = call()
   const [[raw]] = (await Promise.all([once(server, 'connection'), visitor.connected])) as [[Socket], void]
   const manners = newManners('mx9.example.test', '127.0.0.1')
-  const wire = new Wire(raw, { manners, pace, early: Buffer.alloc(0), tls: undefined, see: () => {} })
+  const wire = new Wire(raw, { manners, pace, early: Buffer.alloc(0), tls: undefined, see: () => {}, poured: () => {} })
   return { wire, raw, visitor }
 }
 
