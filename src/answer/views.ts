@@ -168,6 +168,7 @@ export const wordSchema = z.object({
   target: z.string(),
   until: instant.nullable(),
   count: count.describe('How many networks, or waiting listings, it was said of'),
+  untold: z.boolean().optional().describe('A block, or listings, of which nobody is told now: mode observe'),
   notes: z.array(z.string()).describe('What whoever gave it must know besides'),
   stood: z
     .object({ word: z.string(), by: z.enum(['rules', 'operator']), until: instant.nullable(), because: z.string() })

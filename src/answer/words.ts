@@ -16,7 +16,7 @@ import type { Never } from '../core/never.ts'
 import { POOL_NAME } from '../core/pools.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { Visitor } from '../core/rights.ts'
-import type { AllowEntry } from '../core/rules.ts'
+import { type AllowEntry, type Rules, STANDINGS } from '../core/rules.ts'
 import type { Reputation, Ruling } from '../reputation/reputation.ts'
 import { sentencesOf } from './mistaken.ts'
 import { iso } from './retelling.ts'
@@ -28,6 +28,8 @@ export type WordsOptions = {
   readonly pool: (name: string) => readonly Prefix[] | undefined
   /** The allow-list of the rules file. */
   readonly allowed: () => readonly AllowEntry[]
+  /** Which words of the rules, and of their exceptions, are told to askers. */
+  readonly rules: () => Pick<Rules, 'modes' | 'exceptions'>
   /** Who can never be listed on this host. */
   readonly never: Pick<Never, 'within'>
   readonly now: () => Instant
@@ -39,6 +41,8 @@ const WORD_MS_MAX = 3660 * 24 * 3_600_000
 const WIDEST = { 4: 16, 6: 32 } as const
 /** So many of those that a block does not touch are named. */
 const SPARED_TOLD = 5
+/** So many domains are named. */
+const EXCEPTIONS_TOLD = 5
 
 const A_TARGET = 'an IP address, a CIDR or a pool'
 
@@ -103,7 +107,11 @@ export async function heedWord(
   if (said.word === 'enlist' || said.word === 'discard') return settle(c, said, author, targets, options)
 
   const rulings = [...options.reputation.rulings()]
-  const notes = targets.flatMap((prefix) => notesOn(said.word, prefix, rulings, options))
+  const untold = isUntold(said.word, options.rules())
+  const notes = [
+    ...(untold ? toldAllTheSame(options.rules()) : []),
+    ...targets.flatMap((prefix) => notesOn(said.word, prefix, rulings, options)),
+  ]
   const before = targets.length === 1 ? standingAt(targets[0] as Prefix, rulings) : undefined
   const at = options.now()
   const until = said.for === undefined ? undefined : at + said.for
@@ -121,6 +129,7 @@ export async function heedWord(
     target,
     until: until === undefined ? null : new Date(until).toISOString(),
     count: targets.length,
+    ...(untold ? { untold } : {}),
     notes,
     stood: before ? { word: before.word, by: before.by, until: iso(before.until), because: before.because } : null,
   } satisfies WordView)
@@ -186,6 +195,22 @@ function sparedIn(prefix: Prefix, never: WordsOptions['never']): string[] {
   const told = never.within(prefix).map(({ cidr, what }) => `${cidr} (${what})`)
   const more = told.length > SPARED_TOLD ? [`and ${told.length - SPARED_TOLD} more`] : []
   return [...told.slice(0, SPARED_TOLD), ...more]
+}
+
+/** In mode observe a word against somebody stands, and nobody who asks hears of it. */
+function isUntold(word: Word['word'], { modes }: Pick<Rules, 'modes'>): boolean {
+  if (word === 'block') return modes.block === 'observe'
+  return word === 'enlist' && STANDINGS.every((standing) => modes[standing] === 'observe')
+}
+
+function toldAllTheSame({ exceptions }: Pick<Rules, 'exceptions'>): string[] {
+  const domains = exceptions.filter(({ modes }) => modes.block === 'enforce').map(({ domain }) => domain)
+  const more = domains.length > EXCEPTIONS_TOLD ? [`and ${domains.length - EXCEPTIONS_TOLD} more`] : []
+  return domains.length === 0
+    ? []
+    : [
+        `told all the same of mail to ${[...domains.slice(0, EXCEPTIONS_TOLD), ...more].join(', ')}: exceptions in the rules`,
+      ]
 }
 
 /** What a release or a block leaves as it is: said before the word, of what stands then. */
@@ -266,5 +291,6 @@ async function settle(
   const target = prefix?.cidr ?? EVERYTHING
   const outcome = await options.reputation.say({ type: 'word', at: options.now(), word, target, because, author })
   if (outcome === 'lost') return c.json(UNWRITTEN, 503)
-  return c.json({ outcome, word, target, until: null, count, notes: [], stood: null } satisfies WordView)
+  const untold = isUntold(word, options.rules()) ? { untold: true } : {}
+  return c.json({ outcome, word, target, until: null, count, ...untold, notes: [], stood: null } satisfies WordView)
 }

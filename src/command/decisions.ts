@@ -75,7 +75,7 @@ export async function say(
   if (options.json) options.screen.print(JSON.stringify(done, null, 2))
   else {
     const stands = word === 'release' ? '' : done.until ? ` until ${when(done.until, Date.now())}` : ' until released'
-    const effect = done.outcome === 'applied' ? 'in effect now' : WAITS[word]
+    const effect = effectOf(done, WAITS[word])
     const which = done.count === 1 ? done.target : `${done.target} (${done.count} networks)`
     const { screen } = options
     const tell = (head: string, text: string, margin: number) => {
@@ -114,6 +114,12 @@ export function asWords(body: unknown): unknown {
 
 function nameTyped(mistake: string): string {
   return mistake.replace(/^(for|because|author): /, '--$1: ').replace(/^within: /, 'network: ')
+}
+
+/** `waits`: what is said while the store does not answer. */
+export function effectOf({ outcome, untold }: Pick<WordView, 'outcome' | 'untold'>, waits: string): string {
+  if (!untold) return outcome === 'applied' ? 'in effect now' : waits
+  return `${outcome === 'applied' ? 'it stands' : waits}; mode observe: nobody is told`
 }
 
 /** Said while the store does not answer. */
@@ -193,12 +199,14 @@ export function printRulings(screen: Screen, rulings: readonly RulingView[], now
     each.until === null ? 'until released' : screen.person ? when(each.until, now) : each.until,
     each.ticket,
     each.because,
+    // For a person it stands beside the verdict.
+    ...(screen.person ? [] : [each.overruled || each.untold ? 'nobody' : '']),
   ])
-  for (const line of table(screen, ['client', 'verdict', 'by', 'score', 'until', 'ticket', 'because'], rows))
-    screen.print(line)
+  const heads = ['client', 'verdict', 'by', 'score', 'until', 'ticket', 'because', ...(screen.person ? [] : ['told'])]
+  for (const line of table(screen, heads, rows)) screen.print(line)
 }
 
-/** For a person in words; for a program one word, `overruled` where an allow stands above. */
+/** For a person in words; for a program one word, `overruled` where an allow stands above; of whom nobody is told has a column. */
 function wordOf({ word, overruled, untold }: RulingView, person: boolean): string {
   if (overruled) return person ? `${word}, but allowed` : 'overruled'
   return untold && person ? `${word}, told to nobody` : word

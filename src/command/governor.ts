@@ -3,10 +3,10 @@
  * and an operator's word about them: enlist puts them into effect, discard lets them go.
  */
 import { userInfo } from 'node:os'
-import type { WaitingView } from '../answer/views.ts'
+import type { WaitingView, WordView } from '../answer/views.ts'
 import { hanging, type Screen, span, table } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
-import { asWords, LIST_LIMIT } from './decisions.ts'
+import { asWords, effectOf, LIST_LIMIT } from './decisions.ts'
 import { type Complain, exitCodeFor } from './exit-codes.ts'
 import { typed } from '../console/called.ts'
 
@@ -38,10 +38,10 @@ export async function settleWaiting(
   const { because, author = userInfo().username, json, screen, complain } = options
   const { status, body } = await ask(folder, 'POST', '/api/v1/words', { word, target, because, author })
   if (status !== 200) return complain(asWords(body), exitCodeFor(status))
-  const done = body as { outcome: 'applied' | 'waiting'; count: number }
+  const done = body as WordView
   if (json) screen.print(JSON.stringify(done, null, 2))
   else {
-    const effect = done.outcome === 'applied' ? 'in effect now' : 'written down; in effect as soon as the store answers'
+    const effect = effectOf(done, 'written down; in effect as soon as the store answers')
     screen.print(`${word === 'enlist' ? 'enlisted' : 'discarded'} ${done.count} waiting listings: ${effect}`)
   }
   return 0

@@ -287,6 +287,7 @@ async function build(where: Where, read: Sound, options: RunOptions, { ended, ha
     exported,
     pool: (name) => pooling.networksOf(name),
     allowed: () => [...rules().allow.values()],
+    rules,
     never,
     status,
     unready: () => whatLacks(doors.map(viewOf), reputation.freshness()),

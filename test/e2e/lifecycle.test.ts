@@ -295,10 +295,23 @@ describe('what goes wrong is said', () => {
         return decisions.find(({ target }) => target.startsWith(blocked))?.untold ?? false
       }
       expect(await isUntold()).toBe(false)
-      writeFileSync(rules, sound.replace('mode: enforce', 'mode: observe'))
+      const observing = sound.replace('mode: enforce', 'mode: observe')
+      const strict = 'exceptions: [{ domain: strict.example.test, mode: enforce, because: a test }]'
+      writeFileSync(rules, observing.replace('exceptions: []', strict))
       await reloaded(appliance)
       expect(await mode()).toBe('observe')
       expect(await isUntold()).toBe(true)
+      // Whoever says it now is told so, and so is a program that reads the list.
+      const { stdout } = await appliance.decoymx('block', '203.0.113.78', '--because', 'a test')
+      expect(stdout.replaceAll(/\s+/g, ' ')).toBe(
+        'blocked 203.0.113.78/32 until released: it stands; mode observe: nobody is told ! told all the same of mail to strict.example.test: exceptions in the rules ',
+      )
+      expect(await askPolicy(appliance, '203.0.113.78')).toBe('action=DUNNO')
+      const rows = (await appliance.decoymx('list', '203.0.113.78')).stdout.split('\n').map((row) => row.split('\t'))
+      expect(rows.slice(0, 2).map((cells) => [cells[1], cells[7]])).toEqual([
+        ['verdict', 'told'],
+        ['block', 'nobody'],
+      ])
       writeFileSync(rules, sound.replace('weight: 110', 'wieght: 110'))
       await reloaded(appliance)
       expect(await mode()).toBe('observe')

@@ -105,7 +105,8 @@ document.addEventListener('click', (event) => {
     const span = LASTING.includes(word) ? data.get('for') : ''
     const told = await say({ word, target, because: data.get('because'), ...(span ? { for: span } : {}) })
     if (told.error) return tell(told.error)
-    tell(`${word} ${told.target}: ${told.outcome}. ${told.notes.join(' ')}`, undoOf(told))
+    const untold = told.untold ? ' Mode observe: nobody is told.' : ''
+    tell(`${word} ${told.target}: ${told.outcome}.${untold} ${told.notes.join(' ')}`, undoOf(told))
   }
   dialog.showModal()
 })
