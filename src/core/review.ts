@@ -98,7 +98,8 @@ function contradict(a: Comparison, b: Comparison): boolean {
 
 function reviewSight(rule: Rule, path: Path, unseen: Unseen, warn: Warn): void {
   const reasons = rule.counts.map(unseen)
-  if (reasons.every((reason) => reason !== undefined))
+  // A note without weight decides nothing, whether or not it is ever made.
+  if (rule.weight !== 0 && reasons.every((reason) => reason !== undefined))
     warn('W009', [...path, 'counts'], `${rule.name} never counts anything here: ${reasons[0]}`)
   for (const comparison of rule.when ? comparisonsOf(rule.when) : []) {
     const why = factsOf(comparison.fact).map(unseen)
@@ -106,6 +107,8 @@ function reviewSight(rule: Rule, path: Path, unseen: Unseen, warn: Warn): void {
     const so = leastOf(comparison) === 0 ? 'so this is true of everybody' : 'so this never holds'
     warn('W009', [...path, 'when'], `${comparison.fact} is never seen here, ${so}: ${why[0]}`)
   }
+  // In mode observe it refuses nobody, so that nobody misses an excuse: that is how `init` writes it without a primary.
+  if (rule.mode === 'observe') return
   const [seen, walked] = [unseen('real.passed'), unseen('primary.contact')]
   if (rule.unlessSeenMs !== undefined && seen) warn('W009', [...path, 'unless-seen'], `excuses nobody here: ${seen}`)
   if (rule.unlessWalkedMs !== undefined && walked)

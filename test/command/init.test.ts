@@ -4,6 +4,7 @@ import { PassThrough } from 'node:stream'
 import picocolors from 'picocolors'
 import { describe, expect, test } from 'vitest'
 import { readAll } from '../../src/settings/checked.ts'
+import { check } from '../../src/command/check.ts'
 import { init, mayOpenPort, type Words } from '../../src/command/init.ts'
 import { spellAddress } from '../../src/settings/places.ts'
 import { folder } from '../folders.ts'
@@ -78,6 +79,28 @@ describe('init', () => {
     if (!read.ok) throw new Error(JSON.stringify(read.problems))
     const observing = read.rules.list.filter(({ mode }) => mode === 'observe').map(({ name }) => name)
     expect(observing).toEqual(['trap', 'odd-habits', 'false-name', 'backup-first'])
+  })
+
+  test.each([
+    ['with both decoys', {}],
+    ['without a primary', { primary: 'none' }],
+  ])('what it writes %s is sound for check --strict, without a word', async (_, words) => {
+    const { into } = await runInit({ ...GOOD, ...words })
+    const told: string[] = []
+    const screen = { colours: picocolors.createColors(false), person: false, width: Infinity, height: 24 }
+    const code = await check(
+      { state: into, settings: join(into, 'decoymx.yaml'), rules: join(into, 'rules.yaml') },
+      {},
+      {
+        strict: true,
+        cases: [],
+        json: false,
+        screen: { ...screen, print: () => {} },
+        errors: { ...screen, print: (line) => told.push(line) },
+        now: () => Date.UTC(2026, 10, 28),
+      },
+    )
+    expect([code, told]).toEqual([0, []])
   })
 
   test('asks for what no flag gave, and again after a mistake', async () => {
