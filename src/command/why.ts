@@ -4,12 +4,12 @@
  * Exit codes for scripts: 0 clean, 10 observed or deferred, 11 blocked, 12 allowed; 1 when it cannot be told.
  */
 import type { ClientView, RulingView, TicketView } from '../answer/views.ts'
-import { spellExcuse } from '../console/excuses.ts'
+import { spellExcuse, spellWaiting, spellWaived } from '../console/excuses.ts'
 import { outlasting, sumBeside } from '../console/outlasting.ts'
 import { hanging, type Screen, span, when, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
-import { INEXCUSABLE, type Waived } from '../core/outage.ts'
+import { INEXCUSABLE } from '../core/outage.ts'
 import { ask } from './appliance.ts'
 import { typed } from '../console/called.ts'
 import { printRulings } from './decisions.ts'
@@ -246,19 +246,13 @@ function visits({ contacts, networkContacts, network, facts }: ClientView): stri
 
 /** What the guard held back, and why: nobody shall wonder where a visit went. */
 function uncounted({ waived, pending, freeze, facts }: ClientView, now: number): string[] {
-  const names = (kinds: Record<string, number>) => Object.entries(kinds).map(([kind, n]) => `${kind} ${n}`)
-  const because = Object.entries(WAIVED).flatMap(([why, sentence]) => {
-    const kinds = Object.entries(waived).filter(([fact]) => fact.startsWith(`${why}.`))
-    if (kinds.length === 0) return []
-    const told = names(Object.fromEntries(kinds.map(([fact, n]) => [fact.slice(why.length + 1), n])))
-    return [`Not counted: ${told.join(', ')}: ${sentence}`]
-  })
-  const waits = names(pending)
+  const because = spellWaived(waived)
+  const waits = spellWaiting(pending)
   const rude = [...INEXCUSABLE].filter((kind) => facts[`backup.${kind}`] !== undefined)
   return [
     ...because,
     ...(freeze ? [`The order of visits ${frozen(freeze, now)}${rude.length > 0 ? '' : ALL_THE_SAME}`] : []),
-    ...(waits.length > 0 ? [`Waiting for the next look at the real MX: ${waits.join(', ')}`] : []),
+    ...waits,
     ...(rude.length > 0 && because.length + waits.length + (freeze ? 1 : 0) > 0
       ? [
           `Not held back: ${rude.join(', ')}, which no mail server does wherever it is sent, and what came after that in the session`,
@@ -269,14 +263,6 @@ function uncounted({ waived, pending, freeze, facts }: ClientView, now: number):
 
 /** What belongs behind it where nothing of the kind was seen of this client. */
 const ALL_THE_SAME = '. What no mail server does counts all the same, and so does all else in a session with it'
-
-const WAIVED: Record<Waived['why'], string> = {
-  outage: 'the real MX did not take mail, or one of them did not',
-  grace: 'too soon after an outage of the real MX',
-  unwatched: 'the real MX had not been looked at just before',
-  blind: 'nobody knew whether the real MX took mail',
-  pressure: 'too much waited at once',
-}
 
 function next(view: ClientView, { colours, width }: Screen): string[] {
   if (view.verdict === 'clean') return []

@@ -30,6 +30,7 @@ test.each([
     unmet: [],
     facts: { own: new Map(), network: new Map() },
     contacts: { primary: 0, backup: 1, real },
+    pending: [],
     journalTrouble: null,
   } as unknown as Explanation
   expect(clientPage(CLIENT, told, [], 'rules.yaml', undefined, NOON).map(String).join('')).toContain(

@@ -104,6 +104,7 @@ test('a faded block, as `why` and the console show it', () => {
     unmet: [{ ...unmet, last: Date.parse(unmet.last) }],
     facts: { own: new Map(), network: new Map() },
     contacts: counts,
+    pending: [],
     journalTrouble: null,
   } as unknown as Explanation
   const html = clientPage(parseClient(view.client) as Client, told, [], 'rules.yaml', undefined, NOON)

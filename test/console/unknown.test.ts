@@ -14,6 +14,7 @@ function shown(decision: object, trustedUntil: number | undefined): string {
     trustedUntil,
     facts: { own: new Map(), network: new Map() },
     contacts: { primary: 0, backup: 0, real: 0 },
+    pending: [],
     journalTrouble: null,
   } as unknown as Explanation
   const html = clientPage(parseClient('203.0.113.9') as Client, told, [], 'rules.yaml', undefined, NOON)

@@ -2,12 +2,12 @@
  * One client: what stands about it, the sum and its reasons, when it came as a picture, and what it said.
  */
 import { html } from 'hono/html'
-import { HOUR_MS, type Counts } from '../../core/facts.ts'
+import { type Counts, HOUR_MS, total, WAIVED_FACTS } from '../../core/facts.ts'
 import type { Client } from '../../core/client.ts'
-import type { Instant } from '../../core/evidence.ts'
+import type { Evidence, Instant } from '../../core/evidence.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Explanation } from '../../reputation/reputation.ts'
-import { spellExcuse } from '../excuses.ts'
+import { spellExcuse, spellWaiting, spellWaived } from '../excuses.ts'
 import { outlasting, sumBeside } from '../outlasting.ts'
 import type { Visit } from '../visits.ts'
 import { acts, chip, type Html, known, time, until, sheet } from './layout.ts'
@@ -15,10 +15,11 @@ import { acts, chip, type Html, known, time, until, sheet } from './layout.ts'
 const DAYS = 14
 const [WIDTH, LANE] = [840, 44]
 const ROLES = ['primary', 'backup', 'real'] as const
+const WAIVED: ReadonlySet<string> = new Set(WAIVED_FACTS)
 
 export function clientPage(
   client: Client,
-  { decision, verdict, unmet, trustedUntil, facts, contacts, journalTrouble }: Explanation,
+  { decision, verdict, unmet, trustedUntil, facts, contacts, pending, journalTrouble }: Explanation,
   visits: readonly Visit[],
   rulesFile: string,
   visitor: Visitor | undefined,
@@ -111,6 +112,7 @@ export function clientPage(
     html`<section data-live id="times">
       <h2>When it came, the last ${DAYS} days</h2>
       ${verdict ? html`<div class="wide-picture" tabindex="0">${picture(facts.own, now)}</div>` : html`<p class="empty">Not known.</p>`}
+      ${uncounted(facts.own, pending).map((sentence) => html`<p class="dim">${sentence}.</p>`)}
     </section>`,
     html`<section data-live id="wire">
       <h2>What it said</h2>
@@ -119,18 +121,36 @@ export function clientPage(
         (visit) =>
           html`<article>
             <h3>${visit.role}${visit.where ? html` at <code>${visit.where}</code>` : ''} · ${time(visit.first)}</h3>
-            <ol class="wire">
-              ${visit.deeds.map(
-                ({ kind, detail, at }) =>
-                  html`<li>
-                    <span>${((at - visit.first) / 1000).toFixed(1)} s</span><b>${kind}</b><q>${detail ?? ''}</q>
-                  </li>`,
-              )}
-            </ol>
+            ${visit.deeds.length > 0 ? deedsOf(visit) : html`<p class="empty">${onlyConnected(visit)}</p>`}
           </article>`,
       )}
     </section>`,
   ]
+}
+
+/** What was seen and does not show above, and why. */
+function uncounted(counts: Counts, pending: readonly Evidence[]): string[] {
+  const waived = WAIVED_FACTS.map((fact) => [fact, total(counts, fact)] as const).filter(([, n]) => n > 0)
+  const waiting: Record<string, number> = {}
+  for (const { kind, times = 1 } of pending) waiting[kind] = (waiting[kind] ?? 0) + times
+  return [...spellWaived(Object.fromEntries(waived)), ...spellWaiting(waiting)]
+}
+
+function deedsOf({ first, deeds }: Visit): Html {
+  return html`<ol class="wire">
+    ${deeds.map(
+      ({ kind, detail, at }) =>
+        html`<li><span>${((at - first) / 1000).toFixed(1)} s</span><b>${kind}</b><q>${detail ?? ''}</q></li>`,
+    )}
+  </ol>`
+}
+
+/** Whoever is held as a known offender, or comes in a flood, is told of without a place and a session, and not listened to. */
+function onlyConnected({ where, first, last, times }: Visit): Html {
+  const often = times > 1 ? `, ${times.toLocaleString('en')} times` : ''
+  const until = last - first >= 60_000 ? html`, last ${time(last)}` : ''
+  return html`Only
+  connected${often}${until}${where === undefined ? ': not talked to, and what it sent was thrown away' : ''}.`
 }
 
 /** What can be said of it: nothing that stands already. */
@@ -139,7 +159,7 @@ function wordsAbout(verdict: string): ('allow' | 'block' | 'release')[] {
   return verdict === 'allow' ? ['block', 'release'] : ['allow', 'block', 'release']
 }
 
-/** A lane for each place; a dot for each hour with something seen, the larger the more. */
+/** A lane for each place; a dot for each hour with something seen, the larger the more, and hollow where it does not count. */
 function picture(counts: Counts, now: Instant): Html {
   const from = now - DAYS * 24 * HOUR_MS
   const x = (at: Instant) => (60 + ((at - from) / (now - from)) * (WIDTH - 80)).toFixed(1)
@@ -147,16 +167,16 @@ function picture(counts: Counts, now: Instant): Html {
   const lanes = ROLES.map((role, i) => {
     const y = LANE * i + 24
     const dots = [...counts]
-      .filter(([fact]) => fact.startsWith(`${role}.`))
+      .filter(([fact]) => (WAIVED.has(fact) ? role === 'backup' : fact.startsWith(`${role}.`)))
       .flatMap(([fact, buckets]) => buckets.filter(({ last }) => last >= from).map((bucket) => ({ fact, ...bucket })))
       .map(
         ({ fact, count, last }) =>
           html`<circle
-            class="${role}"
+            class="${role}${WAIVED.has(fact) ? ' waived' : ''}"
             cx="${x(last)}"
             cy="${y}"
             r="${Math.min(14, 3 + Math.log2(count + 1) * 1.5).toFixed(1)}"
-            ><title>${fact} × ${count}</title></circle
+            ><title>${fact} × ${count}${WAIVED.has(fact) ? ', not counted' : ''}</title></circle
           >`,
       )
     return html`<text x="0" y="${y + 4}">${role}</text><line x1="60" x2="${WIDTH - 10}" y1="${y}" y2="${y}" />${dots}`
