@@ -25,6 +25,10 @@ const DEPLOY = join(import.meta.dirname, '../../deploy')
 const DOMAIN = /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$/
 /** Asks again at most so often before it gives up on a person, or on a pipe that says the same again and again. */
 const TRIES_MAX = 3
+/** To the question before, where an earlier answer was the slip: no domain, no address, and neither none nor dns. */
+const BACK = 'back'
+/** So often, for the same reason. */
+const BACKS_MAX = 10
 
 /** The answers as they were typed; undefined is asked for. */
 export type Words = {
@@ -101,23 +105,27 @@ const NOWHERE: Partial<Record<string, string>> = {
   broadcast: 'the broadcast address',
 }
 
-/** What cannot be so together, as far as there are answers. */
-function clashes({ primary, backup, realMx }: Partial<Answers>): string[] {
+/** What cannot be so together, as far as there are answers. `called`: as whoever gave the address knows it. */
+function clashes({ primary, backup, realMx }: Partial<Answers>, called: Record<Decoy, string> = FLAGS): string[] {
   const mistakes: string[] = []
   if (primary === null && backup === null)
-    mistakes.push('--primary and --backup: expected at least one spare address, got none for both')
+    mistakes.push(`${called.primary} and ${called.backup}: expected at least one spare address, got none for both`)
   if (typeof primary === 'string' && primary === backup)
-    mistakes.push(`--backup: expected another address than that of --primary, got ${backup}`)
-  for (const [flag, ip] of [
-    ['--primary', primary],
-    ['--backup', backup],
+    mistakes.push(`${called.backup}: expected another address than that of ${called.primary}, got ${backup}`)
+  for (const [decoy, ip] of [
+    ['primary', primary],
+    ['backup', backup],
   ] as const)
     if (typeof ip === 'string' && ip === realMx)
       mistakes.push(
-        `${flag}: expected a spare address, got that of the real MX (${ip}), where all mail would go to the decoy`,
+        `${called[decoy]}: expected a spare address, got that of the real MX (${ip}), where all mail would go to the decoy`,
       )
   return mistakes
 }
+
+type Decoy = 'primary' | 'backup'
+const isDecoy = (key: keyof Words): key is Decoy => key in FLAGS
+const FLAGS: Record<Decoy, string> = { primary: '--primary', backup: '--backup' }
 
 const listOf = (text: string) =>
   text
@@ -193,24 +201,42 @@ async function interview(words: Words, options: Asking): Promise<Words> {
   const reader = createInterface({ input: options.input })
   // By lines as they come, so that answers typed ahead are not lost; where they end, what is missing is told by its flag.
   const lines = reader[Symbol.asyncIterator]()
-  const answers: Record<string, string> = {}
-  /** With this answer, and not without it. */
-  const clashOf = (key: keyof Words, answer: string): string | undefined => {
-    const before = clashes(answersOf({ ...words, ...answers }))
-    return clashes(answersOf({ ...words, ...answers, [key]: answer })).find((clash) => !before.includes(clash))
+  const answers: Partial<Record<keyof Words, string>> = {}
+  const called = {
+    primary: words.primary === undefined ? 'the primary decoy' : FLAGS.primary,
+    backup: words.backup === undefined ? 'the backup decoy' : FLAGS.backup,
   }
-  for (const { key, asks, hint } of open)
-    for (let tries = 1; tries <= TRIES_MAX; tries++) {
-      options.output.write(`${wrapped(`${asks} (${hint})`, options.screen.width, 0).join('\n')}\n> `)
-      const { value: answer, done } = await lines.next()
-      if (done) return { ...words, ...answers }
-      const complaint = complaintOf(key, answer) ?? clashOf(key, answer)
-      if (complaint === undefined) {
-        answers[key] = answer
-        break
-      }
-      options.screen.print(options.screen.colours.yellow(complaint))
+  /** With this answer, and not without it; and the way back, where it is with one that was typed. */
+  const clashOf = (key: keyof Words, answer: string, asked: readonly Question[]): string | undefined => {
+    const before = clashes(answersOf({ ...words, ...answers }), called)
+    const now = clashes(answersOf({ ...words, ...answers, [key]: answer }), called)
+    const clash = now.find((each) => !before.includes(each))
+    const typed = asked.some((each) => isDecoy(each.key) && clash?.includes(called[each.key]))
+    return typed ? `${clash}. If the earlier answer was the slip: "${BACK}"` : clash
+  }
+  const write = (text: string) => options.output.write(`${wrapped(text, options.screen.width, 0).join('\n')}\n`)
+  if (open.length > 1) write(`"${BACK}" in place of an answer asks the question before again.`)
+  let backs = 0
+  for (let at = 0, tries = 0; at < open.length;) {
+    const { key, asks, hint } = open[at] as Question
+    write(`${asks} (${hint})`)
+    options.output.write('> ')
+    const { value: answer, done } = await lines.next()
+    if (done) break
+    const before = open[at - 1]
+    if (before && answer.trim().toLowerCase() === BACK && backs++ < BACKS_MAX) {
+      delete answers[before.key]
+      ;[at, tries] = [at - 1, 0]
+      continue
     }
+    const complaint = complaintOf(key, answer) ?? clashOf(key, answer, open.slice(0, at))
+    if (complaint === undefined) answers[key] = answer
+    else
+      for (const line of wrapped(complaint, options.screen.width, 0))
+        options.screen.print(options.screen.colours.yellow(line))
+    tries++
+    if (complaint === undefined || tries === TRIES_MAX) [at, tries] = [at + 1, 0]
+  }
   reader.close()
   return { ...words, ...answers }
 }

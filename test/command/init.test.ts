@@ -31,7 +31,7 @@ async function runInit(
     screen: {
       colours: picocolors.createColors(false),
       person: true,
-      width: 100,
+      width: Infinity,
       height: 24,
       print: (line) => told.push(line),
     },
@@ -119,8 +119,8 @@ describe('init', () => {
     expect(told.split('\n').filter((line) => line.includes('expected'))).toEqual([
       'expected a domain like example.org, got "exmaple org"',
       'expected a domain like example.org, got "1foo" and "a b"',
-      '--backup: expected another address than that of --primary, got 192.0.2.66',
-      '--backup: expected a spare address, got that of the real MX (192.0.2.67), where all mail would go to the decoy',
+      'the backup decoy: expected another address than that of the primary decoy, got 192.0.2.66. If the earlier answer was the slip: "back"',
+      'the backup decoy: expected a spare address, got that of the real MX (192.0.2.67), where all mail would go to the decoy. If the earlier answer was the slip: "back"',
     ])
     if (!read.ok) throw new Error(JSON.stringify(read.problems))
     const { primary, backup } = read.settings.decoys
@@ -133,6 +133,34 @@ describe('init', () => {
     ])
     const none = await runInit({ domain: 'example.net', realMx: 'dns' }, { types: ['none', 'none', '192.0.2.67'] })
     expect([none.code, none.told]).toEqual([0, expect.stringContaining('at least one spare address')])
+  })
+
+  test('"back" asks the question before again, so that a slip seen later can be mended', async () => {
+    const slip = ['example.net', '192.0.2.66', '192.0.2.25', '192.0.2.25', 'Back', '192.0.2.67', '192.0.2.25']
+    const mended = await runInit({}, { types: slip })
+    expect([mended.code, mended.errors]).toEqual([0, []])
+    if (!mended.read.ok) throw new Error(JSON.stringify(mended.read.problems))
+    const { decoys, 'real-mx': real } = mended.read.settings
+    expect([...decoys.backup.listen, ...real.greet].map(({ host }) => host)).toEqual(['192.0.2.67', '192.0.2.25'])
+    // All the way, and no further than to the first; what was given as a flag is neither asked nor called a slip of theirs.
+    const far = ['example.com', '192.0.2.67', 'back', 'back', 'example.net', '192.0.2.66', '192.0.2.67', 'dns']
+    const all = await runInit({ backup: '192.0.2.67' }, { types: far })
+    expect([all.code, all.told.split('\n').filter((line) => line.includes('expected'))]).toEqual([
+      0,
+      [
+        '--backup: expected another address than that of the primary decoy, got 192.0.2.67',
+        'expected a domain like example.org, got "back"',
+        '--backup: expected a spare address, got that of the real MX (192.0.2.67), where all mail would go to the decoy',
+      ],
+    ])
+    if (!all.read.ok) throw new Error(JSON.stringify(all.read.problems))
+    expect([all.read.rules.domains, all.read.settings.decoys.primary.listen.map(spellAddress)]).toEqual([
+      ['example.net'],
+      ['192.0.2.66:25'],
+    ])
+    // Whoever says nothing else is not listened to for ever.
+    const round = Array.from({ length: 100 }, () => ['example.net', 'back']).flat()
+    expect((await runInit({}, { types: round })).code).toBe(64)
   })
 
   test('an input that ends, or says the same nonsense again, leaves what is missing told by its flag', async () => {
@@ -155,7 +183,7 @@ describe('init', () => {
       expect.stringMatching(
         /^expected a spare address that senders can call, got a loopback address \(127\.0\.0\.1\); to try/,
       ),
-      '--backup: expected another address than that of --primary, got 2001:db8::1',
+      'the backup decoy: expected another address than that of the primary decoy, got 2001:db8::1. If the earlier answer was the slip: "back"',
       expect.stringMatching(/got a loopback address \(::1\)/),
     ])
     if (!read.ok) throw new Error(JSON.stringify(read.problems))
