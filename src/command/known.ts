@@ -140,7 +140,7 @@ function workers({ workers: { wanted, pids, ends, lastEnd } }: StatusView, now: 
 
 /** A worker's end is remarked on so long, though another took its place. */
 const ENDED_LATELY_MS = 3_600_000
-const WORKERS_NEXT = 'the log says why; docs/runbooks.md#decoymxworkersmissing'
+const WORKERS_NEXT = 'the log has what came before; docs/runbooks.md#decoymxworkersmissing'
 
 /** Told for a minute: a decoy was full, and just then nobody was held who could make room. It may have plenty by now. */
 function fullness({ room: { turnedAway } }: StatusView): Finding[] {

@@ -22,6 +22,20 @@ test('every setting says what it does', async () => {
   expect(rows.filter((row) => / {2}\|$/.test(row))).toEqual([])
 })
 
+test('every word for how a connection ended, and why one was refused, is explained beside its metric', async () => {
+  const page = (await pages())['docs/metrics.md'] ?? ''
+  for (const [name, label] of [
+    ['sessions_total', 'outcome'],
+    ['refused_connections_total', 'reason'],
+  ]) {
+    const section = page.split('\n### ').find((each) => each.startsWith(`decoymx_${name}\n`)) ?? ''
+    const words = new RegExp(`^- \`${label}\`: (.*)$`, 'm').exec(section)?.[1]?.split(', ') ?? []
+    expect(words.length).toBeGreaterThan(7)
+    const explained = [...section.matchAll(/^\| (`[a-z-]+`) \| .{10,} \|$/gm)].map(([, word]) => word)
+    expect(explained.toSorted()).toEqual(words.toSorted())
+  }
+})
+
 test('every setting stands in deploy/decoymx.yaml, in effect or behind a #', async () => {
   const page = (await pages())['docs/settings.md'] ?? ''
   const keys = [...page.matchAll(/^\| `([a-z.-]+)`/gm)]
