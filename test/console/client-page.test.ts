@@ -36,6 +36,15 @@ test('what does not count, and what waits, is said below the picture and hollow 
   expect(textOf(html)).toContain('Waiting for the next look at the real MX: contact 3.')
 })
 
+test('beside a verdict that askers are not told, as in mode observe, it is said', () => {
+  const page = (effect: string) => {
+    const about = told()
+    return textOf(pageOf({ ...about, decision: { ...about.decision, effect } as Explanation['decision'] }))
+  }
+  expect(page('pass')).toContain('203.0.113.7 block told to nobody')
+  expect(page('block')).not.toContain('told to nobody')
+})
+
 test('what counts is drawn full, and no word is lost about it', () => {
   const html = pageOf(told({ 'backup.contact': 4 }))
   expect(html).toContain('<title>backup.contact × 4</title>')

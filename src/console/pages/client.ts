@@ -6,7 +6,7 @@ import { type Counts, HOUR_MS, total, WAIVED_FACTS } from '../../core/facts.ts'
 import type { Client } from '../../core/client.ts'
 import type { Evidence, Instant } from '../../core/evidence.ts'
 import type { Visitor } from '../../core/rights.ts'
-import type { Explanation } from '../../reputation/reputation.ts'
+import { type Explanation, isUntold } from '../../reputation/reputation.ts'
 import { spellExcuse, spellWaiting, spellWaived } from '../excuses.ts'
 import { outlasting, sumBeside } from '../outlasting.ts'
 import type { Visit } from '../visits.ts'
@@ -39,7 +39,7 @@ export function clientPage(
   return [
     html`<section class="head" data-live id="head">
       <h1 class="ip">${client.ip}${known(client)}</h1>
-      ${chip(decision.verdict)}
+      ${chip(decision.verdict)}${isUntold(decision) ? html` <small>told to nobody</small>` : ''}
       <p>
         ${decision.because ?? verdict?.never ?? (verdict ? 'Nothing stands about it.' : 'Nothing stands about it in our copy of the decisions.')}
         ${stands ? html`<small>${decision.by === 'operator' ? "by an operator's word" : 'by the rules'}, ${until(decision.until, now)} · ticket <code>${decision.ticket ?? '-'}</code></small>` : ''}
