@@ -21,7 +21,8 @@ import { clientPage } from './pages/client.ts'
 import { type Filter, type Html, page } from './pages/layout.ts'
 import { decisionsPage, ROWS_MAX, searchFor } from './pages/decisions.ts'
 import { type Health, healthPage, type Remark } from './pages/health.ts'
-import { type Guest, livePage, type Tiles } from './pages/live.ts'
+import type { Guest } from './pages/guest.ts'
+import { livePage, type Tiles } from './pages/live.ts'
 import { loginPage } from './pages/login.ts'
 import { type RulesFile, rulesPage } from './pages/rules.ts'
 import type { Sessions } from './sessions.ts'
@@ -41,8 +42,9 @@ export type ConsoleOptions = {
   readonly remarks: () => readonly Remark[]
   /** Milliseconds that clients have spent at the decoys since the start. */
   readonly wastedMs: () => Promise<number>
-  /** Some of those who are at the decoys now. */
+  /** Some of those who are at the decoys now, and how many these are in all. */
   readonly guests: () => readonly Guest[]
+  readonly here: () => number
   readonly follow: (hear: (evidence: Evidence) => void) => () => void
   readonly now: () => Instant
 }
@@ -112,7 +114,7 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     const live = {
       visits: visits.newest(),
       guests: options.guests(),
-      here: health.held.primary + health.held.backup,
+      here: options.here(),
       tiles: tiles(health, await options.wastedMs()),
       now: now(),
     }
@@ -121,13 +123,19 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
   reader('/clients/:ip', async (c) => {
     const client = parseClient(c.req.param('ip') ?? '')
     if (!client) return nowhere(c, 'That is no IP address.')
-    const own = visits.newest().filter((visit) => visit.client === client.ip)
     const known = await reputation.explain(client)
+    const guests = options.guests()
+    const met = {
+      visits: visits.newest().filter((visit) => visit.client === client.ip),
+      // Of an IPv6 client the decoys keep the /64 alone.
+      guests: guests.filter((guest) => parseClient(guest.client)?.key === client.key),
+      here: { looked: guests.length, inAll: options.here() },
+    }
     return show(
       c,
       `clients/${client.ip}`,
       client.ip,
-      clientPage(client, known, own, options.rules().file, c.get('visitor'), now()),
+      clientPage(client, known, met, options.rules().file, c.get('visitor'), now()),
     )
   })
   reader('/decisions', (c) => {

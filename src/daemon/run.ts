@@ -302,7 +302,8 @@ async function build(where: Where, read: Sound, options: RunOptions, { ended, ha
     },
     now,
   }
-  const hereMs = () => (decoys ? decoys.counts().primary.hereMs + decoys.counts().backup.hereMs : 0)
+  const here = (what: 'hereMs' | 'connections') =>
+    decoys ? decoys.counts().primary[what] + decoys.counts().backup[what] : 0
   const http = await openHttp(where.state, {
     settings: settings.http,
     access: read.access,
@@ -314,8 +315,9 @@ async function build(where: Where, read: Sound, options: RunOptions, { ended, ha
       rules,
       status,
       remarks: () => remarks(status()),
-      wastedMs: async () => (await metrics.heldMs()) + hereMs(),
+      wastedMs: async () => (await metrics.heldMs()) + here('hereMs'),
       guests: () => decoys?.guests() ?? [],
+      here: () => here('connections'),
     },
     door: tell.door,
   })

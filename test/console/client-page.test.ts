@@ -1,10 +1,12 @@
 /** What a client's page says of what is easily missed: who only connected, and what does not count. */
 import { expect, test } from 'vitest'
-import { clientPage } from '../../src/console/pages/client.ts'
+import { clientPage, type Met } from '../../src/console/pages/client.ts'
+import type { Guest } from '../../src/console/pages/guest.ts'
 import type { Visit } from '../../src/console/visits.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import { HOUR_MS } from '../../src/core/facts.ts'
 import type { Explanation } from '../../src/reputation/reputation.ts'
+import { NOBODY } from './nobody.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 const CLIENT = parseClient('203.0.113.7') as Client
@@ -22,8 +24,10 @@ function told(own: Record<string, number> = {}, pending: object[] = []): Explana
   } as unknown as Explanation
 }
 
-const pageOf = (about: Explanation, visits: Visit[] = []) =>
-  clientPage(CLIENT, about, visits, 'rules.yaml', undefined, NOON).map(String).join('')
+const pageOf = (about: Explanation, met: Partial<Met> = {}) =>
+  clientPage(CLIENT, about, { ...NOBODY, ...met }, 'rules.yaml', undefined, NOON)
+    .map(String)
+    .join('')
 
 const textOf = (html: string) => html.replaceAll(/<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ')
 
@@ -66,7 +70,27 @@ test.each([
     deeds: [],
     ...more,
   }
-  const html = pageOf(told(), [visit])
+  const html = pageOf(told(), { visits: [visit] })
   expect(textOf(html)).toContain(sentence)
   expect(html).not.toContain('<ol')
+})
+
+test('who is here is told of, though nothing that it does is told yet', () => {
+  const guest = (role: Guest['role'], sinceMs: number, outcome = 'tarpit'): Guest => {
+    return { role, client: CLIENT.ip, since: NOON - sinceMs, outcome }
+  }
+  const of = (guests: Guest[], inAll = guests.length) =>
+    textOf(pageOf(told(), { guests, here: { looked: guests.length, inAll } }))
+  const held = of([guest('backup', 5000), guest('primary', 65_000)])
+  expect(held).toMatch(/Here now At the primary for 1:05 : held, a drop at a time\. At the backup for 0:05 : held/)
+  expect(held).toContain('What a known offender does is told a minute after it came')
+  expect(held).toContain('Nothing that is told yet; the journal has')
+  expect(held).not.toContain('Looked for')
+  const talked = of([guest('backup', 5000, 'dialogue')])
+  expect(talked).toContain('At the backup for 0:05 : talked to.')
+  expect(talked).not.toContain('known offender')
+  expect(of(Array.from({ length: 12 }, () => guest('backup', 5000)))).toContain('… and 7 more of it.')
+  // Some only were looked at: nobody is said to be away who may be here.
+  expect(of([], 1248)).toContain('Here now It is none of the 0 that were looked at, of the 1,248 who are here.')
+  expect(of([])).not.toContain('Here now')
 })

@@ -4,6 +4,7 @@ import { clientPage } from '../../src/console/pages/client.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import type { Reason } from '../../src/core/verdict.ts'
 import type { Explanation } from '../../src/reputation/reputation.ts'
+import { NOBODY } from './nobody.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 const CLIENT = parseClient('203.0.113.7') as Client
@@ -33,7 +34,7 @@ test.each([
     pending: [],
     journalTrouble: null,
   } as unknown as Explanation
-  expect(clientPage(CLIENT, told, [], 'rules.yaml', undefined, NOON).map(String).join('')).toContain(
+  expect(clientPage(CLIENT, told, NOBODY, 'rules.yaml', undefined, NOON).map(String).join('')).toContain(
     `(1 waived: ${said})`,
   )
 })

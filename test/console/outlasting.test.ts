@@ -7,6 +7,7 @@ import { clientPage } from '../../src/console/pages/client.ts'
 import { screenOf } from '../../src/console/terminal.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import type { Explanation } from '../../src/reputation/reputation.ts'
+import { NOBODY } from './nobody.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 const END = '2026-11-24T18:00:00.000Z'
@@ -107,7 +108,7 @@ test('a faded block, as `why` and the console show it', () => {
     pending: [],
     journalTrouble: null,
   } as unknown as Explanation
-  const html = clientPage(parseClient(view.client) as Client, told, [], 'rules.yaml', undefined, NOON)
+  const html = clientPage(parseClient(view.client) as Client, told, NOBODY, 'rules.yaml', undefined, NOON)
     .map(String)
     .join('')
   expect(html).toContain('That is too little for a new block now; this one stands all the same, <time')

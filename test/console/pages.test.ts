@@ -1,7 +1,8 @@
 /** What the console's pages say, as text: whatever a browser makes of it is in test/e2e/console.test.ts. */
 import { expect, test } from 'vitest'
 import { type Health, healthPage, type Remark } from '../../src/console/pages/health.ts'
-import { type Guest, livePage } from '../../src/console/pages/live.ts'
+import type { Guest } from '../../src/console/pages/guest.ts'
+import { livePage } from '../../src/console/pages/live.ts'
 import type { Visit } from '../../src/console/visits.ts'
 import type { Visitor } from '../../src/core/rights.ts'
 

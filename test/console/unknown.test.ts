@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { clientPage } from '../../src/console/pages/client.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import type { Explanation } from '../../src/reputation/reputation.ts'
+import { NOBODY } from './nobody.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 
@@ -17,7 +18,7 @@ function shown(decision: object, trustedUntil: number | undefined): string {
     pending: [],
     journalTrouble: null,
   } as unknown as Explanation
-  const html = clientPage(parseClient('203.0.113.9') as Client, told, [], 'rules.yaml', undefined, NOON)
+  const html = clientPage(parseClient('203.0.113.9') as Client, told, NOBODY, 'rules.yaml', undefined, NOON)
   return html
     .map(String)
     .join('')

@@ -137,6 +137,8 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     await row.locator('[data-running]', { hasText: next }).waitFor()
     await page.goto(at('?q=198.51.100.0/24'))
     expect(await row.count()).toBe(0)
+    await page.goto(at('clients/203.0.113.50'))
+    expect(await page.textContent('#here')).toMatch(/At the backup for \d+:\d\d: talked to\./)
     await page.goto(at())
     await page.locator('.line.on').waitFor()
     bot.socket.end('QUIT\r\n')

@@ -10,6 +10,7 @@ import { type Explanation, isUntold } from '../../reputation/reputation.ts'
 import { spellExcuse, spellWaiting, spellWaived } from '../excuses.ts'
 import { outlasting, sumBeside } from '../outlasting.ts'
 import type { Visit } from '../visits.ts'
+import { type Guest, lasting, stateOf } from './guest.ts'
 import { acts, chip, type Html, known, time, until, sheet } from './layout.ts'
 
 const DAYS = 14
@@ -17,10 +18,17 @@ const [WIDTH, LANE] = [840, 44]
 const ROLES = ['primary', 'backup', 'real'] as const
 const WAIVED: ReadonlySet<string> = new Set(WAIVED_FACTS)
 
+/** What the decoys have of the client, and how many `here` are looked for it: `looked` of `inAll`. */
+export type Met = {
+  readonly visits: readonly Visit[]
+  readonly guests: readonly Guest[]
+  readonly here: { readonly looked: number; readonly inAll: number }
+}
+
 export function clientPage(
   client: Client,
   { decision, verdict, unmet, trustedUntil, facts, contacts, pending, journalTrouble }: Explanation,
-  visits: readonly Visit[],
+  { visits, guests, here }: Met,
   rulesFile: string,
   visitor: Visitor | undefined,
   now: Instant,
@@ -62,6 +70,7 @@ export function clientPage(
       }
       ${acts(client.ip, visitor, wordsAbout(decision.verdict))}
     </section>`,
+    html`<section data-live id="here">${hereNow(guests, here, now)}</section>`,
     html`<section data-live id="sum">
       <h2>
         The sum:
@@ -116,7 +125,7 @@ export function clientPage(
     </section>`,
     html`<section data-live id="wire">
       <h2>What it said</h2>
-      ${visits.length === 0 ? html`<p class="empty">Nothing since the appliance began; the journal has what came before.</p>` : ''}
+      ${visits.length === 0 ? html`<p class="empty">Nothing ${guests.length > 0 ? 'that is told yet' : 'since the appliance began'}; the journal has what came before.</p>` : ''}
       ${visits.map(
         (visit) =>
           html`<article>
@@ -126,6 +135,27 @@ export function clientPage(
       )}
     </section>`,
   ]
+}
+
+/** A client may be here many times. */
+const GUESTS_MAX = 5
+
+/** Nothing where it is not here, as far as all were looked at. */
+function hereNow(guests: readonly Guest[], { looked, inAll }: Met['here'], now: Instant): Html | string {
+  if (guests.length === 0 && looked >= inAll) return ''
+  const more = guests.length - GUESTS_MAX
+  const held = guests.some(({ outcome }) => outcome === 'tarpit')
+  return html`<h2>Here now</h2>
+    ${guests
+      .toSorted((a, b) => a.since - b.since)
+      .slice(0, GUESTS_MAX)
+      .map(
+        ({ role, since, outcome }) =>
+          html`<p>At the ${role} for <span data-running>${lasting(now - since)}</span>: ${stateOf(outcome)}.</p>`,
+      )}
+    ${more > 0 ? html`<p class="dim">… and ${more} more of it.</p>` : ''}
+    ${held ? html`<p class="dim">What a known offender does is told a minute after it came, and shows below from then on.</p>` : ''}
+    ${looked < inAll ? html`<p class="dim">${guests.length > 0 ? `Looked for among ${looked}` : `It is none of the ${looked} that were looked at,`} of the ${inAll.toLocaleString('en')} who are here.</p>` : ''}`
 }
 
 /** What was seen and does not show above, and why. */

@@ -8,6 +8,7 @@ import type { Instant } from '../../core/evidence.ts'
 import { covers } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
 import type { Visit } from '../visits.ts'
+import { type Guest, lasting, stateOf } from './guest.ts'
 import { acts, chip, type Filter, filterForm, type Html, known, networkIn, picker, time, sheet } from './layout.ts'
 
 export type Tiles = readonly { readonly name: string; readonly value: string; readonly note: string }[]
@@ -21,14 +22,6 @@ const DEEDS_SHOWN = 4
 
 /** `verdict` narrows further than what other pages have. */
 export type LiveFilter = Filter & { readonly verdict: string }
-
-/** Somebody who is at a decoy now. */
-export type Guest = {
-  readonly role: 'primary' | 'backup'
-  readonly client: string
-  readonly since: Instant
-  readonly outcome: string
-}
 
 export type Live = {
   readonly visits: readonly Visit[]
@@ -135,7 +128,7 @@ function hereTable(
         <td class="n" data-th="For" data-running>${lasting(now - since)}</td>
         <td data-th="Client"><a class="ip" href="clients/${client}">${client}</a>${parsed ? known(parsed) : ''}</td>
         <td data-th="At">${role}</td>
-        <td data-th="Is">${STATES[outcome] ?? outcome}</td>
+        <td data-th="Is">${stateOf(outcome)}</td>
         <td class="wide" data-th="Did">
           <ul class="deeds">
             ${
@@ -151,21 +144,6 @@ function hereTable(
   return html`<h2>Here now</h2>
     ${guests.length > 0 ? html`<div class="scroll">${sheet(['n:For', 'Client', 'At', 'Is', 'Did', ''], rows)}</div>` : ''}
     ${rest === '' ? '' : html`<p class="dim">${rest}</p>`}`
-}
-
-const STATES: Readonly<Record<string, string>> = {
-  dialogue: 'talked to',
-  tarpit: 'held, a drop at a time',
-  held: 'held in silence',
-  later: 'sent home until later',
-}
-
-/** `1:04:09`, as the browser's half counts on. */
-function lasting(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000))
-  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60]
-  const two = (n: number) => String(n).padStart(2, '0')
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`
 }
 
 type Seen = Pick<Visit, 'client' | 'role' | 'deeds'>
