@@ -6,6 +6,7 @@
  * (`knocking`), asks the DNSBL, has the canary played. A check is a small function in CHECKS; what it may look at is the Chart. One that fails to look says so, and keeps no other
  * from looking.
  */
+import { resolve } from 'node:path'
 import { asTyped } from '../console/called.ts'
 import { hanging, type Screen, table } from '../console/terminal.ts'
 import { spellProblem } from '../core/document.ts'
@@ -92,12 +93,27 @@ function endsOf(settings: Settings | undefined): CertificateEnd[] {
 /** While it runs, it runs with what it has read: what is wrong with its files now is no failure yet. */
 function soundness({ read, where, view }: Chart): Finding[] {
   const files = `${where.settings ?? 'default settings'}, ${where.rules}`
-  if (read.ok) return [ok('settings', `sound: ${files}`)]
+  if (read.ok) return [ok('settings', `sound: ${files}`), ...(view ? sameSettings(where.settings, view.settings) : [])]
   return [
     (view ? warn : fail)(
       'settings',
       `${read.problems.length === 1 ? '1 problem' : `${read.problems.length} problems, the first`}: ${spellProblem(read.problems[0] as (typeof read.problems)[0])}`,
       'decoymx check shows all of them',
+    ),
+  ]
+}
+
+/** What is tried here is tried by the settings that were given here: by others than the appliance's it says little about it. */
+export function sameSettings(given: string | undefined, running: string | null): Finding[] {
+  const here = given === undefined ? null : resolve(given)
+  if (here === running) return []
+  return [
+    warn(
+      'settings',
+      `the appliance runs with ${running ?? 'the default settings'}, and is examined by ${here ?? 'the default settings'}`,
+      running === null
+        ? 'decoymx doctor without --settings, and without DECOYMX_SETTINGS'
+        : `decoymx doctor --settings ${running}, or the same in DECOYMX_SETTINGS`,
     ),
   ]
 }

@@ -175,6 +175,7 @@ function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Scr
       'Rules',
       `${view.rules.file}, ${view.rules.count} rules, loaded ${span(now - Date.parse(view.rules.loaded))} ago${sameRules(view)}`,
     ),
+    ...field('Settings', view.settings ?? 'the defaults'),
     ...field('Witness', view.witness),
     ...field('Canary', canarySentence(view.canary, now)),
     ...field(

@@ -4,7 +4,7 @@
  * The rooms know nothing of each other. Here they meet by two functions: evidence flows in through `witness`, decisions
  * flow out through `decide`. Doors open only when the facts are loaded, and close before anything else does.
  */
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { ApiOptions } from '../answer/api.ts'
 import { exportsInTurn, inTurns, networksRefused } from '../answer/exports.ts'
 import { createLog } from '../console/log.ts'
@@ -229,6 +229,7 @@ async function build(where: Where, read: Sound, options: RunOptions, { ended, ha
     since: new Date(now() - process.uptime() * 1000).toISOString(),
     mode: rules().mode,
     box: reputation.box,
+    settings: where.settings === undefined ? null : resolve(where.settings),
     rules: rulesView(reloading),
     files: { problems: wouldStart() },
     doors: doors.map(viewOf),

@@ -20,6 +20,8 @@ export type StatusView = {
   readonly since: string
   readonly mode: string
   readonly box: string
+  /** The file, from the root on; null: the defaults. */
+  readonly settings: string | null
   readonly rules: {
     readonly file: string
     readonly count: number

@@ -61,6 +61,12 @@ describe('beside an appliance', () => {
     const { code, findings } = await examine('--settings', file)
     expect(findings.filter(({ level }) => level !== 'ok')).toEqual(
       expect.arrayContaining([
+        {
+          check: 'settings',
+          level: 'warn',
+          seen: `the appliance runs with ${own()[1]}, and is examined by ${file}`,
+          next: expect.stringContaining(`doctor --settings ${own()[1]}`) as string,
+        },
         expect.objectContaining({ check: 'dnsbl', level: 'warn', next: expect.stringContaining('zone') as string }),
         expect.objectContaining({
           check: 'files',
@@ -70,6 +76,8 @@ describe('beside an appliance', () => {
       ]),
     )
     expect(code).toBe(1)
+    const { stdout } = await appliance.decoymx('status')
+    expect(stdout).toMatch(new RegExp(`^ {2}Settings {4}${own()[1]}$`, 'm'))
   })
 
   test('a pipe gets one line for each, with tabs', async () => {
@@ -122,7 +130,11 @@ describe.skipIf(inject('missing').includes('redis-server'))('status and doctor',
     })
     onTestFinished(() => box.clear())
     const said = async (command: string) => {
-      const words = [command, '--json', ...(command === 'doctor' ? ['--rules', rules] : [])]
+      const words = [
+        command,
+        '--json',
+        ...(command === 'doctor' ? ['--rules', rules, '--settings', join(box.folder, 'decoymx.yaml')] : []),
+      ]
       return JSON.parse((await box.decoymx(...words)).stdout) as {
         level: string
         remarks: string[]
