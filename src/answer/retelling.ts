@@ -3,8 +3,8 @@
  */
 import type { Client } from '../core/client.ts'
 import type { Credit } from '../core/credit.ts'
-import { type Instant, KIND_NAMES, type Word } from '../core/evidence.ts'
-import { type Counts, FACT_NAMES, type FactName, total, WAIVED_FACTS } from '../core/facts.ts'
+import { type Instant, type Word } from '../core/evidence.ts'
+import { countKinds, type Counts, FACT_NAMES, type FactName, total, WAIVED_FACTS } from '../core/facts.ts'
 import type { AllowEntry } from '../core/rules.ts'
 import type { Explanation, Ruling, Waiting } from '../reputation/reputation.ts'
 import type { ClientView, RulingView, SpokenView, WaitingView } from './views.ts'
@@ -73,11 +73,7 @@ export function clientView(
     networkContacts: verdict ? networkContacts : null,
     facts: totals(facts.own, FACT_NAMES),
     waived: totals(facts.own, WAIVED_FACTS),
-    pending: Object.fromEntries(
-      KIND_NAMES.map((kind) => [kind, pending.filter((each) => each.kind === kind).length] as const).filter(
-        ([, n]) => n > 0,
-      ),
-    ),
+    pending: countKinds(pending),
     waiting: waiting ? waitingView(waiting) : null,
     freeze: freeze ? { why: freeze.why, until: iso(freeze.until) } : null,
     lost: journalTrouble ? { events: journalTrouble.lost, since: iso(journalTrouble.since) as string } : null,

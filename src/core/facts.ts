@@ -6,7 +6,7 @@
  * events; a record remembers the last number of each box and lane it has taken in, so that what is sent twice counts
  * once.
  */
-import { clientOf, type Instant, type Kind, KIND_NAMES, KINDS, type Role, ROLES } from './evidence.ts'
+import { clientOf, type Evidence, type Instant, type Kind, KIND_NAMES, KINDS, type Role, ROLES } from './evidence.ts'
 import { type Numbered, WAIVED_WHYS, type Waived } from './outage.ts'
 import type { Member } from './pools.ts'
 
@@ -187,6 +187,13 @@ export function countsSince(counts: Counts, at: Instant): Counts {
 /** All sightings of a fact that a record holds. */
 export function total(counts: Counts, fact: FactName): number {
   return (counts.get(fact) ?? []).reduce((sum, bucket) => sum + bucket.count, 0)
+}
+
+/** How often each kind was seen that was seen at all; what was told together counts as often as it was. */
+export function countKinds(seen: readonly Evidence[]): Partial<Record<Kind, number>> {
+  const counts: Partial<Record<Kind, number>> = {}
+  for (const { kind, times = 1 } of seen) counts[kind] = (counts[kind] ?? 0) + times
+  return counts
 }
 
 /** How often a client came to each role: connections at the decoys, counted or not, questions about it at the real MX. */

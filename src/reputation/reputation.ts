@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { isPlayed } from '../core/canary.ts'
 import type { Client } from '../core/client.ts'
 import type { Entry, Event, Evidence, Instant, Role, Witness, Word } from '../core/evidence.ts'
-import { contactsOf, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
+import { contactsOf, countKinds, type Counts, type Facts, NO_FACTS } from '../core/facts.ts'
 import type { Freeze, Watch } from '../core/outage.ts'
 import type { Member } from '../core/pools.ts'
 import type { Prefix, Prefixes } from '../core/prefixes.ts'
@@ -243,7 +243,6 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       const { own, network } = facts ?? NO_FACTS
       const contacts = contactsOf(own)
       const pending = intake.pendingOf(client)
-      const waiting = pending.filter(({ kind }) => kind === 'contact')
       return {
         decision: decide(client),
         verdict,
@@ -251,7 +250,7 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
         trustedUntil:
           verdict || ledger.state !== 'fresh' ? undefined : Math.round(now() + options.maxAgeMs - ledger.ageMs),
         facts: { own, network },
-        contacts: { ...contacts, backup: contacts.backup + waiting.length },
+        contacts: { ...contacts, backup: contacts.backup + (countKinds(pending).contact ?? 0) },
         networkContacts: contactsOf(network),
         pending,
         freeze: intake.freeze,

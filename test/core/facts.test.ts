@@ -6,6 +6,7 @@ import {
   type Bucket,
   type Counts,
   contactsOf,
+  countKinds,
   FACT_NAMES,
   type FactName,
   HOUR_MS,
@@ -146,4 +147,12 @@ test('contacts per role, totals, and when it was last at a decoy', () => {
   expect(total(counts, 'backup.auth')).toBe(0)
   expect(lastAtDecoys(counts)).toBe(HOUR_MS + 2)
   expect(lastAtDecoys(NO_COUNTS)).toBe(0)
+})
+
+test('kinds are counted as often as they were seen, told together or not', () => {
+  const seen = (kind: Kind, times?: number): Evidence => {
+    return { type: 'evidence', at: 0, client: '192.0.2.1', role: 'backup', kind, ...(times ? { times } : {}) }
+  }
+  expect(countKinds([seen('contact', 40), seen('recipient'), seen('contact')])).toEqual({ contact: 41, recipient: 1 })
+  expect(countKinds([])).toEqual({})
 })

@@ -2,7 +2,7 @@
  * One client: what stands about it, the sum and its reasons, when it came as a picture, and what it said.
  */
 import { html } from 'hono/html'
-import { type Counts, HOUR_MS, total, WAIVED_FACTS } from '../../core/facts.ts'
+import { countKinds, type Counts, HOUR_MS, total, WAIVED_FACTS } from '../../core/facts.ts'
 import type { Client } from '../../core/client.ts'
 import type { Evidence, Instant } from '../../core/evidence.ts'
 import type { Visitor } from '../../core/rights.ts'
@@ -161,9 +161,7 @@ function hereNow(guests: readonly Guest[], { looked, inAll }: Met['here'], now: 
 /** What was seen and does not show above, and why. */
 function uncounted(counts: Counts, pending: readonly Evidence[]): string[] {
   const waived = WAIVED_FACTS.map((fact) => [fact, total(counts, fact)] as const).filter(([, n]) => n > 0)
-  const waiting: Record<string, number> = {}
-  for (const { kind, times = 1 } of pending) waiting[kind] = (waiting[kind] ?? 0) + times
-  return [...spellWaived(Object.fromEntries(waived)), ...spellWaiting(waiting)]
+  return [...spellWaived(Object.fromEntries(waived)), ...spellWaiting(countKinds(pending))]
 }
 
 function deedsOf({ first, deeds }: Visit): Html {
