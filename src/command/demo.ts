@@ -209,7 +209,7 @@ async function play({ state, doors, standIn, screen }: Stage): Promise<boolean> 
   tell(
     'backup',
     `held: ${again.bytes} bytes in ${HELD_MS / 1000} s, and no end`,
-    'a known offender is kept waiting on a bare socket, which costs us next to nothing',
+    'a known offender is kept waiting, which costs us next to nothing',
     again.end === 'held',
   )
 

@@ -5,7 +5,7 @@
  * What costs mail, or evidence, or refuses nobody is a failure; what still works, but not as it should, a warning.
  */
 import { span } from '../console/terminal.ts'
-import type { StatusView } from '../daemon/status-view.ts'
+import { shortfalls, type StatusView } from '../daemon/status-view.ts'
 import { otherBoxes } from './box-check.ts'
 import { certificateFindings } from './certificate-check.ts'
 import { fail, type Finding, ok, warn } from './finding.ts'
@@ -26,6 +26,7 @@ export function knownOf(view: StatusView, now: number): Finding[] {
     ...certificateFindings(view.certificates, now),
     ...otherBoxes(view),
     ...listeners(view),
+    ...speed(view),
     ...workers(view, now),
     ...fullness(view),
     ...files(view.room, Math.max(1, view.workers.wanted)),
@@ -121,6 +122,17 @@ function listeners({ doors }: StatusView): Finding[] {
       'listeners',
       `${name} ${address}: ${error ?? 'not open yet'}`,
       'free the address; it is tried again by itself',
+    ),
+  )
+}
+
+/** What works, but takes more processor time than it would with koffi, which is optional. */
+function speed({ doors }: StatusView): Finding[] {
+  return shortfalls(doors).map((seen) =>
+    warn(
+      'speed',
+      `slower than it could be: ${seen}`,
+      'install it with its optional packages (npm ci without --omit=optional), or say decoys.bare: false, dnsbl.bursts: false',
     ),
   )
 }

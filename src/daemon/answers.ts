@@ -13,7 +13,7 @@ import { Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Address } from '../settings/places.ts'
 import type { Settings } from '../settings/settings.ts'
-import { beside, type Door, type Listener, openDoor, tcp, udp } from './sockets.ts'
+import { beside, type Door, type Listener, type Note, openDoor, tcp, udp } from './sockets.ts'
 import type { Tell } from './telling.ts'
 
 export type AnswersOptions = Required<Pick<PolicyOptions, 'decide' | 'defersOnce' | 'witness' | 'now'>> & {
@@ -74,7 +74,11 @@ export async function openAnswers(options: AnswersOptions): Promise<Answers> {
         udp(() => dnsbl.udp(host.includes(':') ? 'udp6' : 'udp4')),
         SHARING,
       )
-    const note = () => (dnsbl.oneByOne === undefined ? 'in bursts' : `one by one: ${dnsbl.oneByOne}`)
+    const note = (): Note => {
+      if (dnsbl.oneByOne === undefined) return 'in bursts'
+      const how = 'datagrams one by one'
+      return settings.dnsbl.bursts ? { how, because: dnsbl.oneByOne } : `${how}: ${dnsbl.oneByOne}`
+    }
     await open('DNSBL, UDP', listen, sockets, { note })
     await open('DNSBL, TCP', listen, () => beside(tcp(dnsbl.tcp(), shared), SHARING))
   }

@@ -5,7 +5,7 @@ import type { Via } from '../decoy/happenings.ts'
 import { type Address, parseAddress, spellAddress } from '../settings/places.ts'
 import type { Settings } from '../settings/settings.ts'
 import { type DecoyDoor, decoyDoors, noteOf } from './decoys.ts'
-import type { Door, DoorHappening } from './sockets.ts'
+import type { Door, DoorHappening, Note } from './sockets.ts'
 
 export class SharedDoors {
   readonly all: readonly SharedDoor[]
@@ -62,12 +62,12 @@ class SharedDoor implements Door {
   readonly name: string
   readonly wanted: string
   readonly door: DecoyDoor
-  readonly note: () => string | undefined
+  readonly note: () => Note | undefined
   readonly #at = new Set<number>()
   address: Address
   #error: string | undefined
 
-  constructor(door: DecoyDoor, note: () => string | undefined) {
+  constructor(door: DecoyDoor, note: () => Note | undefined) {
     this.door = door
     this.note = note
     this.name = door.name

@@ -20,7 +20,7 @@ import { Certificate, type Unsound } from '../settings/certificate.ts'
 import { connectionsPossible } from './open-files.ts'
 import { type Address, spellAddress } from '../settings/places.ts'
 import { type Settings } from '../settings/settings.ts'
-import { type Door, type DoorHappening, openDoor, tcp } from './sockets.ts'
+import { type Door, type DoorHappening, type Note, openDoor, tcp } from './sockets.ts'
 import { canarySocket } from '../settings/state.ts'
 
 const DECOY_ROLES = ['primary', 'backup'] as const
@@ -146,9 +146,11 @@ function bareOf(settings: Settings['decoys']): Bare | string {
 }
 
 /** What there is to say of how offenders are held behind a door. */
-export function noteOf(settings: Settings['decoys']): string | undefined {
+export function noteOf(settings: Settings['decoys']): Note | undefined {
   const lines = bareOf(settings)
-  return typeof lines === 'string' ? `offenders on sockets of Node: ${lines}` : undefined
+  if (typeof lines !== 'string') return undefined
+  const how = 'offenders on sockets of Node'
+  return settings.bare ? { how, because: lines } : `${how}: ${lines}`
 }
 
 export type DecoyDoor = {

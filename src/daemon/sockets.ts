@@ -25,10 +25,14 @@ export type Door = {
   /** Why it is shut; undefined, too, while it is yet to be tried. */
   readonly error: string | undefined
   /** How who comes there is served, where that is worth a word. */
-  readonly note?: () => string | undefined
+  readonly note?: () => Note | undefined
   /** No more tries. What is open is closed by the room that made it. */
   readonly giveUp: () => void
 }
+
+/** How who comes is served; where that is slower than the settings would have it, why. */
+export type Note = string | Shortfall
+type Shortfall = { readonly how: string; readonly because: string }
 
 /** The same, for whoever looks. */
 export type DoorView = {
@@ -37,6 +41,7 @@ export type DoorView = {
   readonly open: boolean
   readonly error: string | null
   readonly note: string | null
+  readonly shortfall: Shortfall | null
 }
 
 /** Something that can listen: a TCP server, or a UDP socket made anew for each try. Gives the port it got. */
@@ -153,12 +158,15 @@ export function beside(listener: Listener, how: string): Listener {
 const TAKEN = 'another program listens there'
 
 export function viewOf({ name, wanted, bound, error, note }: Door): DoorView {
+  const said = (bound === undefined ? undefined : note?.()) ?? null
+  const shortfall = typeof said === 'object' ? said : null
   return {
     name,
     address: bound ?? wanted,
     open: bound !== undefined,
     error: error ?? null,
-    note: (bound === undefined ? undefined : note?.()) ?? null,
+    note: typeof said === 'string' ? said : (said?.how ?? null),
+    shortfall,
   }
 }
 

@@ -70,6 +70,15 @@ export function whatLacks(doors: readonly DoorView[], ledger: ReputationState['l
   ]
 }
 
+/** Where it is slower than the settings would have it, a sentence for each reason. */
+export function shortfalls(doors: readonly Pick<DoorView, 'shortfall'>[]): string[] {
+  const found = doors.flatMap(({ shortfall }) => shortfall ?? [])
+  return [...new Set(found.map(({ because }) => because))].map((why) => {
+    const hows = found.filter(({ because }) => because === why).map(({ how }) => how)
+    return `${[...new Set(hows)].join(', ')}: ${why}`
+  })
+}
+
 export function rulesView({ loaded, problems }: Reloading): StatusView['rules'] {
   const { rules, at, digest } = loaded
   return {

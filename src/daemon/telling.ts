@@ -27,7 +27,8 @@ import { type ReloadHappening, spellEffect } from './reloading.ts'
 import type { FirewallHappening } from './firewall.ts'
 import { tellingOfRoom } from './fullness.ts'
 import { tellingOfHangUps } from './hang-ups.ts'
-import type { Door, DoorHappening } from './sockets.ts'
+import { type Door, type DoorHappening, viewOf } from './sockets.ts'
+import { shortfalls } from './status-view.ts'
 import type { WatchHappening } from './watching.ts'
 
 export type Tell = ReturnType<typeof teller>
@@ -284,6 +285,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       for (const { name, bound } of doors) if (bound) log.info(`${name.padEnd(22)} ${bound}`)
       const web = doors.find(({ name, bound }) => name === 'HTTP' && bound)?.bound
       if (web) log.info(`console: http://${web}/ to look; ${logIn} logs in, too`)
+      for (const sentence of shortfalls(doors.map(viewOf))) log.warn(`slower than it could be: ${sentence}`)
       const shut = doors.filter(({ bound }) => bound === undefined)
       const untried = shut.filter(({ error }) => error === undefined).length
       if (shut.length === 0) return log.info(`ready, mode ${rules.mode}`)

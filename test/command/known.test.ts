@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest'
 import { lastPlay } from '../../src/command/canary-check.ts'
 import { knownOf } from '../../src/command/known.ts'
-import type { StatusView } from '../../src/daemon/status-view.ts'
+import { type Note, viewOf } from '../../src/daemon/sockets.ts'
+import { shortfalls, type StatusView } from '../../src/daemon/status-view.ts'
 
 const NOW = Date.UTC(2026, 10, 28)
 const SINCE = new Date(NOW - 60_000).toISOString()
@@ -12,7 +13,7 @@ const SOUND = {
   mode: 'enforce',
   rules: { digest: 'ab', problems: [], domains: ['example.org'] },
   files: { problems: [] },
-  doors: [{ name: 'policy', address: '127.0.0.1:10040', open: true, error: null }],
+  doors: [{ name: 'policy', address: '127.0.0.1:10040', open: true, error: null, shortfall: null }],
   room: { possible: 20_000, wanted: 16_000, turnedAway: 0 },
   workers: { wanted: 0, pids: [], ends: 0, lastEnd: null },
   reputation: {
@@ -62,6 +63,11 @@ test.each<[string, string[], Changes, object?]>([
   ['old rules in use', ['warn rules'], { rules: { ...SOUND.rules, problems: ['a'] }, files: { problems: ['a'] } }],
   ['settings with which it would not start again', ['warn settings'], { files: { problems: ['b'] } }],
   ['a door that is shut', ['fail listeners'], { doors: [{ ...SOUND.doors[0], open: false }] }],
+  [
+    'no koffi, behind five doors',
+    ['warn speed'],
+    { doors: ['a', 'a', 'a', 'a', 'b'].map((how) => ({ ...SOUND.doors[0], shortfall: { how, because: 'no koffi' } })) },
+  ],
   ['few files', ['warn files'], { room: { ...SOUND.room, possible: 100 } }],
   ['decoys that are full', ['warn room'], { room: { ...SOUND.room, turnedAway: 732 } }],
   ['a worker that is missing', ['warn workers'], { workers: { ...CREW, pids: [7] } }],
@@ -108,6 +114,18 @@ test.each<[string, string[], Changes, object?]>([
   ['none', ['warn canary'], { canary: { state: 'off', because: null } }],
 ])('%s: %j', (_, wrong, changes, reputation) => {
   expect(found(changes, reputation)).toEqual(wrong)
+})
+
+test('what is slower than it could be is told once, with the reason', () => {
+  const sentence = 'offenders on sockets of Node, datagrams one by one: koffi cannot be used'
+  const because = 'koffi cannot be used'
+  const hows = ['offenders on sockets of Node', 'offenders on sockets of Node', 'datagrams one by one']
+  const notes: Note[] = [...hows.map((how) => ({ how, because })), 'in bursts']
+  const doors = notes.map((note) =>
+    viewOf({ name: 'a', wanted: 'b', bound: 'b', error: undefined, note: () => note, giveUp() {} }),
+  )
+  expect(doors.map(({ note }) => note)).toEqual([...hows, 'in bursts'])
+  expect(shortfalls(doors)).toEqual([sentence])
 })
 
 test('that nothing is lost is said only where the journal takes what comes', () => {
