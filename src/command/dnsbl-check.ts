@@ -58,15 +58,27 @@ export function resolverFinding(zone: string, servers: readonly string[], { list
   )
 }
 
-/** Asks these servers, or those of the system. */
-async function testEntries(zone: string, servers?: readonly string[]): Promise<TestEntries> {
+/** Asks these servers, or those of the system: several of them, out of reach, would each be waited for in turn, and again. */
+export async function testEntries(
+  zone: string,
+  servers?: readonly string[],
+  deadlineMs = DEADLINE_MS,
+): Promise<TestEntries> {
   const resolver = new Resolver({ timeout: 1000, tries: 2 })
   if (servers) resolver.setServers(servers)
+  const late = setTimeout(() => resolver.cancel(), deadlineMs)
   const answer = (name: string) =>
-    resolver.resolve4(`${name}.${zone}`).then(String, (error: NodeJS.ErrnoException) => error.code ?? error.message)
+    resolver
+      .resolve4(`${name}.${zone}`)
+      .then(String, ({ code, message }: NodeJS.ErrnoException) =>
+        code === 'ECANCELLED' ? 'ETIMEOUT' : (code ?? message),
+      )
   const [listed, clean] = await Promise.all([answer('2.0.0.127'), answer('1.0.0.127')])
+  clearTimeout(late)
   return { listed, clean }
 }
+
+const DEADLINE_MS = 4000
 
 function isAddress(answer: string): boolean {
   return /^\d+\./.test(answer)

@@ -49,7 +49,10 @@ export async function doctor(
   env: NodeJS.ProcessEnv,
   { json, screen }: { json: boolean; screen: Screen },
 ): Promise<number> {
-  const findings = await examine(await chartOf(where, env))
+  const over = json ? undefined : screen.over
+  const findings = await examine(await chartOf(where, env), (waitsFor) =>
+    over?.(waitsFor.length > 0 ? `looking at ${waitsFor.join(', ')} ...`.slice(0, screen.width - 1) : ''),
+  )
   const worst = Math.max(...findings.map(({ level }) => LEVELS.indexOf(level)))
   const level = LEVELS[worst] ?? 'fail'
   if (json) screen.print(JSON.stringify({ level: WORDS[level], findings }, null, 2))
@@ -70,7 +73,10 @@ async function chartOf(where: Where, env: NodeJS.ProcessEnv): Promise<Chart> {
   }
 }
 
-async function examine(chart: Chart): Promise<Finding[]> {
+/** `show` is told what is still waited for, each time that it is one less. */
+async function examine(chart: Chart, show: (waitsFor: readonly string[]) => void): Promise<Finding[]> {
+  const waitsFor = new Set(Object.keys(CHECKS))
+  show([...waitsFor])
   const all = await Promise.all(
     Object.entries(CHECKS).map(async ([name, check]) => {
       try {
@@ -78,6 +84,9 @@ async function examine(chart: Chart): Promise<Finding[]> {
       } catch (error) {
         if (!(error instanceof Error) || error instanceof TypeError) throw error
         return [warn(name, `could not be looked at: ${error.message}`, 'see whether the appliance still runs')]
+      } finally {
+        waitsFor.delete(name)
+        show([...waitsFor])
       }
     }),
   )

@@ -1,6 +1,8 @@
 /** What the answers of the host's own resolver mean for a mail server that asks it. */
-import { expect, test } from 'vitest'
-import { resolverFinding } from '../../src/command/dnsbl-check.ts'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { expect, onTestFinished, test } from 'vitest'
+import { resolverFinding, testEntries } from '../../src/command/dnsbl-check.ts'
 
 test.each([
   ['127.0.0.2', 'ENOTFOUND', 'ok', null],
@@ -17,4 +19,15 @@ test.each([
   expect(finding).toMatchObject({ check: 'resolver', level, seen: expect.stringContaining('192.0.2.53') as string })
   if (next) expect(finding.next).toMatch(next)
   else expect(finding.next).toBeNull()
+})
+
+test('a resolver that is silent is waited for no longer than the deadline', async () => {
+  const silent = createSocket('udp4').bind(0, '127.0.0.1')
+  onTestFinished(() => void silent.close())
+  await once(silent, 'listening')
+  const { port } = silent.address()
+  expect(await testEntries('bl.example.org', [`127.0.0.1:${port}`], 20)).toEqual({
+    listed: 'ETIMEOUT',
+    clean: 'ETIMEOUT',
+  })
 })
