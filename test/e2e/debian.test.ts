@@ -63,13 +63,13 @@ describe.skipIf(!root)('the Debian package', () => {
         /ready, mode observe\nblocked 203\.0\.113\.9\/32 .*\nDNSBL, UDP\t.*\topen, in bursts\n127\.0\.0\.2\nended with 0/,
       )
       expect(upgrade).toContain('install ok installed 1.1')
-      expect(upgrade).toMatch(/203\.0\.113\.9\/32\tblock\toperator decoymx\t.*before the upgrade\nended with 0/)
+      expect(upgrade).toMatch(/203\.0\.113\.9\/32\tblock\toperator decoymx\t.*before the upgrade\tnobody\nended with 0/)
       expect(removed).toMatch(/decoymx\.yaml\nrules\.yaml\n[^]*journal\n[^]*no code is left/)
       expect(purged).toContain('no user is left')
       expect(purged).not.toContain('left:')
       // From the settings and the recording alone.
       expect(restored).toMatch(
-        /sound [^]*ready, mode observe\n[^]*203\.0\.113\.9\/32\tblock\toperator decoymx\t.*before the upgrade\nended with 0/,
+        /sound [^]*ready, mode observe\n[^]*203\.0\.113\.9\/32\tblock\toperator decoymx\t.*before the upgrade\tnobody\nended with 0/,
       )
     },
   )
