@@ -3,10 +3,10 @@
  *
  * When somebody has to go, it is the longest held of the largest network: a botnet's share is cut before anybody
  * else's, and it has paid most already. Each step costs the same however many there are. A visit is the one object
- * that a connection costs us beside its socket, so it has few fields, small integers where it can, and no closures;
+ * that a connection costs us beside its line, so it has few fields, small integers where it can, and no closures;
  * the list of a network's held runs through the visits themselves.
  *
- * Values only: no clock, and nothing is done to a socket here.
+ * Values only: no clock, and nothing is done to a line here.
  */
 import type { Socket } from 'node:net'
 import type { Instant } from '../core/evidence.ts'

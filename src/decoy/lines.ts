@@ -39,18 +39,19 @@ export class Lines {
   }
 
   placeOf(line: Line): Place {
-    const [called, port] =
-      typeof line === 'number'
-        ? [this.#bare?.placeOf(line)?.address, this.#bare?.placeOf(line)?.port]
-        : [line.localAddress, line.localPort]
-    const address = parseClient(called ?? '')?.ip ?? ''
-    return { address, where: spellPlace(address, port ?? 0) }
+    if (typeof line === 'number') return placed(this.#bare?.placeOf(line))
+    return placed({ address: line.localAddress ?? '', port: line.localPort ?? 0 })
   }
 
   reset(line: Line): void {
     if (typeof line === 'number') this.#bare?.reset(line)
     else line.resetAndDestroy()
   }
+}
+
+function placed(called: { readonly address: string; readonly port: number } | undefined): Place {
+  const address = parseClient(called?.address ?? '')?.ip ?? ''
+  return { address, where: spellPlace(address, called?.port ?? 0) }
 }
 
 /** A client that goes away in the middle is no error of ours; its `close` follows and is what counts. */

@@ -43,5 +43,6 @@ test.each([
   await expect.poll(async () => (await status()).held.backup, SOON).toBe(COME)
   for (const { socket } of visitors) socket.resetAndDestroy()
   await expect.poll(async () => (await status()).held.backup, SOON).toBe(0)
+  // What it watches them by stays open, as does what came up meanwhile for whoever asked for the status.
   await expect.poll(descriptors, SOON).toBeLessThanOrEqual(before + 2)
 })
