@@ -1,5 +1,4 @@
 /** Workers that are slow to begin, as on a slow machine: a stopped process is as slow as can be. Real processes, real doors. */
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
@@ -75,13 +74,22 @@ test('a worker that is late is told and waited for so long only; its doors open 
   await hears('ready late', 1)
   // The second takes the ports that the first has found, however late that was.
   await hears('began', 2)
-  const bound = crew.doors.map((door) => parseAddress(door.bound ?? ''))
-  for (const address of bound) {
-    const socket = connect(address as { host: string; port: number })
-    await once(socket, 'connect')
-    socket.destroy()
-  }
+  const found = await Promise.all(crew.doors.map(({ bound }) => callAt(bound ?? '')))
+  expect(found).toEqual(Array(4).fill('taken in'))
 }, 30_000)
+
+/**
+ * A primary resets a stranger at once: where the reset is here before we have looked, connect(2) tells of it and of
+ * nothing before it. A call that nobody takes in is refused or times out.
+ */
+function callAt(bound: string): Promise<string> {
+  const { host, port } = parseAddress(bound) ?? { host: '', port: 0 }
+  return new Promise((resolve) => {
+    const socket = connect({ host, port })
+    socket.on('connect', () => (socket.destroy(), resolve('taken in')))
+    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'ECONNRESET' ? 'taken in' : String(code)))
+  })
+}
 
 test('a worker that ends before it has come to its doors leaves them shut, with a reason', async () => {
   const { crew, hears } = crewOf(1, [1], { lateMs: 10_000, readyMs: 10_000 })
