@@ -165,6 +165,7 @@ function asked(guard: Guard, question: Numbered): Admission {
 
 /** Ends the waiting of all that was seen up to then. */
 function decide(guard: Guard, upTo: Instant, whyNot: (at: Instant) => Waived['why'] | undefined): Admission {
+  if (guard.pending.length === 0) return { guard, counted: [], waived: [] }
   const pending: Numbered[] = []
   const counted: Numbered[] = []
   const waived: Waived[] = []

@@ -100,10 +100,17 @@ export class ById {
     yield* this.others()
   }
 
-  /** Goes through all of them, and gives the id of each that has ended when it is met; undefined for the others. */
-  *endings(now: () => Instant): Generator<string | undefined> {
-    for (const whole of this.#fourth.endings(now)) yield whole === undefined ? undefined : RULES + dottedOf(whole)
-    for (const ruling of this.others()) yield (ruling.until ?? Infinity) > now() ? undefined : idOf(ruling)
+  /** Goes through all of them, `most` at a time, and gives the ids of those among them that have ended. */
+  *endings(now: () => Instant, most: number): Generator<readonly string[]> {
+    for (const wholes of this.#fourth.endings(now, most)) yield wholes.map((whole) => RULES + dottedOf(whole))
+    let [ended, looked]: [string[], number] = [[], 0]
+    for (const ruling of this.others()) {
+      if ((ruling.until ?? Infinity) <= now()) ended.push(idOf(ruling))
+      if (++looked % most > 0) continue
+      yield ended
+      ended = []
+    }
+    yield ended
   }
 
   /** Of those that `tally` counts, those that are looked for: the newest, as they were put, and how many. */

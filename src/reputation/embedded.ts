@@ -67,7 +67,7 @@ class Embedded implements Store {
   readonly #rulings: ById
   readonly #marks: Map<string, number>
   readonly #dirty: Dirty = { rulings: new Set(), marks: new Set() }
-  #round: Iterator<string | undefined>
+  #round: Iterator<readonly string[], void>
   #onChange: ((change: Change) => void) | undefined
   #health: StoreHealth
   #closed = false
@@ -85,7 +85,7 @@ class Embedded implements Store {
     this.#marks = file.marks
     this.#rulings = file.rulings
     this.#ignored(file.unreadable.map((id) => `ruling ${id}`))
-    this.#round = this.#rulings.endings(now)
+    this.#round = this.#rulings.endings(now, SWEEP_MAX)
     this.#bound()
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_FLUSHES * flushMs)
     this.#health = { state: 'up', since: now(), error: undefined }
@@ -209,13 +209,9 @@ class Embedded implements Store {
 
   #sweep(): void {
     this.#records.sweep(SWEEP_MAX)
-    for (let looked = 0; looked < SWEEP_MAX; looked++) {
-      const { done, value: ended } = this.#round.next()
-      if (ended !== undefined) this.#drop(ended)
-      if (!done) continue
-      this.#round = this.#rulings.endings(this.#now)
-      break
-    }
+    const ended = this.#round.next()
+    if (ended.done) this.#round = this.#rulings.endings(this.#now, SWEEP_MAX)
+    else for (const id of ended.value) this.#drop(id)
     this.#flushSoon()
   }
 

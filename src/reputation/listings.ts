@@ -122,13 +122,18 @@ export class Listings {
     for (const row of this.#used()) yield this.#read(row)
   }
 
-  /** Goes through all of them, and gives the number of each that has ended when it is met; undefined for the others. */
-  *endings(now: () => Instant): Generator<number | undefined> {
-    for (const row of this.#used()) {
-      const [numbers, first] = [this.#numbers(row), at(row, NUMBERS) + STOOD]
+  /** Goes through all of them, `most` at a time, and gives the numbers of those among them that have ended. */
+  *endings(now: () => Instant, most: number): Generator<readonly number[]> {
+    for (let from = 0; from < this.#rows; from += most) {
       const instant = now()
-      const stands = STANDINGS.some((_, i) => (numbers[first + i] as number) > instant)
-      yield stands ? undefined : this.#links(row)[at(row, LINKS) + KEY]
+      const ended: number[] = []
+      for (let row = from; row < Math.min(from + most, this.#rows); row++) {
+        if (!this.#isUsed(row)) continue
+        const [numbers, first] = [this.#numbers(row), at(row, NUMBERS) + STOOD]
+        const stands = STANDINGS.some((_, i) => (numbers[first + i] as number) > instant)
+        if (!stands) ended.push(this.#links(row)[at(row, LINKS) + KEY] as number)
+      }
+      yield ended
     }
   }
 

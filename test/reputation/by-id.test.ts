@@ -109,16 +109,22 @@ describe('rulings by their ids', () => {
     )
   })
 
-  test('a round meets each once, and gives the ids of those that have ended by then', () => {
+  test('a round meets each once, so many at a time, and gives the ids of those that have ended by then', () => {
     fc.assert(
-      fc.property(fc.array(ruling, { maxLength: 50 }), instant, (rulings, now) => {
-        const kept = new ById()
-        for (const each of rulings) kept.set(each)
-        const round = [...kept.endings(() => now)]
-        const ended = [...kept.values()].filter(({ until = Infinity }) => until <= now)
-        expect(round).toHaveLength(kept.size)
-        expect(round.filter((id) => id !== undefined).toSorted()).toEqual(ended.map(idOf).toSorted())
-      }),
+      fc.property(
+        fc.array(ruling, { maxLength: 50 }),
+        instant,
+        fc.integer({ min: 1, max: 60 }),
+        (rulings, now, most) => {
+          const kept = new ById()
+          for (const each of rulings) kept.set(each)
+          const round = [...kept.endings(() => now, most)]
+          const ended = [...kept.values()].filter(({ until = Infinity }) => until <= now)
+          expect(round.flat().toSorted()).toEqual(ended.map(idOf).toSorted())
+          for (const ids of round) expect(ids.length).toBeLessThanOrEqual(most)
+          expect(round.length).toBeGreaterThanOrEqual(kept.size / most)
+        },
+      ),
     )
   })
 
