@@ -23,7 +23,7 @@ import { Following, type Follow } from './following.ts'
 import { checkProposal, type Editing, replayProposal, saveProposal, tellFile } from './editing.ts'
 import { mistakeOf, notJson } from './mistaken.ts'
 import { openApiDocument } from './openapi.ts'
-import { clientView, entryView, iso, rulingView, spokenView, waitingView } from './retelling.ts'
+import { clientView, entryView, type Here, iso, rulingView, spokenView, waitingView } from './retelling.ts'
 import { type Route, ROUTES } from './routes.ts'
 import type { RulingView, TicketView } from './views.ts'
 import { heedWord, unknownPool, type WordsOptions } from './words.ts'
@@ -47,6 +47,8 @@ export type ApiOptions = WordsOptions & {
   readonly editing: Editing
   /** Has the kernel refuse strangers at the primary, or no more. Undefined: there are no decoys here. */
   readonly turnKernel: (on: boolean) => Promise<object> | undefined
+  /** What is at the decoys of a client now. */
+  readonly here: (client: Client) => Here
   /** Plays the canary, and tells what came of it. */
   readonly playCanary: () => Promise<object>
   /** A code that logs in to the console once. */
@@ -90,7 +92,8 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
     const client = parseClient(c.req.param('ip') ?? '')
     if (!client) return c.json(notAnAddress(c.req.param('ip') ?? ''), 400)
     const waiting = options.reputation.waiting().find((each) => each.client.key === client.key)
-    return c.json(clientView(client, await options.reputation.explain(client), options.rulesFile(), waiting))
+    const explained = await options.reputation.explain(client)
+    return c.json(clientView(client, explained, options.rulesFile(), waiting, options.here(client)))
   })
   on(app, ROUTES.ticket, (c) => {
     const found = options.reputation.ofTicket(c.req.param('ticket') ?? '')

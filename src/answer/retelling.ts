@@ -9,6 +9,17 @@ import type { AllowEntry } from '../core/rules.ts'
 import type { Explanation, Ruling, Waiting } from '../reputation/reputation.ts'
 import type { ClientView, RulingView, SpokenView, WaitingView } from './views.ts'
 
+/** A client's connections to the decoys now, found among so many that were looked at of all. */
+export type Here = {
+  readonly connections: readonly {
+    readonly role: 'primary' | 'backup'
+    readonly since: Instant
+    readonly outcome: string
+  }[]
+  readonly looked: number
+  readonly inAll: number
+}
+
 export function clientView(
   client: Client,
   {
@@ -25,6 +36,7 @@ export function clientView(
   }: Explanation,
   rules: string,
   waiting: Waiting | undefined,
+  here: Here,
 ): ClientView {
   const byEntry = verdict?.allowedBy
   return {
@@ -75,6 +87,12 @@ export function clientView(
     waived: totals(facts.own, WAIVED_FACTS),
     pending: countKinds(pending),
     waiting: waiting ? waitingView(waiting) : null,
+    here: {
+      ...here,
+      connections: here.connections
+        .toSorted((a, b) => a.since - b.since)
+        .map(({ role, since, outcome }) => ({ role, since: iso(since) as string, outcome })),
+    },
     freeze: freeze ? { why: freeze.why, until: iso(freeze.until) } : null,
     lost: journalTrouble ? { events: journalTrouble.lost, since: iso(journalTrouble.since) as string } : null,
     rules,

@@ -85,6 +85,22 @@ const standingSchema = z.object({
     .describe('The pool of senders that it belongs to'),
 })
 
+const hereSchema = z
+  .object({
+    connections: z.array(
+      z.object({
+        role: z.enum(['primary', 'backup']),
+        since: instant,
+        outcome: z.string().describe('What becomes of it: dialogue, tarpit, held (in silence) or later (421)'),
+      }),
+    ),
+    looked: count.describe(
+      'So many of those who are here were looked at: below `inAll` the client may be among the others',
+    ),
+    inAll: count,
+  })
+  .describe('Its connections to the decoys of this appliance now, the longest first')
+
 /** One client, as `GET /api/v1/clients/IP` and `why IP --json` tell it. */
 export const clientSchema = z.object({
   client: z.string(),
@@ -121,6 +137,7 @@ export const clientSchema = z.object({
   waived: some.describe('Seen at the backup and not counted, under the reason, like outage.recipient'),
   pending: some.describe('Seen at the backup, waiting for the next look at the real MX, by kind'),
   waiting: waitingSchema.nullable(),
+  here: hereSchema,
   freeze: freeze.nullable(),
   lost: z
     .object({ events: count, since: instant })

@@ -10,6 +10,7 @@ import { hanging, type Screen, span, when, wrapped } from '../console/terminal.t
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
 import { INEXCUSABLE } from '../core/outage.ts'
+import { stateOf } from '../console/pages/guest.ts'
 import { ask } from './appliance.ts'
 import { typed } from '../console/called.ts'
 import { printRulings } from './decisions.ts'
@@ -110,9 +111,13 @@ export function page(view: ClientView, screen: Screen, now: number): string[] {
     ...(view.lost ? wrapped(unknown(view.lost, now), width, 2).map(colours.yellow) : []),
     '',
     ...arithmetic(view, screen, now),
-    ...[...belongs(view, now), ...earned(view, now), ...visits(view), ...uncounted(view, now)].flatMap((sentence) =>
-      hanging('  ', sentence, width, 4),
-    ),
+    ...[
+      ...belongs(view, now),
+      ...earned(view, now),
+      ...hereNow(view.here, now),
+      ...visits(view),
+      ...uncounted(view, now),
+    ].flatMap((sentence) => hanging('  ', sentence, width, 4)),
     ...next(view, screen),
   ]
 }
@@ -231,6 +236,27 @@ function earned({ standing: { credit } }: ClientView, now: number): string[] {
 
 function walks(hours: number): string {
   return `${hours} ${hours === 1 ? 'hour' : 'hours'} with a walk`
+}
+
+/** Its connections at the decoys: so many of each role and of what becomes of them, and since when. */
+export function hereNow({ connections, looked, inAll }: ClientView['here'], now: number): string[] {
+  const groups = Map.groupBy(connections, ({ role, outcome }) => `the ${role} decoy, ${stateOf(outcome)}`)
+  const told = [...groups].map(([what, group]) => {
+    const first = group[0] as (typeof group)[number]
+    const lasts = span(now - Date.parse(first.since))
+    return group.length === 1
+      ? `Here now: at ${what}, for ${lasts}`
+      : `Here now: ${group.length} connections at ${what}, the first for ${lasts}`
+  })
+  const held = connections.some(({ outcome }) => outcome === 'tarpit')
+  const among = `looked at ${looked} of the ${inAll.toLocaleString('en')} connections`
+  return [
+    ...told,
+    ...(held ? ['What a known offender does is told a minute after it came, and counts from then on'] : []),
+    ...(looked < inAll
+      ? [told.length > 0 ? `There may be more of it: ${among}` : `Here now: ${among}, and none is its`]
+      : []),
+  ]
 }
 
 function visits({ contacts, networkContacts, network, facts }: ClientView): string[] {

@@ -17,7 +17,7 @@ import type { Visitor } from '../core/rights.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Decision } from '../reputation/decision.ts'
 import type { Reputation } from '../reputation/reputation.ts'
-import { clientPage } from './pages/client.ts'
+import { clientPage, type Met } from './pages/client.ts'
 import { type Filter, type Html, page } from './pages/layout.ts'
 import { decisionsPage, ROWS_MAX, searchFor } from './pages/decisions.ts'
 import { type Health, healthPage, type Remark } from './pages/health.ts'
@@ -42,9 +42,12 @@ export type ConsoleOptions = {
   readonly remarks: () => readonly Remark[]
   /** Milliseconds that clients have spent at the decoys since the start. */
   readonly wastedMs: () => Promise<number>
-  /** Some of those who are at the decoys now, and how many these are in all. */
-  readonly guests: () => readonly Guest[]
-  readonly here: () => number
+  /** Some of those who are at the decoys now, how many these are in all, and those of one client. */
+  readonly here: {
+    readonly guests: () => readonly Guest[]
+    readonly inAll: () => number
+    readonly ofClient: (client: Client) => Met['here']
+  }
   readonly follow: (hear: (evidence: Evidence) => void) => () => void
   readonly now: () => Instant
 }
@@ -113,8 +116,8 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     const health = options.status()
     const live = {
       visits: visits.newest(),
-      guests: options.guests(),
-      here: options.here(),
+      guests: options.here.guests(),
+      here: options.here.inAll(),
       tiles: tiles(health, await options.wastedMs()),
       now: now(),
     }
@@ -124,12 +127,9 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     const client = parseClient(c.req.param('ip') ?? '')
     if (!client) return nowhere(c, 'That is no IP address.')
     const known = await reputation.explain(client)
-    const guests = options.guests()
     const met = {
       visits: visits.newest().filter((visit) => visit.client === client.ip),
-      // Of an IPv6 client the decoys keep the /64 alone.
-      guests: guests.filter((guest) => parseClient(guest.client)?.key === client.key),
-      here: { looked: guests.length, inAll: options.here() },
+      here: options.here.ofClient(client),
     }
     return show(
       c,

@@ -27,6 +27,7 @@ import { type Checked, mistakesTogether, readAll, readRulesFile } from '../setti
 import { type Crew, NO_CREW, startCrew } from './crew.ts'
 import { type Decoys, openDecoys, regardOf } from './decoys.ts'
 import { Firewall, FIREWALL_LIFE_MS } from './firewall.ts'
+import { hereAt } from './here.ts'
 import { hearSignals, leave, type Signals } from './ending.ts'
 import { editRules } from './editing.ts'
 import { filesLook } from './files-look.ts'
@@ -279,6 +280,7 @@ async function build(where: Where, read: Sound, options: RunOptions, { ended, ha
   })
   metrics.follow(status)
 
+  const here = hereAt(() => decoys)
   const replays = new Replays(now)
   const closers: (() => Promise<void>)[] = [async () => replays.close(), async () => keeping.close()]
   const apiOptions: Omit<ApiOptions, 'link'> = {
@@ -296,6 +298,7 @@ async function build(where: Where, read: Sound, options: RunOptions, { ended, ha
     reload: (force) => (files.renew(), reloading.load(force)),
     editing: editRules({ where, settings, reloading, replays, now }),
     playCanary: () => canary.play(),
+    here: here.ofClient,
     turnKernel: (on) => (on ? kernel?.on() : kernel?.off()),
     follow: (hear) => {
       followers.add(hear)
@@ -303,8 +306,6 @@ async function build(where: Where, read: Sound, options: RunOptions, { ended, ha
     },
     now,
   }
-  const here = (what: 'hereMs' | 'connections') =>
-    decoys ? decoys.counts().primary[what] + decoys.counts().backup[what] : 0
   const http = await openHttp(where.state, {
     settings: settings.http,
     access: read.access,
@@ -316,9 +317,8 @@ async function build(where: Where, read: Sound, options: RunOptions, { ended, ha
       rules,
       status,
       remarks: () => remarks(status()),
-      wastedMs: async () => (await metrics.heldMs()) + here('hereMs'),
-      guests: () => decoys?.guests() ?? [],
-      here: () => here('connections'),
+      wastedMs: async () => (await metrics.heldMs()) + here.hereMs(),
+      here,
     },
     door: tell.door,
   })

@@ -79,8 +79,8 @@ test('who is here is told of, though nothing that it does is told yet', () => {
   const guest = (role: Guest['role'], sinceMs: number, outcome = 'tarpit'): Guest => {
     return { role, client: CLIENT.ip, since: NOON - sinceMs, outcome }
   }
-  const of = (guests: Guest[], inAll = guests.length) =>
-    textOf(pageOf(told(), { guests, here: { looked: guests.length, inAll } }))
+  const of = (connections: Guest[], inAll = connections.length) =>
+    textOf(pageOf(told(), { here: { connections, looked: connections.length, inAll } }))
   const held = of([guest('backup', 5000), guest('primary', 65_000)])
   expect(held).toMatch(/Here now At the primary for 1:05 : held, a drop at a time\. At the backup for 0:05 : held/)
   expect(held).toContain('What a known offender does is told a minute after it came')

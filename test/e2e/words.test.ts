@@ -1,11 +1,12 @@
 /** The operator's words as a person gives them: what they do, what they leave as it is, and the trail they leave. */
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { RulingView, SpokenView } from '../../src/answer/views.ts'
+import type { ClientView, RulingView, SpokenView } from '../../src/answer/views.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { type Appliance, startAppliance, askPolicy } from './appliance.ts'
 
@@ -105,6 +106,34 @@ test('why says of a bot that talks first what counts, and what does not or waits
     /Not held back: early-talk, which no mail server does wherever it is sent, and what came after that/,
   )
   expect(stdout).not.toContain('all else in a session')
+})
+
+test('why says of a bot that is held right now at which decoy, since when, and how often', async () => {
+  const here = async () => {
+    const { stdout } = await say('why', '198.51.100.60', '--json')
+    return (JSON.parse(stdout) as ClientView).here.connections
+  }
+  expect(await here()).toEqual([])
+  const came = Date.now()
+  const held = ['primary decoy, PROXY', 'primary decoy, PROXY', 'backup decoy, PROXY'].map((door) => {
+    const socket = connect(appliance.door(door))
+    socket.write('PROXY TCP4 198.51.100.60 127.0.0.1 40000 25\r\n')
+    return socket
+  })
+  // The first bytes of a greeting that never ends: by then each is held.
+  await Promise.all(held.map((socket) => once(socket, 'data')))
+  const connections = await here()
+  expect(connections.map(({ role, outcome }) => `${role} ${outcome}`).toSorted()).toEqual([
+    'backup tarpit',
+    'primary tarpit',
+    'primary tarpit',
+  ])
+  // Its clock and ours are read in two processes, to the millisecond.
+  for (const { since } of connections) expect(Date.parse(since)).toBeGreaterThanOrEqual(came - 1)
+  const { stdout } = await say('why', '198.51.100.60')
+  expect(stdout).toMatch(/Here now: 2 connections at the primary decoy, held, a drop at a time, the first for \d+ s\n/)
+  expect(stdout).toMatch(/Here now: at the backup decoy, held, a drop at a time, for \d+ s\n/)
+  for (const socket of held) socket.destroy()
 })
 
 test('a word is logged once', async () => {

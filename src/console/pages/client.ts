@@ -18,17 +18,16 @@ const [WIDTH, LANE] = [840, 44]
 const ROLES = ['primary', 'backup', 'real'] as const
 const WAIVED: ReadonlySet<string> = new Set(WAIVED_FACTS)
 
-/** What the decoys have of the client, and how many `here` are looked for it: `looked` of `inAll`. */
+/** What the decoys have of the client: what it did, and its connections now, among so many `looked` at of `inAll`. */
 export type Met = {
   readonly visits: readonly Visit[]
-  readonly guests: readonly Guest[]
-  readonly here: { readonly looked: number; readonly inAll: number }
+  readonly here: { readonly connections: readonly Guest[]; readonly looked: number; readonly inAll: number }
 }
 
 export function clientPage(
   client: Client,
   { decision, verdict, unmet, trustedUntil, facts, contacts, pending, journalTrouble }: Explanation,
-  { visits, guests, here }: Met,
+  { visits, here }: Met,
   rulesFile: string,
   visitor: Visitor | undefined,
   now: Instant,
@@ -70,7 +69,7 @@ export function clientPage(
       }
       ${acts(client.ip, visitor, wordsAbout(decision.verdict))}
     </section>`,
-    html`<section data-live id="here">${hereNow(guests, here, now)}</section>`,
+    html`<section data-live id="here">${hereNow(here, now)}</section>`,
     html`<section data-live id="sum">
       <h2>
         The sum:
@@ -125,7 +124,7 @@ export function clientPage(
     </section>`,
     html`<section data-live id="wire">
       <h2>What it said</h2>
-      ${visits.length === 0 ? html`<p class="empty">Nothing ${guests.length > 0 ? 'that is told yet' : 'since the appliance began'}; the journal has what came before.</p>` : ''}
+      ${visits.length === 0 ? html`<p class="empty">Nothing ${here.connections.length > 0 ? 'that is told yet' : 'since the appliance began'}; the journal has what came before.</p>` : ''}
       ${visits.map(
         (visit) =>
           html`<article>
@@ -141,7 +140,7 @@ export function clientPage(
 const GUESTS_MAX = 5
 
 /** Nothing where it is not here, as far as all were looked at. */
-function hereNow(guests: readonly Guest[], { looked, inAll }: Met['here'], now: Instant): Html | string {
+function hereNow({ connections: guests, looked, inAll }: Met['here'], now: Instant): Html | string {
   if (guests.length === 0 && looked >= inAll) return ''
   const more = guests.length - GUESTS_MAX
   const held = guests.some(({ outcome }) => outcome === 'tarpit')
