@@ -13,7 +13,7 @@ export function settingsPage(schema: Schema): string {
   })
   return `# Settings: decoymx.yaml
 
-Made of the code (src/settings/settings.ts) by \`npm run generate\`. \`deploy/decoymx.yaml\` has them with their reasons, ready to
+Made of the code (src/settings) by \`npm run generate\`. \`deploy/decoymx.yaml\` has them with their reasons, ready to
 be filled in. Defaults are those without a settings file: for trying things out on loopback.
 
 ${parts.join('\n')}`
