@@ -137,7 +137,7 @@ function speed({ doors }: StatusView): Finding[] {
   )
 }
 
-function workers({ workers: { wanted, pids, ends, lastEnd } }: StatusView, now: number): Finding[] {
+function workers({ workers: { wanted, pids, late, ends, lastEnd } }: StatusView, now: number): Finding[] {
   const missing = wanted - pids.length
   const last = lastEnd && now - Date.parse(lastEnd.at) < ENDED_LATELY_MS ? lastEnd : undefined
   const ended =
@@ -146,6 +146,11 @@ function workers({ workers: { wanted, pids, ends, lastEnd } }: StatusView, now: 
   if (missing > 0)
     return [
       warn('workers', `${missing} of ${wanted} workers are not running${ended ? `: ${ended}` : ''}`, WORKERS_NEXT),
+    ]
+  const isLate = late.length === 1 ? `worker ${late[0]} is` : `workers ${late.join(', ')} are`
+  if (late.length > 0)
+    return [
+      warn('workers', `${isLate} not ready yet, as on a slow or busy host${ended ? `: ${ended}` : ''}`, WORKERS_NEXT),
     ]
   return ended ? [warn('workers', `${ended}; it runs again`, WORKERS_NEXT)] : []
 }

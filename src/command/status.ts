@@ -122,11 +122,12 @@ const FROZEN: Record<Freeze['why'], string> = {
   blind: 'nobody looks at the real MX (real-mx in the settings), nor has it asked us lately',
 }
 
-function workersSentence({ wanted, pids, ends, lastEnd }: StatusView['workers'], now: number): string {
-  const run = `${pids.length} of ${wanted} run${pids.length > 0 ? `, pid ${pids.join(', ')}` : ''}`
+function workersSentence({ wanted, pids, late, ends, lastEnd }: StatusView['workers'], now: number): string {
+  const notReady = late.length > 0 ? `, not ready yet: worker ${late.join(', ')}` : ''
+  const run = `${pids.length} of ${wanted} run${pids.length > 0 ? `, pid ${pids.join(', ')}` : ''}${notReady}`
   if (!lastEnd) return run
   const last = `worker ${lastEnd.worker} ${lastEnd.how}, ${span(now - Date.parse(lastEnd.at))} ago`
-  return `${run}; ended by themselves since the start: ${ends}, the last ${last}`
+  return `${run}; ended and started again since the start: ${ends}, the last ${last}`
 }
 
 function kernelSentence({ state, suspects, networks, tolls, touches }: KernelState): string {

@@ -35,7 +35,7 @@ export type Levels = {
   } | null
   readonly certificates: readonly { readonly setting: (typeof CERTIFICATES)[number]; readonly notAfter: string }[]
   readonly room: { readonly possible: number; readonly wanted: number }
-  readonly workers: { readonly wanted: number; readonly pids: readonly number[] }
+  readonly workers: { readonly wanted: number; readonly pids: readonly number[]; readonly late: readonly number[] }
   readonly kernel: {
     readonly state: 'on' | 'off' | 'failed'
     readonly suspects: Readonly<Record<4 | 6, number>>
@@ -84,7 +84,11 @@ export function addGauges(registers: Registry[], levels: () => Levels | undefine
     ({ room }) => room.possible,
   )
   gauge('connections_wanted', 'Connections at the decoys that the settings ask for', ({ room }) => room.wanted)
-  gauge('workers_missing', 'Workers that should run and do not', ({ workers }) => workers.wanted - workers.pids.length)
+  gauge(
+    'workers_missing',
+    'Workers that should be at their doors and are not: they do not run, or are late',
+    ({ workers: { wanted, pids, late } }) => wanted - pids.length + late.length,
+  )
   gauge(
     'listeners_shut',
     'Addresses that should be open and are not',

@@ -66,6 +66,11 @@ export function createMetrics(version: string) {
     }),
     decoyFaults: counter('decoy_faults_total', 'Errors without a name in the SMTP library', { role: DECOYS }),
     pressed: counter('memory_shed_total', 'Held connections that were let go because memory was short', {}),
+    workersGivenUp: counter(
+      'workers_given_up_total',
+      'Workers that were ended because they did not come to their doors, and were started again',
+      {},
+    ),
     workerEnds: counter('worker_ends_total', 'Workers that ended by themselves, and were started again', {}),
     evidence: evidenceCounter(registers),
     waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', {

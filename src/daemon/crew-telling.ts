@@ -1,11 +1,11 @@
 /**
- * A worker's life, told: that it began, that it is slow to open its doors, and that it ended.
+ * A worker's life, told: that it began, is slow to open its doors, is given up for that, and that it ended.
  */
 import type { Log } from '../console/log.ts'
 import type { Metrics } from '../console/metrics.ts'
 import type { CrewHappening } from './crew.ts'
 
-export function tellingOfCrew(log: Log, metrics: Pick<Metrics, 'workerEnds'>) {
+export function tellingOfCrew(log: Log, metrics: Pick<Metrics, 'workerEnds' | 'workersGivenUp'>) {
   return (it: CrewHappening): void => {
     const worker = `worker ${it.worker}:`
     switch (it.what) {
@@ -17,8 +17,13 @@ export function tellingOfCrew(log: Log, metrics: Pick<Metrics, 'workerEnds'>) {
         )
       case 'ready late':
         return log.info(`${worker} ready after ${seconds(it.afterMs)}`)
+      case 'given up':
+        metrics.workersGivenUp.inc()
+        return log.error(
+          `${worker} not ready after ${seconds(it.afterMs)}: it is ended, and another begins in its place`,
+        )
       case 'ended':
-        metrics.workerEnds.inc()
+        if (it.itself) metrics.workerEnds.inc()
         return log.error({ againMs: it.againMs }, `${worker} ended ${it.how}; it is started again`)
     }
   }

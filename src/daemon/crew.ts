@@ -6,8 +6,9 @@
  * had not yet handed over is lost, as it would be with us. Journal, store and rules stay here: workers get a copy of what
  * stands, and their evidence is on disk here before it is settled there.
  *
- * A worker that is slow to begin is told, and never given up: on a slow machine another would be as slow. The appliance
- * opens its other doors without it, and the worker's open when it comes to them.
+ * A worker that is slow to begin is told. The appliance opens its other doors without it, and the worker's open when it comes
+ * to them. One that does not come to them for minutes is ended, and another begins in its place. That one may take twice as
+ * long, and so on: on a slow machine another would be as slow, and one of them has the time that it needs.
  */
 import { type ChildProcess, fork, type StdioOptions } from 'node:child_process'
 import { join } from 'node:path'
@@ -33,7 +34,16 @@ export type CrewHappening =
   /** It has not come to all of its doors yet, so long after it began; and when it has after all. */
   | { readonly what: 'late'; readonly worker: number; readonly afterMs: number }
   | { readonly what: 'ready late'; readonly worker: number; readonly afterMs: number }
-  | { readonly what: 'ended'; readonly worker: number; readonly how: string; readonly againMs: number }
+  /** It has had its time, and is ended; `ended` follows. */
+  | { readonly what: 'given up'; readonly worker: number; readonly afterMs: number }
+  | {
+      readonly what: 'ended'
+      readonly worker: number
+      readonly how: string
+      /** False: it was given up. */
+      readonly itself: boolean
+      readonly againMs: number
+    }
 
 export type CrewOptions = {
   readonly settings: Settings['decoys']
@@ -55,8 +65,16 @@ export type CrewOptions = {
   readonly patience?: Patience
 }
 
-/** After `lateMs` a worker is told to be late; after `readyMs` the appliance goes on without those that are. */
-export type Patience = { readonly lateMs: number; readonly readyMs: number }
+/**
+ * After `lateMs` a worker is told to be late; after `readyMs` the appliance goes on without those that are; after `giveUpMs`
+ * it is ended, and its successor has twice as long. Whoever is asked to end and has not after `endMs` is killed.
+ */
+export type Patience = {
+  readonly lateMs: number
+  readonly readyMs: number
+  readonly giveUpMs: number
+  readonly endMs: number
+}
 
 export type Crew = Decoys & {
   /** All workers are ready, or have had their time. */
@@ -64,19 +82,23 @@ export type Crew = Decoys & {
   readonly state: () => CrewState
 }
 
-/** `ends`: so many ended by themselves since the start; the instant of the last is ISO 8601, UTC. */
+/**
+ * `late`: those that run and have not come to their doors, and ought to have. `ends`: so many ended since the start, by
+ * themselves or because they were given up; the instant of the last is ISO 8601, UTC.
+ */
 export type CrewState = {
   readonly pids: readonly number[]
+  readonly late: readonly number[]
   readonly ends: number
   readonly lastEnd: { readonly worker: number; readonly how: string; readonly at: string } | null
 }
 
-export const NO_CREW: CrewState = { pids: [], ends: 0, lastEnd: null }
+export const NO_CREW: CrewState = { pids: [], late: [], ends: 0, lastEnd: null }
 
 /** A worker takes half a second to open its doors; 20 s are enough on a machine 20 times slower. */
-const PATIENCE: Patience = { lateMs: 5000, readyMs: 20_000 }
-/** Longest wait for a worker to end. */
-const END_MS = 3500
+const PATIENCE: Patience = { lateMs: 5000, readyMs: 20_000, giveUpMs: 120_000, endMs: 3500 }
+/** The last of many successors has so many times as long as the first: half an hour. */
+const PATIENCE_GROWTH_MAX = 16
 /** The workers hear what the others have so long after the first news of it. */
 const SHARE_MS = 100
 /** How often it is looked whether the real MX is away, and how it looks. */
@@ -138,7 +160,12 @@ export function startCrew(workers: number, options: CrewOptions): Crew {
       for (const worker of crew) worker.send({ what: 'certificate' })
       return undefined
     },
-    state: () => ({ pids: crew.flatMap(({ pid }) => pid ?? []), ends, lastEnd }),
+    state: () => ({
+      pids: crew.flatMap(({ pid }) => pid ?? []),
+      late: crew.flatMap(({ isLate, number }) => (isLate ? number : [])),
+      ends,
+      lastEnd,
+    }),
     async close() {
       clearInterval(beat)
       clearTimeout(sharing)
@@ -171,11 +198,14 @@ const NONE: Report = { connections: 0, keys: [] }
 class Worker {
   readonly ready: Promise<void>
   readonly number: number
+  /** It runs, has not come to its doors, and ought to have. */
+  isLate = false
   /** It has not yet heard what the others have. */
   isNew = true
   readonly census: Record<'primary' | 'backup', Census>
   readonly #workers: number
   readonly #options: CrewOptions
+  readonly #patience: Patience
   readonly #doors: SharedDoors
   readonly #news: () => void
   /** What it was last told; the same is not told again. */
@@ -183,6 +213,8 @@ class Worker {
   #child: ChildProcess | undefined
   #timer: NodeJS.Timeout | undefined
   #pauseMs: number = AGAIN_MS.first
+  /** How many times as long as the first this one has until it is given up. */
+  #growth = 1
   #ending = false
   #settle = () => {}
   #isReady = () => {}
@@ -203,6 +235,7 @@ class Worker {
     this.#workers = workers
     this.census = census
     this.#options = options
+    this.#patience = options.patience ?? PATIENCE
     this.#doors = doors
     this.ready = new Promise((resolve) => (this.#settle = resolve))
   }
@@ -222,16 +255,28 @@ class Worker {
     })
     this.#child = child
     const began = performance.now()
-    const { lateMs } = this.#options.patience ?? PATIENCE
-    let isLate = false
+    const { lateMs, giveUpMs } = this.#patience
     const tellLate = () => {
-      isLate = true
+      this.isLate = true
       crew({ what: 'late', worker: this.number, afterMs: lateMs })
     }
-    const late = setTimeout(tellLate, lateMs)
+    const timeMs = giveUpMs * this.#growth
+    let givenUp = false
+    let killing: NodeJS.Timeout | undefined
+    const giveUp = () => {
+      givenUp = true
+      this.#growth = Math.min(this.#growth * 2, PATIENCE_GROWTH_MAX)
+      crew({ what: 'given up', worker: this.number, afterMs: timeMs })
+      killing = this.#endSoon(child)
+    }
+    const timers = [setTimeout(tellLate, lateMs), setTimeout(giveUp, timeMs)]
     this.#isReady = () => {
-      clearTimeout(late)
-      if (isLate) crew({ what: 'ready late', worker: this.number, afterMs: performance.now() - began })
+      // Too late: it is on its way out.
+      if (givenUp) return
+      for (const timer of timers) clearTimeout(timer)
+      if (this.isLate) crew({ what: 'ready late', worker: this.number, afterMs: performance.now() - began })
+      this.isLate = false
+      this.#growth = 1
       this.#settle()
     }
     this.send({
@@ -250,7 +295,8 @@ class Worker {
     child.on('error', () => {})
     child.once('exit', (code, signal) => {
       silence()
-      clearTimeout(late)
+      for (const timer of [...timers, killing]) clearTimeout(timer)
+      this.isLate = false
       this.counts = undefined
       this.#child = undefined
       this.isNew = true
@@ -258,9 +304,10 @@ class Worker {
       for (const census of [this.census.primary, this.census.backup]) census.gone(this.number)
       this.#doors.gone(this.number)
       if (this.#ending) return this.#ended()
-      if (performance.now() - began > AGAIN_MS.long) this.#pauseMs = AGAIN_MS.first
-      const how = signal ? `by ${signal}` : `with exit code ${code}`
-      crew({ what: 'ended', worker: this.number, how, againMs: this.#pauseMs })
+      if (!givenUp && performance.now() - began > AGAIN_MS.long) this.#pauseMs = AGAIN_MS.first
+      const itself = signal ? `by ${signal}` : `with exit code ${code}`
+      const how = givenUp ? `by us, not ready after ${timeMs / 1000} s` : itself
+      crew({ what: 'ended', worker: this.number, how, itself: !givenUp, againMs: this.#pauseMs })
       this.#timer = setTimeout(() => this.start(), this.#pauseMs)
       this.#pauseMs = Math.min(this.#pauseMs * 2, AGAIN_MS.most)
     })
@@ -289,9 +336,14 @@ class Worker {
     const child = this.#child
     if (!child) return
     const gone = new Promise<void>((resolve) => (this.#ended = resolve))
+    const killing = this.#endSoon(child)
+    await gone.finally(() => clearTimeout(killing))
+  }
+
+  /** It is asked to end; signals that can be heeded it leaves to us (worker.ts), so what comes then is SIGKILL. */
+  #endSoon(child: ChildProcess): NodeJS.Timeout {
     this.send({ what: 'end' })
-    const late = setTimeout(() => child.kill('SIGKILL'), END_MS)
-    await gone.finally(() => clearTimeout(late))
+    return setTimeout(() => child.kill('SIGKILL'), this.#patience.endMs)
   }
 
   #hear(message: FromWorker): void {

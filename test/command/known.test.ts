@@ -15,7 +15,7 @@ const SOUND = {
   files: { problems: [] },
   doors: [{ name: 'policy', address: '127.0.0.1:10040', open: true, error: null, shortfall: null }],
   room: { possible: 20_000, wanted: 16_000, turnedAway: 0 },
-  workers: { wanted: 0, pids: [], ends: 0, lastEnd: null },
+  workers: { wanted: 0, pids: [], late: [], ends: 0, lastEnd: null },
   reputation: {
     store: 'redis',
     storeHealth: { state: 'up', error: null, since: SINCE },
@@ -71,6 +71,7 @@ test.each<[string, string[], Changes, object?]>([
   ['few files', ['warn files'], { room: { ...SOUND.room, possible: 100 } }],
   ['decoys that are full', ['warn room'], { room: { ...SOUND.room, turnedAway: 732 } }],
   ['a worker that is missing', ['warn workers'], { workers: { ...CREW, pids: [7] } }],
+  ['a worker that is late', ['warn workers'], { workers: { ...CREW, late: [2] } }],
   ['a worker that ended lately', ['warn workers'], { workers: { ...CREW, ends: 1, lastEnd: ended(59) } }],
   ['one whose end is long ago', [], { workers: { ...CREW, ends: 1, lastEnd: ended(60) } }],
   ['a journal that cannot be written', ['fail journal'], {}, { journalTrouble: { error: '', since: NOW, lost: 1 } }],

@@ -30,7 +30,7 @@ const LEVELS: Levels = {
   rules: { loaded: '2026-11-24T12:00:00.000Z', digest: 'ab12', problems: [] },
   certificates: [{ setting: 'store.tls.ca', notAfter: '2026-12-24T12:00:00.000Z' }],
   room: { possible: 19_744, wanted: 16_000 },
-  workers: { wanted: 2, pids: [101, 102] },
+  workers: { wanted: 2, pids: [101, 102], late: [] },
 }
 
 describe('metrics', () => {

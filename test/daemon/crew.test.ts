@@ -4,16 +4,19 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { Never } from '../../src/core/never.ts'
-import { type CrewHappening, startCrew } from '../../src/daemon/crew.ts'
+import { type CrewHappening, type Patience, startCrew } from '../../src/daemon/crew.ts'
 import { allShut } from '../../src/daemon/sockets.ts'
 import { parseAddress } from '../../src/settings/places.ts'
 import { readSettings } from '../../src/settings/settings.ts'
 import { folder } from '../folders.ts'
 
+/** Nobody is late, nor given up. */
+const PROMPT: Patience = { lateMs: 60_000, readyMs: 60_000, giveUpMs: 60_000, endMs: 100 }
 const RULES = join(import.meta.dirname, '../../rules.yaml')
 
-/** Stops each worker whose number is named as soon as it began. */
-function crewOf(workers: number, stopped: readonly number[], patience: { lateMs: number; readyMs: number }) {
+/** Stops a worker as soon as it began, as often as its number is named. */
+function crewOf(workers: number, stopped: readonly number[], patience: Partial<Patience>) {
+  const toStop = [...stopped]
   const file = join(folder(), 'decoymx.yaml')
   const anywhere = '{listen: ["127.0.0.1:0"], proxy: ["127.0.0.1:0"]}'
   writeFileSync(file, `decoys: {workers: ${workers}, primary: ${anywhere}, backup: ${anywhere}}\n`)
@@ -40,14 +43,15 @@ function crewOf(workers: number, stopped: readonly number[], patience: { lateMs:
       told.push(it)
       if (it.what === 'began') {
         pids.set(it.worker, it.pid)
-        if (stopped.includes(it.worker)) process.kill(it.pid, 'SIGSTOP')
+        const at = toStop.indexOf(it.worker)
+        if (at >= 0 && toStop.splice(at, 1)) process.kill(it.pid, 'SIGSTOP')
       }
       heard.get(`${it.what} ${it.worker}`)?.()
     },
     lost: () => {},
     pressed: () => {},
     canary: undefined,
-    patience,
+    patience: { ...PROMPT, ...patience },
   })
   onTestFinished(() => crew.close())
   return {
@@ -92,7 +96,7 @@ function callAt(bound: string): Promise<string> {
 }
 
 test('a worker that ends before it has come to its doors leaves them shut, with a reason', async () => {
-  const { crew, hears } = crewOf(1, [1], { lateMs: 10_000, readyMs: 10_000 })
+  const { crew, hears } = crewOf(1, [1], {})
   process.kill(crew.state().pids[0] as number, 'SIGKILL')
   await hears('ended', 1)
   expect(crew.doors.map(({ error }) => error)).toEqual(Array(4).fill('no worker is running'))
@@ -100,8 +104,29 @@ test('a worker that ends before it has come to its doors leaves them shut, with 
 })
 
 test('those that are prompt are waited for, and nothing is told of lateness', async () => {
-  const { crew, told } = crewOf(2, [], { lateMs: 20_000, readyMs: 20_000 })
+  const { crew, told } = crewOf(2, [], {})
   await crew.ready
   expect(crew.doors.every(({ bound }) => bound !== undefined)).toBe(true)
   expect(told.map(({ what }) => what)).toEqual(['began', 'began'])
+}, 30_000)
+
+test('one that never comes to its doors is ended, and its successors have more and more time, until one comes to them', async () => {
+  const { crew, told, hears } = crewOf(1, [1, 1], { lateMs: 50, giveUpMs: 400 })
+  await hears('late', 1)
+  expect(crew.state()).toMatchObject({ pids: [expect.any(Number)], late: [1], ends: 0 })
+  await crew.ready
+  expect(told.slice(0, 8)).toMatchObject([
+    { what: 'began' },
+    { what: 'late' },
+    { what: 'given up', worker: 1, afterMs: 400 },
+    // A stopped process hears nothing: it was killed.
+    { what: 'ended', how: 'by us, not ready after 0.4 s', itself: false, againMs: 250 },
+    { what: 'began' },
+    { what: 'late' },
+    { what: 'given up', afterMs: 800 },
+    { what: 'ended', how: 'by us, not ready after 0.8 s', itself: false, againMs: 500 },
+  ])
+  expect(crew.doors.every(({ bound }) => bound !== undefined)).toBe(true)
+  const { late, ends, lastEnd } = crew.state()
+  expect({ late, ended: ends >= 2, worker: lastEnd?.worker }).toEqual({ late: [], ended: true, worker: 1 })
 }, 30_000)

@@ -123,7 +123,7 @@ describe('two workers', { timeout: 60_000 }, () => {
       /worker 1 ended by SIGKILL \S+ \S+ ago, the first since the start; it runs again\. Next: the log/,
     )
     expect(stdout).toMatch(
-      /Workers +2 of 2 run, pid \d+, \d+; ended by themselves since the start: 1, the last worker 1 by/,
+      /Workers +2 of 2 run, pid \d+, \d+; ended and started again since the start: 1, the last worker 1 by/,
     )
     // All doors of the new one are open, at the same ports: whoever it is dealt to is served.
     const senders = Array.from({ length: 20 }, () => visit('backup decoy, PROXY', '203.0.113.41'))
