@@ -59,7 +59,7 @@ const OUTCOMES: Readonly<Record<Outcome, string>> = {
   cut: 'a dialogue that we ended: it took longer than `decoys.limits.dialogue`, or the appliance ended',
   held: 'a suspect at the primary (defer), held in silence',
   tarpit: 'a known offender (block), dripped to until it went, or until `decoys.limits.tarpit`',
-  shed: 'one that was held, let go to make room',
+  shed: 'one that was held, let go to make room; where nobody is held, a dialogue',
   released: 'one that was held, let go because nothing stands against its client any more',
   poured:
     'let go because it sent more than anybody does who waits for us: a megabyte while held, in a dialogue a line longer than any command',

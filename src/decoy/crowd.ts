@@ -2,9 +2,10 @@
  * Who is at a decoy now: how many of each client and of each network, and of those who are held, who goes first.
  *
  * When somebody has to go, it is the longest held of the largest network: a botnet's share is cut before anybody
- * else's, and it has paid most already. Each step costs the same however many there are. A visit is the one object
- * that a connection costs us beside its line, so it has few fields, small integers where it can, and no closures;
- * the list of a network's held runs through the visits themselves.
+ * else's, and it has paid most already. Where nobody is held it is the longest dialogue of the network that has most of
+ * them, for a newcomer of whose network there are fewer. Each step costs the same however many there are. A visit is the
+ * one object that a connection costs us beside its line, so it has few fields, small integers where it can, and no closures;
+ * the list of a network's held, and that of its dialogues, runs through the visits themselves.
  *
  * Values only: no clock, and nothing is done to a line here.
  */
@@ -18,7 +19,7 @@ export type Who = number | string
 
 /**
  * How a connection ended: `reset` before the first byte; `dialogue`, which the client or SMTP ended; `cut`, a dialogue
- * that we ended; `held` in silence; `tarpit`; `shed`, let go from there to make room; `released`, let go because we no
+ * that we ended; `held` in silence; `tarpit`; `shed`, let go to make room, from there or, where nobody is, from a dialogue; `released`, let go because we no
  * longer think ill of the client; `poured`, let go because it sent more than anybody who waits for us (when it is held, a
  * megabyte; in a dialogue, a line longer than any command); and `later`, sent home with 421 because the real MX is away.
  */
@@ -40,9 +41,10 @@ export type Visit = {
   /** What came and what was said, of a bare line; of a socket when it is gone. */
   bytesIn: number
   bytesOut: number
-  /** It counts among those who are here; and it is held. */
+  /** It counts among those who are here; and it is held, or in a dialogue. */
   here: boolean
   held: boolean
+  talks: boolean
   /** What the tarpit remembers of it: which text it is told, how far, and the line that it is sending. */
   text: number
   turn: number
@@ -56,14 +58,11 @@ export type Visit = {
   newer: Visit | undefined
 }
 
-/** All that are here from one network; of those who are held the longest held first. */
-export type Network = {
-  readonly name: string
-  here: number
-  held: number
-  oldest: Visit | undefined
-  newest: Visit | undefined
-}
+/** All that are here from one network; and those of them who are held, or talk. */
+export type Network = { readonly name: string; here: number; held: Queue | undefined; talking: Queue | undefined }
+
+/** Visits of one network, the longest here first. */
+type Queue = { many: number; oldest: Visit | undefined; newest: Visit | undefined }
 
 export function whoOf(client: Client): Who {
   return client.family === 4 ? numberOfDotted(client.ip) | 0 : client.key
@@ -93,11 +92,9 @@ export function guestOf({ who, openedAt, outcome }: Visit, role: Guest['role'], 
 export class Crowd {
   readonly #networks = new Map<string, Network>()
   readonly #clients = new Map<Who, number>()
-  /** Networks by how many are held of them; and the largest such number. */
-  readonly #bySize: Set<Network>[] = []
-  #largest = 0
+  readonly #held = new Ranks()
+  readonly #talking = new Ranks()
   #size = 0
-  #held = 0
   /** When those who are here came, added up. */
   #opened = 0
   readonly #note: ((key: Who, here: number, isNetwork: boolean) => void) | undefined
@@ -112,12 +109,13 @@ export class Crowd {
     return this.#size
   }
   get held(): number {
-    return this.#held
+    return this.#held.many
   }
 
   /** `hereMs`: how long all who are here have been, added up. */
   counts(now: number): { readonly held: number; readonly dialogues: number; readonly hereMs: number } {
-    return { held: this.#held, dialogues: this.#size - this.#held, hereMs: this.#size * now - this.#opened }
+    const { held } = this
+    return { held, dialogues: this.#size - held, hereMs: this.#size * now - this.#opened }
   }
 
   ofClient(who: Who): number {
@@ -131,7 +129,7 @@ export class Crowd {
   enter(line: Line, who: Who, name: string, now: number): Visit {
     let network = this.#networks.get(name)
     if (!network) {
-      network = { name, here: 0, held: 0, oldest: undefined, newest: undefined }
+      network = { name, here: 0, held: undefined, talking: undefined }
       this.#networks.set(name, network)
     }
     network.here++
@@ -152,6 +150,7 @@ export class Crowd {
       bytesOut: 0,
       here: true,
       held: false,
+      talks: false,
       text: 0,
       turn: 0,
       verb: 0,
@@ -181,40 +180,40 @@ export class Crowd {
 
   /** From now on it may have to make room for others. */
   hold(visit: Visit): void {
-    const { network } = visit
     visit.held = true
-    visit.older = network.newest
-    if (network.newest) network.newest.newer = visit
-    else network.oldest = visit
-    network.newest = visit
-    this.#resize(network, network.held + 1)
+    this.#held.add((visit.network.held ??= newQueue()), visit)
+  }
+
+  /** The same, where nobody is held. */
+  talk(visit: Visit): void {
+    visit.talks = true
+    this.#talking.add((visit.network.talking ??= newQueue()), visit)
   }
 
   release(visit: Visit): void {
-    if (!visit.held) return
-    const { network, older, newer } = visit
-    visit.held = false
-    if (older) older.newer = newer
-    else network.oldest = newer
-    if (newer) newer.older = older
-    else network.newest = older
-    visit.older = visit.newer = undefined
-    this.#resize(network, network.held - 1)
+    const { held, talking } = visit.network
+    if (visit.held && held) this.#held.remove(held, visit)
+    if (visit.talks && talking) this.#talking.remove(talking, visit)
+    visit.held = visit.talks = false
   }
 
   /** The longest held of the largest network. */
   firstToGo(): Visit | undefined {
-    for (const network of this.#bySize[this.#largest] ?? []) return network.oldest
-    return undefined
+    return this.#held.first()
+  }
+
+  /** The longest here of the network with the most dialogues, where these are more than so many. */
+  firstToCut(more: number): Visit | undefined {
+    return this.#talking.largest > more ? this.#talking.first() : undefined
   }
 
   /** The longest held of this network, or of this client, whose network is searched. */
   firstToGoOf(key: Who): Visit | undefined {
     const network = this.#networks.get(String(key))
-    if (network) return network.oldest
+    if (network) return network.held?.oldest
     // A network by its name that nobody is here from is no client's key either.
     if (typeof key === 'string' && !key.endsWith('/64')) return undefined
-    let visit = this.#networks.get(clientOfWho(key).network)?.oldest
+    let visit = this.#networks.get(clientOfWho(key).network)?.held?.oldest
     while (visit && visit.who !== key) visit = visit.newer
     return visit
   }
@@ -222,8 +221,8 @@ export class Crowd {
   /** Some of those who are held, the longest held first: of each network its first, then its second, and so on. */
   longest(most: number): Visit[] {
     let row: Visit[] = []
-    for (const { oldest } of this.#networks.values()) {
-      if (oldest) row.push(oldest)
+    for (const { held } of this.#networks.values()) {
+      if (held?.oldest) row.push(held.oldest)
       if (row.length >= LOOKED_AT_MAX) break
     }
     const found: Visit[] = []
@@ -231,13 +230,48 @@ export class Crowd {
       found.push(...row.slice(0, most - found.length))
     return found.sort((a, b) => a.openedAt - b.openedAt)
   }
+}
 
-  #resize(network: Network, held: number): void {
-    this.#held += held - network.held
-    this.#bySize[network.held]?.delete(network)
-    network.held = held
-    if (held > 0) (this.#bySize[held] ??= new Set()).add(network)
-    this.#largest = Math.max(this.#largest, held)
-    while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--
+/** Networks by how many they have who are held, or who talk. */
+class Ranks {
+  readonly #bySize: Set<Queue>[] = []
+  /** The most that any network has; and all together. */
+  largest = 0
+  many = 0
+
+  first(): Visit | undefined {
+    for (const queue of this.#bySize[this.largest] ?? []) return queue.oldest
+    return undefined
   }
+
+  add(queue: Queue, visit: Visit): void {
+    visit.older = queue.newest
+    if (queue.newest) queue.newest.newer = visit
+    else queue.oldest = visit
+    queue.newest = visit
+    this.#resize(queue, queue.many + 1)
+  }
+
+  remove(queue: Queue, visit: Visit): void {
+    const { older, newer } = visit
+    if (older) older.newer = newer
+    else queue.oldest = newer
+    if (newer) newer.older = older
+    else queue.newest = older
+    visit.older = visit.newer = undefined
+    this.#resize(queue, queue.many - 1)
+  }
+
+  #resize(queue: Queue, many: number): void {
+    this.many += many - queue.many
+    this.#bySize[queue.many]?.delete(queue)
+    queue.many = many
+    if (many > 0) (this.#bySize[many] ??= new Set()).add(queue)
+    this.largest = Math.max(this.largest, many)
+    while (this.largest > 0 && !this.#bySize[this.largest]?.size) this.largest--
+  }
+}
+
+function newQueue(): Queue {
+  return { many: 0, oldest: undefined, newest: undefined }
 }

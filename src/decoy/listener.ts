@@ -126,7 +126,7 @@ export class Decoy {
       bare: options.bare,
       left: (visit) => this.#left(visit),
     })
-    this.#room.sheds(this.#tarpit)
+    this.#room.sheds(this.#tarpit, (visit) => this.#makeWay(visit))
     this.#converse = dialogues({
       name: options.name,
       pace: options.pace,
@@ -296,6 +296,7 @@ export class Decoy {
     const away = outage?.() ?? false
     visit.outcome = away ? 'later' : 'dialogue'
     visit.deadline = setTimeout(() => this.#cut(visit), away ? LATER_MS : limits.dialogueMs).unref()
+    this.#crowd.talk(visit)
     // What it sends meanwhile is read and dropped: a close on unread bytes would be a reset, and could swallow the 421.
     if (away) return void socket.resume().end(`421 4.3.2 ${name} is not taking mail now, try again later\r\n`)
     this.#talking.add(visit)
@@ -326,6 +327,13 @@ export class Decoy {
   #cut(visit: Visit): void {
     if (visit.outcome === 'dialogue') visit.outcome = 'cut'
     if (visit.line !== undefined) this.#lines.reset(visit.line)
+  }
+
+  /** A dialogue ends for a newcomer's sake, and takes no room any more. */
+  #makeWay(visit: Visit): void {
+    if (visit.outcome === 'dialogue') visit.outcome = 'shed'
+    this.#crowd.leave(visit)
+    this.#cut(visit)
   }
 
   #left(visit: Visit): void {

@@ -2,12 +2,16 @@
  * Is there room for one more? Every cap in one place: of one client, of one network, of one decoy, and of the process.
  *
  * Offenders have nine tenths of a decoy's room; whoever is unknown has the rest for itself, and takes the place of a held
- * one when even that is full. Where nobody is held, all are dialogues, none of which is cut: then the newcomer is refused. A process has room for as many connections as it may open files, less those that it needs
+ * one when even that is full. Where nobody is held, all are dialogues: then it takes the place of the longest of the network
+ * that has most of them, if that has more than its own would have. So a flood of strangers keeps nobody out, unless it comes
+ * from as many networks as there are places, and who is alone in its network is never cut.
+ *
+ * A process has room for as many connections as it may open files, less those that it needs
  * for everything else, and for as much memory as it was given: nearer to either, the held go, in their order, so that no
  * client is ever lost to "too many open files". What other workers hold counts, too (shares.ts).
  */
 import type { Client } from '../core/client.ts'
-import { Crowd, type Who } from './crowd.ts'
+import { Crowd, type Visit, type Who } from './crowd.ts'
 import { type Caps, type Key, type Report, Share } from './shares.ts'
 import type { Tarpit } from './tarpit.ts'
 
@@ -22,6 +26,7 @@ export class Room {
   readonly #share: Share
   readonly #berths: Berths
   #tarpit: Pick<Tarpit, 'shed' | 'shedOf'> | undefined
+  #cut: ((visit: Visit) => void) | undefined
   /** Connections that are not in the crowd yet: their PROXY header is awaited. */
   waiting = 0
 
@@ -33,9 +38,10 @@ export class Room {
     berths.enrol(this)
   }
 
-  /** Who can let one go. */
-  sheds(tarpit: Pick<Tarpit, 'shed' | 'shedOf'>): void {
+  /** Who can let a held one go; and what ends a dialogue, which counts no more from then on. */
+  sheds(tarpit: Pick<Tarpit, 'shed' | 'shedOf'>, cut: (visit: Visit) => void): void {
     this.#tarpit = tarpit
+    this.#cut = cut
   }
 
   get size(): number {
@@ -49,13 +55,23 @@ export class Room {
     if (this.crowd.ofNetwork(network) + this.#share.elsewhere(network) >= perNetwork) return 'network'
     if (offends && this.crowd.held + this.#share.connections >= Math.ceil(connections * HELD_SHARE) && !this.shed())
       return 'total'
-    return this.hasRoom() ? undefined : 'total'
+    return this.hasRoom(offends ? Infinity : this.crowd.ofNetwork(network)) ? undefined : 'total'
   }
 
-  /** Room for one more, if need be at the cost of one that is held. */
-  hasRoom(): boolean {
-    if (this.size + this.#share.connections >= this.#caps.connections && !this.shed()) return false
-    return this.#berths.hasRoom()
+  /**
+   * Room for one more, if need be at the cost of one that is held; else of one that talks, of whose network there are more
+   * than there would be then of the newcomer's, of which so many are here. Who comes by a proxy counts for none until it is known.
+   */
+  hasRoom(ofItsNetwork = 0): boolean {
+    const isFull = this.size + this.#share.connections >= this.#caps.connections
+    if (isFull && !this.shed() && !this.cutDialogue(ofItsNetwork)) return false
+    return this.#berths.hasRoom(ofItsNetwork)
+  }
+
+  cutDialogue(ofItsNetwork: number): boolean {
+    const visit = this.crowd.firstToCut(ofItsNetwork + 1)
+    if (visit) this.#cut?.(visit)
+    return visit !== undefined
   }
 
   shed(): boolean {
@@ -106,8 +122,9 @@ export class Berths {
     this.#rooms.push(room)
   }
 
-  hasRoom(): boolean {
-    return this.#rooms.reduce((sum, room) => sum + room.size, 0) < this.#limits.files || this.#fullest().shed()
+  hasRoom(ofItsNetwork: number): boolean {
+    if (this.#rooms.reduce((sum, room) => sum + room.size, 0) < this.#limits.files) return true
+    return this.#fullest().shed() || this.#rooms.some((room) => room.cutDialogue(ofItsNetwork))
   }
 
   /** To be called every second. Gives how many had to go for want of memory. */

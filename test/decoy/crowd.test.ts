@@ -40,7 +40,7 @@ describe('the counts', () => {
             expect(crowd.ofNetwork(name)).toBe(here.filter((visit) => visit.network.name === name).length)
             expect(crowd.ofClient(who)).toBe(here.filter((visit) => visit.who === who).length)
             expect(crowd.firstToGoOf(name)).toBe(
-              crowd.ofNetwork(name) > 0 ? here.find((v) => v.network.name === name)?.network.oldest : undefined,
+              crowd.ofNetwork(name) > 0 ? here.find((v) => v.network.name === name)?.network.held?.oldest : undefined,
             )
           }
         }

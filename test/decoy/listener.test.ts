@@ -319,10 +319,27 @@ describe('caps', () => {
     const [one, two] = [house.call(), house.call()]
     await Promise.all([one.reply(), two.reply()])
     expect(await house.call().ended).toBe('reset')
-    expect(await house.call('proxy').ended).toBe('reset')
-    expect(house.told('refused').map(({ reason }) => reason)).toEqual(['total', 'total'])
+    expect(house.told('refused').map(({ reason }) => reason)).toEqual(['total'])
     await house.decoy.close()
     expect(contacts(house)).toBe(3)
+  })
+
+  test('full of dialogues of one network: who comes from another takes the place of the longest', async () => {
+    const house = await openHouse({ limits: { connections: 3 } })
+    const crowd = [house.call(), house.call(), house.call()] as const
+    for (const one of crowd) await one.reply()
+    const other = house.call('proxy')
+    other.socket.write(PROXY)
+    expect(await other.reply()).toMatch(/^220 /)
+    expect(await crowd[0].ended).toBe('reset')
+    await house.until(() => house.told('closed').length === 1)
+    expect(house.told('closed')).toMatchObject([{ outcome: 'shed' }])
+    expect(house.told('ended')).toMatchObject([{ session: { outcome: 'shed' } }])
+    expect(house.decoy.counts()).toMatchObject({ connections: 3, dialogues: 3 })
+    // Two of the one, one of the other: a second of the other is not worth a third of the one.
+    expect(await house.call().ended).toBe('reset')
+    expect(house.told('refused').map(({ reason }) => reason)).toEqual(['total'])
+    expect(house.kinds).not.toContain('hang-up')
   })
 
   test('those who owe us a header count, too', async () => {

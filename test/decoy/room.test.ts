@@ -18,17 +18,24 @@ function roomFor(berths = boundless(), caps = CAPS, workers = 1) {
     room.crowd.leave(visit)
     return true
   }
-  room.sheds({
-    shed: () => shed(),
-    shedOf: (key, many) => {
-      for (let i = 0; i < many; i++) shed(key)
+  room.sheds(
+    {
+      shed: () => shed(),
+      shedOf: (key, many) => {
+        for (let i = 0; i < many; i++) shed(key)
+      },
     },
-  })
+    (visit) => {
+      gone.push(visit.network.name)
+      room.crowd.leave(visit)
+    },
+  )
   const come = (ip: string, offends = false) => {
     const refusal = room.refusalOf(client(ip), whoOf(client(ip)), offends)
     if (refusal) return refusal
     const visit = room.crowd.enter(new Socket(), whoOf(client(ip)), client(ip).network, 0)
     if (offends) room.crowd.hold(visit)
+    else room.crowd.talk(visit)
     return undefined
   }
   return { room, come, gone }
@@ -62,6 +69,42 @@ describe('a flood of ten thousand from one network', () => {
       'client',
     ])
     expect(come('192.0.2.2')).toBeUndefined()
+  })
+})
+
+describe('a flood of strangers who talk', () => {
+  test('from few networks: a newcomer takes the place of the longest of the largest', () => {
+    const { room, come, gone } = roomFor()
+    for (let i = 0; i < 10; i++) for (const network of ['10.0.1', '10.0.2']) come(`${network}.${i >> 2}`)
+    expect(room.size).toBe(20)
+    for (let i = 0; i < 18; i++) expect(come(`198.51.${i}.1`)).toBeUndefined()
+    expect(gone.filter((name) => name === '10.0.1.0/24').length).toBe(9)
+    expect(gone.length).toBe(18)
+    // All are alone in their networks: nobody goes.
+    expect(come('203.0.113.1')).toBe('total')
+    expect(room.size).toBe(20)
+  })
+
+  test('its own next ones find no room, and an offender none at all', () => {
+    const { come, gone } = roomFor()
+    for (let i = 0; i < 10; i++) for (const network of ['10.0.1', '10.0.2']) come(`${network}.${i >> 2}`)
+    expect(come('10.0.1.99')).toBe('network')
+    expect(come('203.0.113.1', true)).toBe('total')
+    for (let i = 0; i < 5; i++) expect(come(`203.0.113.${i}`)).toBeUndefined()
+    expect(gone.length).toBe(5)
+    // Three more are let in until there are as many of one as of the other.
+    const after = Array.from({ length: 5 }, (_, i) => come(`203.0.113.${100 + i}`))
+    expect(after).toEqual([undefined, 'total', 'total', 'total', 'total'])
+  })
+
+  test('a file limit is met in the same way', () => {
+    const berths = new Berths({ files: 8, memoryBytes: Infinity, rss: () => 0 })
+    const [primary, backup] = [roomFor(berths), roomFor(berths)]
+    for (let i = 0; i < 8; i++) expect(backup.come(`10.0.1.${i}`)).toBeUndefined()
+    expect(primary.come('203.0.113.1')).toBeUndefined()
+    expect(backup.come('198.51.100.1')).toBeUndefined()
+    expect(backup.gone).toEqual(['10.0.1.0/24', '10.0.1.0/24'])
+    expect([primary.room.size, backup.room.size]).toEqual([1, 7])
   })
 })
 
