@@ -223,11 +223,11 @@ function optionsOf(role: DecoyRole, settings: Settings['decoys'], certificate: C
 }
 
 /** The primary never talks. */
-const NOTHING: Offers = { auth: false, tls: undefined, keepBytes: 0 }
+const NOTHING: Offers = { auth: false, tls: undefined, keepBytes: 0, keepAddresses: 'none' }
 
 /** The certificate of the moment is asked for at each connection. */
 function offersOf(
-  { auth, 'keep-messages': keep }: Settings['decoys']['backup'],
+  { auth, 'keep-messages': keep, 'keep-addresses': keepAddresses }: Settings['decoys']['backup'],
   certificate: Certificate | undefined,
 ): Offers {
   return {
@@ -236,6 +236,7 @@ function offersOf(
       return certificate?.context
     },
     keepBytes: keep?.bytes ?? 0,
+    keepAddresses,
   }
 }
 

@@ -17,6 +17,7 @@ import type { Client } from '../core/client.ts'
 import { LRUCache } from 'lru-cache'
 import { type Kind, printable, type Stage } from '../core/evidence.ts'
 import { type Talked, talked } from '../core/session.ts'
+import { discreet, discreetAddress, type Keeping } from './discretion.ts'
 import { userNameOf } from './login.ts'
 import { COMMANDS, farewell, newManners, type Sighting } from './manners.ts'
 import {
@@ -48,6 +49,8 @@ export type Offers = {
   readonly tls: SecureContext | undefined
   /** Of a message that comes though refused: how many bytes are looked at. 0: nothing of it is kept. */
   readonly keepBytes: number
+  /** Of the people whom it names. */
+  readonly keepAddresses: Keeping
 }
 
 export type DialogueOptions = {
@@ -153,7 +156,8 @@ export function dialogues(options: DialogueOptions): Converse {
       if (changed !== undefined) see({ kind: 'changed-helo', stage, detail: printable(changed) })
       if (wire.hungUp) see({ kind: 'hang-up', stage, detail: `after ${wire.lastCommand || 'the greeting'}` })
       const { recipients } = talk.naming
-      const said = { helo: manners.helo, last: wire.lastCommand, recipients, sender: talk.sender }
+      const sender = talk.sender === undefined ? undefined : discreetAddress(talk.sender, options.offers.keepAddresses)
+      const said = { helo: manners.helo, last: wire.lastCommand, recipients, sender }
       options.ended(raw, party, talked(said, talk.testified))
     })
     // Who it is and whom it called is nothing that the library could use.
@@ -204,8 +208,9 @@ function show(talk: Talk, shown: readonly Shown[], stage: Stage, options: Dialog
   for (const { kind, detail } of shown) testify(talk, { kind, stage, detail: printable(detail) }, options)
 }
 
-function testify(talk: Talk, sighting: Sighting, options: DialogueOptions): void {
-  if (talk.testified.has(sighting.kind)) return
+function testify(talk: Talk, seen: Sighting, options: DialogueOptions): void {
+  if (talk.testified.has(seen.kind)) return
+  const sighting = discreet(seen, options.offers.keepAddresses)
   talk.testified.set(sighting.kind, sighting.detail)
   const written = options.testify(talk.party, sighting)
   // What is written together has one promise.

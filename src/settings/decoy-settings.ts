@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { duration } from '../core/document.ts'
+import { KEEPINGS } from '../decoy/discretion.ts'
 import { hostName, listen, ownPrefix, prefixes, said, span } from './forms.ts'
 
 const PACES = {
@@ -58,6 +59,12 @@ const backupSchema = z
       })
       .optional()
       .describe('Offer STARTTLS with these; without them it is not offered. Read at the start'),
+    'keep-addresses': z
+      .enum(KEEPINGS)
+      .default('whole')
+      .describe(
+        'Of recipients, senders and log-in names, in journal and logs: whole, their domain alone, or none. Judgement needs none; traps stay whole. See docs/data.md',
+      ),
     'keep-messages': z
       .strictObject({
         bytes: z.int().min(256).max(65_536).default(16_384).describe('Of each message so many bytes are looked at'),

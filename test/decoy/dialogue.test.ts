@@ -217,7 +217,7 @@ describe('a message that is kept', () => {
     '.',
   ]
   const body = createHash('sha256').update('Help is near\r\nRSET your life\r\n').digest('hex')
-  const KEEP = { offers: { auth: true, tls: undefined, keepBytes: 4096 } }
+  const KEEP = { offers: { auth: true, tls: undefined, keepBytes: 4096, keepAddresses: 'whole' as const } }
 
   test.each([
     ['in step', '\r\n', true],
@@ -240,7 +240,7 @@ describe('a message that is kept', () => {
   })
 
   test('longer than the operator wants is cut; one that never ends is told when its sender is gone', async () => {
-    const house = await openHouse({ offers: { ...KEEP.offers, keepBytes: 300 } })
+    const house = await openHouse({ offers: { ...KEEP.offers, keepBytes: 300, keepAddresses: 'whole' } })
     const visitor = house.call()
     await visitor.walk(...TO_RCPT, 'DATA')
     for (let i = 0; i < 10; i++) await visitor.ask(i === 1 ? '' : 'x'.repeat(100))
@@ -317,7 +317,7 @@ describe('passwords', () => {
       undefined,
     ],
   ])('sent %s are nowhere', async (_where, lines, name) => {
-    const house = await openHouse({ offers: { auth: true, tls: undefined, keepBytes: 4096 } })
+    const house = await openHouse({ offers: { auth: true, tls: undefined, keepBytes: 4096, keepAddresses: 'whole' } })
     const replies = await house.call().walk('EHLO mail.sender.example', ...lines, 'QUIT')
     for (const reply of replies.slice(2, -1)) expect(reply).toMatch(/^(334|451|454|421)/)
     await house.empty()

@@ -318,7 +318,7 @@ describe('any session', { timeout: 60_000 + RUNS * 100 }, () => {
     'with STARTTLS, %s',
     async (via) => {
       const house = await openHouse({
-        offers: { auth: true, tls: secureContext(), keepBytes: 1024 },
+        offers: { auth: true, tls: secureContext(), keepBytes: 1024, keepAddresses: 'whole' },
         limits: { headerMs: 500 },
       })
       await fuzz(house, via, via === 'direct' ? NO_HEADER : HEADERS, SECURE, RUNS * 0.2)

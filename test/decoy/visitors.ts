@@ -36,7 +36,7 @@ export class House {
       role: 'backup',
       name: 'mx9.example.test',
       pace: BRISK,
-      offers: { auth: true, tls: undefined, keepBytes: 0 },
+      offers: { auth: true, tls: undefined, keepBytes: 0, keepAddresses: 'whole' },
       proxyFrom: networks('127.0.0.0/8'),
       regard: () => 'stranger',
       protects: (domain) => domain === 'example.test',
