@@ -1,6 +1,6 @@
 /**
- * `doctor`: checks of the whole chain, each with what was seen and the next step; exit codes as Nagios plugins have them (0 ok,
- * 1 warning, 2 critical).
+ * `doctor`: checks of the whole chain, each with what was seen and the next step; exit codes as Nagios plugins have them (0 ok, notes
+ * among it, 1 warning, 2 critical).
  *
  * It does not only ask the appliance what it knows of itself (`known`, as `status` does), it tries: it knocks at the primary
  * (`knocking`), asks the DNSBL, has the canary played. A check is a small function in CHECKS; what it may look at is the Chart. One that fails to look says so, and keeps no other
@@ -14,7 +14,7 @@ import { ask, NotRunning } from './appliance.ts'
 import { playCanary } from './canary-check.ts'
 import { readAll } from '../settings/checked.ts'
 import { dnsblAtItsDoor, dnsblByResolver } from './dnsbl-check.ts'
-import { type Chart, type Check, fail, type Finding, ok, warn } from './finding.ts'
+import { type Chart, type Check, EXIT_OF, fail, type Finding, LEVELS, ok, warn } from './finding.ts'
 import { certificateFindings } from './certificate-check.ts'
 import { hostFindings, stateFindings } from './host-check.ts'
 import { files as filesFinding, knownOf } from './known.ts'
@@ -41,8 +41,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   canary: playCanary,
 }
 
-const LEVELS = ['ok', 'warn', 'fail'] as const
-const WORDS = { ok: 'OK', warn: 'WARNING', fail: 'CRITICAL' } as const
+const WORDS = { ok: 'OK', note: 'OK', warn: 'WARNING', fail: 'CRITICAL' } as const
 
 export async function doctor(
   where: Where,
@@ -53,11 +52,10 @@ export async function doctor(
   const findings = await examine(await chartOf(where, env), (waitsFor) =>
     over?.(waitsFor.length > 0 ? `looking at ${waitsFor.join(', ')} ...`.slice(0, screen.width - 1) : ''),
   )
-  const worst = Math.max(...findings.map(({ level }) => LEVELS.indexOf(level)))
-  const level = LEVELS[worst] ?? 'fail'
+  const level = LEVELS[Math.max(...findings.map((each) => LEVELS.indexOf(each.level)))] ?? 'fail'
   if (json) screen.print(JSON.stringify({ level: WORDS[level], findings }, null, 2))
   else for (const line of told(findings, level, screen)) screen.print(line)
-  return worst
+  return EXIT_OF[level]
 }
 
 async function chartOf(where: Where, env: NodeJS.ProcessEnv): Promise<Chart> {
@@ -146,7 +144,7 @@ function openFiles({ view, settings }: Chart): Finding[] {
 
 function told(findings: readonly Finding[], level: Finding['level'], screen: Screen): string[] {
   const { colours } = screen
-  const paint = { ok: colours.green, warn: colours.yellow, fail: colours.red }
+  const paint = { ok: colours.green, note: colours.cyan, warn: colours.yellow, fail: colours.red }
   if (!screen.person)
     return table(
       screen,

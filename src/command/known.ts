@@ -2,13 +2,14 @@
  * What the running appliance knows of its own health, as findings with a next step each: `status` remarks on those that are not
  * well, `doctor` tells them all, and tries the chain beside. So both call the same box the same.
  *
- * What costs mail, or evidence, or refuses nobody is a failure; what still works, but not as it should, a warning.
+ * What costs mail, or evidence, or refuses nobody is a failure; what still works, but not as it should, a warning; and what is
+ * only slower than it could be a note, which is told and is no alarm: on some hosts it can never be otherwise.
  */
 import { span } from '../console/terminal.ts'
 import { shortfalls, type StatusView } from '../daemon/status-view.ts'
 import { otherBoxes } from './box-check.ts'
 import { certificateFindings } from './certificate-check.ts'
-import { fail, type Finding, ok, warn } from './finding.ts'
+import { fail, type Finding, note, ok, warn } from './finding.ts'
 import { BOUNDS } from './governor.ts'
 import { examinePools } from './pool-check.ts'
 import { keepingFindings } from './store-check.ts'
@@ -129,7 +130,7 @@ function listeners({ doors }: StatusView): Finding[] {
 /** What works, but takes more processor time than it would with koffi, which is optional. */
 function speed({ doors }: StatusView): Finding[] {
   return shortfalls(doors).map((seen) =>
-    warn(
+    note(
       'speed',
       `slower than it could be: ${seen}`,
       'install it with its optional packages (npm ci without --omit=optional), or say decoys.bare: false, dnsbl.bursts: false',
@@ -150,13 +151,15 @@ function workers({ workers: { wanted, pids, late, ends, lastEnd } }: StatusView,
   const isLate = late.length === 1 ? `worker ${late[0]} is` : `workers ${late.join(', ')} are`
   if (late.length > 0)
     return [
-      warn('workers', `${isLate} not ready yet, as on a slow or busy host${ended ? `: ${ended}` : ''}`, WORKERS_NEXT),
+      warn('workers', `${isLate} not ready yet, as on a slow or busy host${ended ? `: ${ended}` : ''}`, LATE_NEXT),
     ]
   return ended ? [warn('workers', `${ended}; it runs again`, WORKERS_NEXT)] : []
 }
 
 /** A worker's end is remarked on so long, though another took its place. */
 const ENDED_LATELY_MS = 3_600_000
+const LATE_NEXT =
+  'where it is not within minutes, it is ended, and another begins; docs/runbooks.md#decoymxworkersmissing'
 const WORKERS_NEXT = 'the log has what came before; docs/runbooks.md#decoymxworkersmissing'
 
 /** Told for a minute: a decoy was full, and just then nobody was held who could make room. It may have plenty by now. */

@@ -1,5 +1,6 @@
 /**
- * What `status` remarks on and the console's page of health shows: all that is known not to be well, the gravest first.
+ * What `status` remarks on and the console's page of health shows: all that is known not to be well, the gravest first, and
+ * notes last.
  */
 import type { StatusView } from '../daemon/status-view.ts'
 import { lastPlay } from './canary-check.ts'
@@ -8,7 +9,7 @@ import { knownOf } from './known.ts'
 
 export function remarksOn(view: StatusView, beside: readonly Finding[] = []): Finding[] {
   const findings = [...knownOf(view, Date.now()), ...lastPlay(view), ...beside]
-  return (['fail', 'warn'] as const).flatMap((level) => findings.filter((each) => each.level === level))
+  return (['fail', 'warn', 'note'] as const).flatMap((level) => findings.filter((each) => each.level === level))
 }
 
 /** One finding with its next step. Some are a question, or end in somebody else's words. */

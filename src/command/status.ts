@@ -1,5 +1,6 @@
 /**
- * `status`: one screen about the whole appliance, once or again and again; exit codes as Nagios plugins have them (0 ok, 1 warning, 2 critical).
+ * `status`: one screen about the whole appliance, once or again and again; exit codes as Nagios plugins have them (0 ok, notes
+ * among it, 1 warning, 2 critical).
  */
 import { setTimeout } from 'node:timers/promises'
 import { asTyped, typed } from '../console/called.ts'
@@ -11,6 +12,7 @@ import { ask, NotRunning } from './appliance.ts'
 import { counted } from './kernel.ts'
 import { sameRules } from './box-check.ts'
 import { hostFindings } from './host-check.ts'
+import { EXIT_OF, type Finding } from './finding.ts'
 import { remarksOn, spellRemark } from './remarks.ts'
 import type { CanaryView } from '../daemon/canary.ts'
 import type { RealMxView } from '../daemon/watching.ts'
@@ -67,8 +69,12 @@ async function look(folder: string, json: boolean, screen: Screen): Promise<Look
   try {
     const { body } = await ask(folder, 'GET', '/api/v1/status')
     const view = body as StatusView
-    const [level, remarks] = judged(view, folder)
-    if (json) return { level, lines: [JSON.stringify({ ...view, level: LEVELS[level], remarks }, null, 2)] }
+    const remarks = remarksOn(view, hostFindings(folder, view.journal.maxMegabytes))
+    const level = EXIT_OF[remarks[0]?.level ?? 'ok']
+    if (json) {
+      const whole = { ...view, level: LEVELS[level], remarks: remarks.map(spellRemark) }
+      return { level, lines: [JSON.stringify(whole, null, 2)] }
+    }
     return { level, lines: told(view, level, remarks, screen, Date.now()) }
   } catch (error) {
     if (!(error instanceof NotRunning)) throw error
@@ -78,13 +84,6 @@ async function look(folder: string, json: boolean, screen: Screen): Promise<Look
 }
 
 const LEVELS = ['OK', 'WARNING', 'CRITICAL'] as const
-
-/** The worst of what is wrong, and a sentence for each with its next step. */
-function judged(view: StatusView, folder: string): [Level, string[]] {
-  const remarks = remarksOn(view, hostFindings(folder, view.journal.maxMegabytes))
-  const [worst] = remarks
-  return [worst === undefined ? 0 : worst.level === 'fail' ? 2 : 1, remarks.map(spellRemark)]
-}
 
 const events = (count: number) => (count === 1 ? '1 event' : `${count} events`)
 
@@ -148,20 +147,23 @@ function canarySentence({ state, at, because, shownMs, checks }: CanaryView, now
 /** Where what is told of a field begins. */
 const FIELD = 14
 
-function told(view: StatusView, level: 0 | 1 | 2, remarks: string[], screen: Screen, now: number): string[] {
+function told(view: StatusView, level: Level, remarks: readonly Finding[], screen: Screen, now: number): string[] {
   const { colours } = screen
-  const paint = [colours.green, colours.yellow, colours.red][level] as (text: string) => string
+  const paints = [colours.green, colours.yellow, colours.red] as const
   const { rules, operator, overruled } = view.reputation.rulings
   const { width } = screen
   const field = (name: string, text: string) => hanging(`  ${name}`.padEnd(FIELD), text, width, FIELD)
   return [
     ...hanging(
-      `${paint(LEVELS[level] as string)}  `,
+      `${paints[level](LEVELS[level])}  `,
       `decoymx ${view.version}, up ${span(now - Date.parse(view.since))}, mode ${colours.bold(view.mode)}, pid ${view.pid}`,
       width,
       4,
     ),
-    ...remarks.flatMap((remark) => hanging(`  ${paint('!')} `, asTyped(remark), width, 4)),
+    ...remarks.flatMap((remark) => {
+      const mark = remark.level === 'note' ? colours.cyan('-') : paints[EXIT_OF[remark.level]]('!')
+      return hanging(`  ${mark} `, asTyped(spellRemark(remark)), width, 4)
+    }),
     '',
     ...field('Held now', `primary ${view.held.primary}, backup ${view.held.backup}`),
     ...(view.workers.wanted > 0 ? field('Workers', workersSentence(view.workers, now)) : []),

@@ -14,7 +14,7 @@ const MX_STATES = ['up', 'later', 'down', 'unsure'] as const
 /** What gauges are read from, once per scrape. */
 export type Levels = {
   readonly held: Record<'primary' | 'backup', number>
-  readonly doors: readonly { readonly open: boolean }[]
+  readonly doors: readonly { readonly open: boolean; readonly shortfall: object | null }[]
   readonly reputation: {
     readonly storeHealth: { readonly state: 'up' | 'down' | 'hung' }
     readonly blocked: string | null
@@ -84,6 +84,11 @@ export function addGauges(registers: Registry[], levels: () => Levels | undefine
     ({ room }) => room.possible,
   )
   gauge('connections_wanted', 'Connections at the decoys that the settings ask for', ({ room }) => room.wanted)
+  gauge(
+    'listeners_slow',
+    'Listeners that take more processor time than the settings would have it, as without koffi',
+    ({ doors }) => doors.filter(({ shortfall }) => shortfall).length,
+  )
   gauge(
     'workers_missing',
     'Workers that should be at their doors and are not: they do not run, or are late',

@@ -1,7 +1,9 @@
 /** What the appliance knows of its own health: the level of each, as `status` and `doctor` both take it. */
 import { expect, test } from 'vitest'
 import { lastPlay } from '../../src/command/canary-check.ts'
+import { EXIT_OF, LEVELS } from '../../src/command/finding.ts'
 import { knownOf } from '../../src/command/known.ts'
+import { remarksOn } from '../../src/command/remarks.ts'
 import { type Note, viewOf } from '../../src/daemon/sockets.ts'
 import { shortfalls, type StatusView } from '../../src/daemon/status-view.ts'
 
@@ -65,7 +67,7 @@ test.each<[string, string[], Changes, object?]>([
   ['a door that is shut', ['fail listeners'], { doors: [{ ...SOUND.doors[0], open: false }] }],
   [
     'no koffi, behind five doors',
-    ['warn speed'],
+    ['note speed'],
     { doors: ['a', 'a', 'a', 'a', 'b'].map((how) => ({ ...SOUND.doors[0], shortfall: { how, because: 'no koffi' } })) },
   ],
   ['few files', ['warn files'], { room: { ...SOUND.room, possible: 100 } }],
@@ -148,4 +150,11 @@ test('decoys that were full a moment ago and hold many again: it is told as past
     'the decoys were full: 100 connections were turned away in the last minute, for nobody was held then who could make room',
   )
   expect(full?.next).toMatch(/docs\/runbooks\.md#decoymxdecoyfull\)$/)
+})
+
+test('a note comes last, and is no alarm', () => {
+  const doors = [{ ...SOUND.doors[0], shortfall: { how: 'one by one', because: 'no koffi' } }]
+  const view = { ...SOUND, doors, workers: { ...CREW, late: [2] } } as unknown as StatusView
+  expect(remarksOn(view).map(({ level }) => level)).toEqual(['warn', 'note'])
+  expect(LEVELS.map((level) => EXIT_OF[level])).toEqual([0, 0, 1, 2])
 })

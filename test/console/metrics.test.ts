@@ -6,7 +6,10 @@ import { KIND_NAMES } from '../../src/core/evidence.ts'
 const none = { allow: 0, release: 0, observe: 0, defer: 0, block: 0 }
 const LEVELS: Levels = {
   held: { primary: 1, backup: 7 },
-  doors: [{ open: true }, { open: false }],
+  doors: [
+    { open: true, shortfall: { how: 'one by one', because: 'no koffi' } },
+    { open: false, shortfall: null },
+  ],
   reputation: {
     storeHealth: { state: 'hung' as const },
     blocked: 'OOM',
@@ -98,6 +101,7 @@ describe('metrics', () => {
     expect(text).toContain('decoymx_held_connections{role="backup"} 7')
     expect(text).toContain('decoymx_rulings{by="rules",word="block"} 12')
     expect(text).toContain('decoymx_listeners_shut 1')
+    expect(text).toContain('decoymx_listeners_slow 1')
     expect(text).toContain('decoymx_ledger_age_seconds 1.5')
     expect(text).toContain('decoymx_evidence_waiting 3')
     expect(text).toContain('decoymx_real_mx_up 0')

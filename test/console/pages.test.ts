@@ -173,4 +173,5 @@ test('health shows what status remarks on, and calls it the same', async () => {
   expect(await page(grave, light)).toMatch(
     /chip critical">critical<.*<li class="fail"> evidence is lost <\/li>.*<li class="warn">/,
   )
+  expect(await page({ level: 'note', seen: 'slower', next: 'koffi' })).toMatch(/chip ok">ok<.*<li class="note"> slower/)
 })

@@ -2,11 +2,13 @@
  * Offenders in a whole appliance, on bare lines and on sockets of Node's: each is dripped to, counted, and leaves no
  * descriptor behind; and status says where bare lines are not to be had.
  */
-import { readdirSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { Visitor } from '../decoy/visitors.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
+import { folder } from '../folders.ts'
 import { startAppliance } from './appliance.ts'
 
 const ANY = ['127.0.0.1:0']
@@ -45,4 +47,32 @@ test.each([
   await expect.poll(async () => (await status()).held.backup, SOON).toBe(0)
   // What it watches them by stays open, as does what came up meanwhile for whoever asked for the status.
   await expect.poll(descriptors, SOON).toBeLessThanOrEqual(before + 2)
+})
+
+test('without koffi it is told how much slower it is served, and that is no alarm', { timeout: 60_000 }, async () => {
+  const none = join(folder(), 'none.cjs')
+  writeFileSync(
+    none,
+    `const { Module } = require('node:module')
+const load = Module._load
+Module._load = function (name, ...more) {
+  if (name === 'koffi') throw new Error("Cannot find module 'koffi'")
+  return load.call(this, name, ...more)
+}
+`,
+  )
+  const appliance = await startAppliance({ launch: [`NODE_OPTIONS=--require=${none}`] })
+  onTestFinished(() => appliance.clear())
+  expect(appliance.said()).toContain('slower than it could be: offenders on sockets of Node')
+  const { code, stdout } = await appliance.decoymx('status')
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/^OK {2}decoymx/)])
+  expect(stdout).toMatch(/^ {2}- slower than it could be: .*koffi.* Next: install it with its optional packages/m)
+  const told = await appliance.decoymx('doctor', '--json')
+  expect((JSON.parse(told.stdout) as { findings: object[] }).findings).toContainEqual(
+    expect.objectContaining({ check: 'speed', level: 'note', next: expect.stringContaining('npm ci') as string }),
+  )
+  const { host, port } = appliance.door('HTTP')
+  const metrics = await (await fetch(`http://${host}:${port}/metrics`)).text()
+  // Both decoys with and without PROXY protocol, and the DNSBL over UDP.
+  expect(metrics).toMatch(/^decoymx_listeners_slow 5$/m)
 })

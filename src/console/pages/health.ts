@@ -40,7 +40,7 @@ type Layout = {
 
 /** What is not well, and what to do about it. */
 export type Remark = {
-  readonly level: 'ok' | 'warn' | 'fail'
+  readonly level: 'ok' | 'note' | 'warn' | 'fail'
   readonly seen: string
   readonly next: string | null
 }
@@ -91,7 +91,7 @@ export function healthPage(status: Health, unready: readonly string[], remarks: 
 
 /** The word that status begins with. */
 function verdictOf([worst]: readonly Remark[]): Html {
-  if (worst === undefined) return chip('ok')
+  if (worst === undefined || worst.level === 'note') return chip('ok')
   return chip(worst.level === 'fail' ? 'critical' : 'warning')
 }
 
