@@ -5,15 +5,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { freePorts } from './doors.ts'
 
 /** @param zones - each zone's file by its name; `folder`: for the server's own files. Settles when it answers. */
 export async function startNsd(
   zones: Readonly<Record<string, string>>,
   folder: string,
 ): Promise<{ readonly host: string; readonly port: number; readonly stop: () => Promise<void> }> {
-  const [host, port] = ['127.0.0.1', await freePort()]
+  // It takes no port 0.
+  const [host, port] = ['127.0.0.1', (await freePorts(1))[0] as number]
   const settings = [
     'server:',
     `  ip-address: ${host}@${port}`,
@@ -58,14 +59,4 @@ export async function startNsd(
       await once(child, 'close')
     },
   }
-}
-
-/** NSD takes no port 0. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }

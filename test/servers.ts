@@ -4,10 +4,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
+import { freePorts } from './doors.ts'
 
 export type RedisServer = {
   /** The path of its socket, for the settings and for ioredis. */
@@ -214,20 +214,6 @@ export async function startSentinel(tls?: ServerTls, knowsReplica = true): Promi
       await Promise.all([master.stop(), replica.stop(), rm(folder, { recursive: true, force: true })])
     },
   }
-}
-
-/** Ports that were free a moment ago. */
-export async function freePorts(count: number): Promise<number[]> {
-  const holders = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const holder = createServer().listen(0, '127.0.0.1')
-      await once(holder, 'listening')
-      return holder
-    }),
-  )
-  const ports = holders.map((holder) => (holder.address() as AddressInfo).port)
-  for (const holder of holders) holder.close()
-  return ports
 }
 
 /** Asks again and again; what does not come true in time is an error. */

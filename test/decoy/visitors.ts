@@ -128,7 +128,8 @@ export class Visitor {
     socket.on('error', (error: NodeJS.ErrnoException) => {
       code = error.code
     })
-    this.connected = new Promise((resolve) => socket.once('connect', resolve))
+    // Or over: where the reset was here before we had looked, nothing tells of a connection before it.
+    this.connected = new Promise((resolve) => socket.once('connect', resolve).once('close', () => resolve()))
     // We close our side when the server has closed its own.
     socket.on('end', () => socket.end())
     this.ended = new Promise((resolve) => {

@@ -6,11 +6,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { stringify } from 'yaml'
 import { HONEST, Visitor } from '../decoy/visitors.ts'
+import { freePorts } from '../doors.ts'
 import { folder } from '../folders.ts'
 import { runToEnd } from './appliance.ts'
 
@@ -116,14 +117,6 @@ function listenTo(child: ChildProcess) {
       look()
     })
   return { said: () => said, until }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const holders = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(holders.map((holder) => once(holder, 'listening')))
-  const ports = holders.map((holder) => (holder.address() as AddressInfo).port)
-  await Promise.all(holders.map((holder) => once(holder.close(), 'close')))
-  return ports
 }
 
 function call(port: number): Visitor {

@@ -1,10 +1,11 @@
 /** The doctor, beside an appliance on loopback and beside none: what it sees, what it advises, and its exit code. */
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import type { Finding } from '../../src/command/finding.ts'
+import { freePorts } from '../doors.ts'
 import { folder } from '../folders.ts'
 import { KEEPS, startRedis } from '../servers.ts'
 import { type Appliance, runToEnd, startAppliance } from './appliance.ts'
@@ -24,9 +25,9 @@ describe('beside an appliance', () => {
   const own = () => ['--settings', join(appliance.folder, 'decoymx.yaml')]
 
   beforeAll(async () => {
-    const port = 20_000 + (process.pid % 10_000)
+    const ports = await freePorts(SETTLED.length)
     const decoys = Object.fromEntries(
-      SETTLED.map((role, i) => [role, { listen: [`127.0.0.1:${port + i}`], proxy: [] }]),
+      SETTLED.map((role, i) => [role, { listen: [`127.0.0.1:${ports[i]}`], proxy: [] }]),
     )
     appliance = await startAppliance({ settings: { decoys } })
   })
@@ -113,16 +114,17 @@ describe.skipIf(inject('missing').includes('redis-server'))('status and doctor',
   test('call the same box the same: sound; and with unsound rules, without its real MX and its Redis', async () => {
     const redis = await startRedis(KEEPS)
     onTestFinished(() => redis.stop())
+    // Nobody else is there when it has gone.
+    const [port] = await freePorts(1)
     const mx = createServer((socket) => {
       socket.on('error', () => {}).write('220 mx.example.test ESMTP\r\n')
       socket.on('data', (line) => socket.write(String(line).startsWith('QUIT') ? '221 bye\r\n' : '250 ok\r\n'))
-    }).listen(0, '127.0.0.1')
+    }).listen(port, '127.0.0.1')
     await once(mx, 'listening')
     onTestFinished(() => void mx.close())
     const rules = join(folder(), 'rules.yaml')
     const sound = readFileSync(join(ROOT, 'rules.yaml'), 'utf8')
     writeFileSync(rules, sound)
-    const { port } = mx.address() as AddressInfo
     const box = await startAppliance({
       redisUrl: redis.url,
       rules,

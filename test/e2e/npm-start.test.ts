@@ -5,7 +5,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { stringify } from 'yaml'
@@ -13,6 +12,7 @@ import type { StatusView } from '../../src/daemon/status-view.ts'
 import { parseAddress } from '../../src/settings/places.ts'
 import { controlSocket } from '../../src/settings/state.ts'
 import { ask } from '../../src/command/appliance.ts'
+import { callAt, type Door } from '../doors.ts'
 import { folder } from '../folders.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -79,14 +79,5 @@ test.each([
   await closed
   await expect.poll(() => processesOf(state)).toEqual([])
   expect(existsSync(controlSocket(state))).toBe(false)
-  for (const { address } of doors) expect(await outcomeAt(address)).toBe('ECONNREFUSED')
+  for (const { address } of doors) expect(await callAt(parseAddress(address) as Door)).toBe('ECONNREFUSED')
 })
-
-function outcomeAt(address: string): Promise<string> {
-  const { host, port } = parseAddress(address) ?? { host: '', port: 0 }
-  return new Promise((resolve) => {
-    const socket = connect({ host, port })
-    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
-    socket.on('connect', () => (socket.destroy(), resolve('open')))
-  })
-}

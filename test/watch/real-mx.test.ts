@@ -7,6 +7,7 @@ import { QUESTION_GAP_MS } from '../../src/core/outage.ts'
 import { type Address, lookAt } from '../../src/watch/greeting.ts'
 import type { Exchange } from '../../src/watch/exchanges.ts'
 import { RealMx, type RealMxOptions } from '../../src/watch/real-mx.ts'
+import { SHUT } from '../doors.ts'
 
 /** A server that greets as it is told. */
 async function mx(greet: (socket: Socket) => void): Promise<Address> {
@@ -41,18 +42,10 @@ async function script(
   return { ...address, heard, left: left.promise }
 }
 
-async function down(): Promise<Address> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return { host: '127.0.0.1', port }
-}
-
+const down = async (): Promise<Address> => SHUT
 const up = () => script('220 mx.example.test', '250 mx.example.test', '250 ok')
 const one = (address: Address, name = 'mx.example.test'): Exchange => ({ name, addresses: [address] })
-const FULL = { full: true, lookMs: 2000 }
+const FULL = { full: true, lookMs: 20_000 }
 
 describe('one look', () => {
   test.each([
@@ -90,9 +83,9 @@ describe('one look', () => {
 
   test('tells the silence of an open connection from nobody there', async () => {
     const silent = await mx(() => {})
-    expect(await lookAt(silent, { full: false, lookMs: 50 })).toMatchObject({
+    expect(await lookAt(silent, { full: false, lookMs: 300 })).toMatchObject({
       outcome: 'unsure',
-      because: 'no greeting within 50 ms',
+      because: 'no greeting within 300 ms',
     })
     expect(await lookAt(await down(), FULL)).toMatchObject({ outcome: 'down', because: 'ECONNREFUSED' })
     expect(await lookAt(await mx((socket) => socket.end()), FULL)).toMatchObject({ outcome: 'down' })
@@ -152,7 +145,7 @@ function watch(exchanges: readonly Exchange[], options: Partial<RealMxOptions> =
     everyMs: 3_600_000,
     random: () => 0.5,
     askedAt: () => undefined,
-    lookMs: 2000,
+    lookMs: 20_000,
     changed: ({ mx, outcome }) => changes.push([mx, outcome]),
     now: () => ++now,
     report: async (probe) => {
