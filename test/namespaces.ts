@@ -25,7 +25,7 @@ export type Place = {
 }
 
 /** Longest life of a program that is waited for. */
-const RUN_MS = 30_000
+const RUN_MS = 60_000
 /** Where `ip netns` keeps the names. */
 const NAMES = '/run/netns'
 const OURS = /^dmx-(\d+)-[0-9a-f]+-/

@@ -66,9 +66,9 @@ export const ANYWHERE = {
 /** From the start to open doors. */
 const READY_MS = 60_000
 /** From SIGTERM to its end, with what it allows itself; then it is killed, and has no exit code. */
-const END_MS = 6000
+const END_MS = 20_000
 /** From a deed to the log line that tells of it. */
-const HEARD_MS = 10_000
+const HEARD_MS = 30_000
 /** Characters of its log that are kept. */
 const SAID_MAX = 100_000
 /** Longest life of a command. */
@@ -118,15 +118,15 @@ export async function startAppliance({
     for (const look of waiting) look()
   })
   const ready = new Promise<void>((resolve, reject) => {
-    const hear = (chunk: Buffer) => {
-      said += chunk.toString()
+    const hear = (chunk: string) => {
+      said += chunk
       dropped += Math.max(0, said.length - SAID_MAX)
       said = said.slice(-SAID_MAX)
       for (const look of waiting) look()
       if (said.includes('"msg":"ready, ')) resolve()
     }
-    child.stdout?.on('data', hear)
-    child.stderr?.on('data', hear)
+    child.stdout?.setEncoding('utf8').on('data', hear)
+    child.stderr?.setEncoding('utf8').on('data', hear)
     child.once('close', () => reject(new Error('the appliance ended while starting')))
   })
   const end = async () => {

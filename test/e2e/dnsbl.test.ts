@@ -7,7 +7,7 @@ import { type Appliance, startAppliance } from './appliance.ts'
 const ZONE = 'bl.decoymx.test'
 
 let appliance: Appliance
-const resolver = new Resolver({ timeout: 2000, tries: 1 })
+const resolver = new Resolver({ timeout: 20_000, tries: 1 })
 beforeAll(async () => {
   const dnsbl = { listen: ['127.0.0.1:0'], 'name-server': 'ns1.example.test' }
   appliance = await startAppliance({ settings: { dnsbl } })
@@ -41,8 +41,7 @@ test('who blocks the world lists nobody, not even the test entry, until it is re
 })
 
 /** A look is good for a second, by the clock of the appliance, which is not ours to turn. */
-const becomes = (name: string, answer: string | string[]) =>
-  expect.poll(() => answerAbout(name), { timeout: 5000 }).toEqual(answer)
+const becomes = (name: string, answer: string | string[]) => expect.poll(() => answerAbout(name)).toEqual(answer)
 
 test('two processes answer at one address from one store, and each has its share of who asks', async () => {
   const redis = await startRedis()
@@ -63,13 +62,13 @@ test('two processes answer at one address from one store, and each has its share
   }
   // The kernel deals by the asker's port, and each resolver has one of its own: that all of 64 meet one process is no chance.
   const askOnce = async () => {
-    const from = new Resolver({ timeout: 2000, tries: 1 })
+    const from = new Resolver({ timeout: 20_000, tries: 1 })
     from.setServers([`127.0.0.1:${port}`])
     return from.resolve4(`9.113.0.203.${ZONE}`).catch((error) => [error.code as string])
   }
   const askAll = async () => (await Promise.all(Array.from({ length: 64 }, askOnce))).flat()
   const all = Array.from({ length: 64 }, () => '127.0.0.2')
-  await expect.poll(askAll, { timeout: 5000 }).toEqual(all)
+  await expect.poll(askAll).toEqual(all)
   const before = [await answered(first), await answered(second)]
   expect(await askAll()).toEqual(all)
   const shares = [(await answered(first)) - (before[0] as number), (await answered(second)) - (before[1] as number)]

@@ -10,7 +10,7 @@ import type { WaitingView } from '../../src/answer/views.ts'
 import { ask } from '../../src/command/appliance.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
 import { Visitor } from '../decoy/visitors.ts'
-import { KEEPS, type RedisServer, startRedis } from '../servers.ts'
+import { comesTrue, KEEPS, type RedisServer, startRedis } from '../servers.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 
 const SOUND = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
@@ -39,11 +39,6 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
       visitor.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\n`)
       await visitor.ended
     }
-    const until = async (met: () => Promise<boolean>) => {
-      for (const since = performance.now(); !(await met());)
-        if (performance.now() - since > 5000) throw new Error('did not come true within 5 s')
-    }
-
     beforeAll(async () => {
       if (store === 'redis') redis = await startRedis(KEEPS)
       const first = await startAppliance({ redisUrl: redis?.url })
@@ -66,7 +61,7 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
       expect(BAD).not.toBe(SOUND)
       await load(BAD)
       await Promise.all(Array.from({ length: 60 }, (_, i) => knock(`198.51.${i}.7`)))
-      await until(async () => (await waiting()).length === 50)
+      await comesTrue(async () => (await waiting()).length === 50)
       expect((await status()).reputation.rulings.rules).toMatchObject({ block: 10 })
       const told = await appliance.decoymx('status')
       expect(told.code).toBe(1)
@@ -96,7 +91,7 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
     test('the good rules release what was listed and discard what waits', async () => {
       await load(SOUND)
       expect(await waiting()).toEqual([])
-      await until(async () => (await status()).reputation.rulings.rules.block === 0)
+      await comesTrue(async () => (await status()).reputation.rulings.rules.block === 0)
       expect((await appliance.decoymx('status')).code).toBe(0)
       expect(await metrics()).toContain('decoymx_listings_waiting{why="minute"} 0')
       expect((await appliance.decoymx('governor')).stdout).toBe('No listing waits.\n')

@@ -5,7 +5,9 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { spellAddress } from '../../src/settings/places.ts'
 import { Visitor } from '../decoy/visitors.ts'
+import { SHUT } from '../doors.ts'
 import { nameServer } from '../name-server.ts'
 import { type Appliance, startAppliance } from './appliance.ts'
 
@@ -33,14 +35,11 @@ function visit(appliance: Appliance, ip: string): Visitor {
 /** Settles when whichever process takes this client in holds it: a worker hears of a block a moment after the command has ended. */
 const allHeld = (appliance: Appliance, ip: string) =>
   expect
-    .poll(
-      async () => {
-        const visitors = Array.from({ length: 6 }, () => visit(appliance, ip))
-        for (const visitor of visitors) await visitor.hears(4)
-        return visitors.map(({ heard }) => heard.slice(0, 4))
-      },
-      { timeout: 5000 },
-    )
+    .poll(async () => {
+      const visitors = Array.from({ length: 6 }, () => visit(appliance, ip))
+      for (const visitor of visitors) await visitor.hears(4)
+      return visitors.map(({ heard }) => heard.slice(0, 4))
+    })
     .toEqual(Array(6).fill('220-'))
 
 /** A real MX that greets, and offers what few do. */
@@ -81,12 +80,7 @@ describe.each([0, 2])('with %d workers', { timeout: 90_000 }, (workers) => {
   })
 
   test('while the real MX is away, the backup says 421 from the first connection on', async () => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
-    server.close()
-    await once(server, 'close')
-    const appliance = await start(workers, { greet: [`127.0.0.1:${port}`] })
+    const appliance = await start(workers, { greet: [spellAddress(SHUT)] })
     for (const sender of Array.from({ length: 6 }, () => visit(appliance, '198.51.100.9')))
       expect(await sender.reply()).toMatch(/^421 /)
   })

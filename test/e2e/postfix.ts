@@ -66,8 +66,8 @@ const LEASHED = `
   kill $leash 2>&- || true
 `
 const SNIPPET = join(import.meta.dirname, '../../deploy/postfix/main.cf')
-const START_MS = 10_000
-const DELIVERY_MS = 10_000
+const START_MS = 30_000
+const DELIVERY_MS = 30_000
 
 /** Why no private Postfix can run here, or undefined. */
 export function obstacle(): string | undefined {

@@ -88,17 +88,22 @@ test.skipIf(hindered !== undefined)(
     // Neither the host's own address nor one of the route that no prefix names.
     for (const address of ['192.0.2.66', '2001:db8:52::8']) expect(await hear(address)).toBe('ECONNRESET')
 
-    const seen = evidenceIn(home)
-      .filter(({ kind }) => kind === 'contact' || kind === 'recipient')
-      .map(({ role, kind, client: who, where }) => `${role} ${kind} ${who} ${where}`)
-    expect(seen.toSorted()).toEqual([
-      'backup contact 192.0.2.7 198.51.100.200:25',
-      'backup contact 2001:db8:2::7 [2001:db8:52::9]:25',
-      'backup recipient 192.0.2.7 198.51.100.200:25',
-      'backup recipient 2001:db8:2::7 [2001:db8:52::9]:25',
-      'primary contact 192.0.2.7 198.51.100.7:25',
-      'primary contact 2001:db8:2::7 [2001:db8:51::7]:25',
-    ])
+    const seen = () =>
+      evidenceIn(home)
+        .filter(({ kind }) => kind === 'contact' || kind === 'recipient')
+        .map(({ role, kind, client: who, where }) => `${role} ${kind} ${who} ${where}`)
+        .toSorted()
+    // On disk a moment after the client was told.
+    await expect
+      .poll(seen)
+      .toEqual([
+        'backup contact 192.0.2.7 198.51.100.200:25',
+        'backup contact 2001:db8:2::7 [2001:db8:52::9]:25',
+        'backup recipient 192.0.2.7 198.51.100.200:25',
+        'backup recipient 2001:db8:2::7 [2001:db8:52::9]:25',
+        'primary contact 192.0.2.7 198.51.100.7:25',
+        'primary contact 2001:db8:2::7 [2001:db8:51::7]:25',
+      ])
     const scrape = 'fetch("http://127.0.0.1:8025/metrics").then((answer) => answer.text()).then(console.log)'
     expect(await mx.run(process.execPath, '-e', scrape)).toContain(
       'decoymx_refused_connections_total{role="primary",reason="address"} 2',

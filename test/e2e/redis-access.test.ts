@@ -10,18 +10,10 @@ import type { RedisAccess } from '../../src/reputation/reputation.ts'
 import { openRedis } from '../../src/reputation/redis.ts'
 import type { Change, StoreHappening } from '../../src/reputation/store.ts'
 import { type CertificateFiles, certificateFiles } from '../certificate.ts'
+import { freePorts, SHUT } from '../doors.ts'
 import { folder } from '../folders.ts'
 import { openLife } from '../reputation/life.ts'
-import {
-  comesTrue,
-  freePorts,
-  MASTER,
-  type ServerTls,
-  startCluster,
-  startRedis,
-  startRedisAt,
-  startSentinel,
-} from '../servers.ts'
+import { comesTrue, MASTER, type ServerTls, startCluster, startRedis, startRedisAt, startSentinel } from '../servers.ts'
 import { startAppliance } from './appliance.ts'
 
 const NOON = Date.parse('2026-11-24T12:00:00Z')
@@ -157,6 +149,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('Redis as it is run'
     ] as const) {
       const told: StoreHappening[] = []
       const store = await openRedis({ at, tls: wrong }, { now: () => NOON, tell: (it) => told.push(it) })
+      await comesTrue(() => told.length > 0)
       expect(told).toEqual([{ what: 'down', error: expect.stringMatching(because) }])
       await store.close()
     }
@@ -231,6 +224,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('Redis as it is run'
       const told: StoreHappening[] = []
       const store = await openRedis(access, { now: () => NOON, tell: (it) => told.push(it), commandTimeoutMs: 500 })
       onTestFinished(() => store.close())
+      await comesTrue(() => told.length > 0)
       expect(told).toMatchObject([{ what: 'down' }])
       access.tls = shownBy(now)
       await comesTrue(() => told.some(({ what }) => what === 'up'))
@@ -246,8 +240,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('Redis as it is run'
   })
 
   test('Sentinels and Clusters that are away: it opens, says so, and closes', async () => {
-    const [port] = (await freePorts(1)) as [number]
-    const nobody = [{ host: '127.0.0.1', port }]
+    const nobody = [SHUT]
     for (const at of [{ master: MASTER, sentinels: nobody }, { cluster: nobody }]) {
       const told: StoreHappening[] = []
       const store = await openRedis({ at }, { now: () => NOON, tell: (it) => told.push(it), commandTimeoutMs: 200 })

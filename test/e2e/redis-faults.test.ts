@@ -71,7 +71,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
     onTestFinished(() => appliance.clear())
     const [bot, honest, mistaken] = ['203.0.113.9', '192.0.2.9', '198.51.100.9']
     for (const ip of [bot, mistaken]) await appliance.decoymx('block', ip, '--because', 'a bot')
-    const resolver = new Resolver({ timeout: 1000, tries: 1 })
+    const resolver = new Resolver({ timeout: 20_000, tries: 1 })
     const { host, port } = appliance.door('DNSBL, UDP')
     resolver.setServers([`${host}:${port}`])
     const listed = (ip: string) =>
@@ -134,7 +134,8 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
   test('slow: evidence takes its time, answers do not', async () => {
     const redis = await server()
     const admin = adminOf(redis.url)
-    const house = await openHouse({ at: { path: redis.url } })
+    // Far longer than a pause, and what a busy machine adds to one: that the store is slow makes it no store that is away.
+    const house = await openHouse({ at: { path: redis.url } }, 10_000)
     await house.begin()
     const slowing = setInterval(() => void admin.call('CLIENT', 'PAUSE', 150, 'ALL').catch(() => {}), 160)
     onTestFinished(() => clearInterval(slowing))
@@ -305,12 +306,12 @@ async function clusterHouse() {
   return { cluster, house }
 }
 
-async function openHouse(access: RedisAccess): Promise<House> {
+async function openHouse(access: RedisAccess, commandTimeoutMs = COMMAND_TIMEOUT_MS): Promise<House> {
   const told: ReputationHappening[] = []
   const open = async () => {
     const reputation = await openReputation({
       folder: folder(),
-      redis: { ...access, commandTimeoutMs: COMMAND_TIMEOUT_MS },
+      redis: { ...access, commandTimeoutMs },
       keepMs: 1e9,
       journalBytesMax: 1e9,
       maxAgeMs: 60_000,

@@ -45,7 +45,7 @@ test('a stranger is told later once, for each recipient of the message, and then
   // The journal is read beside the start: until then nobody is deferred.
   let first = ''
   let i = 0
-  for (const since = performance.now(); !first.includes('DEFER') && performance.now() - since < 5000; i++)
+  for (const since = performance.now(); !first.includes('DEFER') && performance.now() - since < 30_000; i++)
     first = await askPolicy(`203.${i >> 8}.${i & 255}.9`, 'a')
   expect(first).toMatch(/^action=DEFER_IF_PERMIT 4\.7\.1 not known here yet/)
   const ip = `203.${(i - 1) >> 8}.${(i - 1) & 255}.9`

@@ -59,16 +59,19 @@ describe('two workers', { timeout: 60_000 }, () => {
     await bot.ask('RSET')
     bot.socket.destroy()
     await until(async () => /"verdict":"block"/.test(await fetchOf(appliance, '/api/v1/clients/203.0.113.9')))
-    // Many connections, dealt out to both: none of them gets a dialogue.
-    const visitors = Array.from({ length: 20 }, () => visit('backup decoy, PROXY', '203.0.113.9'))
-    await Promise.all(visitors.map((visitor) => visitor.hears(8)))
-    for (const { heard } of visitors) expect(heard).toMatch(/^220-/)
+    // Many connections, dealt out to both: none of them gets a dialogue, once both have heard of it.
+    let visitors: Visitor[] = []
+    await until(async () => {
+      for (const { socket } of visitors) socket.destroy()
+      visitors = Array.from({ length: 20 }, () => visit('backup decoy, PROXY', '203.0.113.9'))
+      await Promise.all(visitors.map((visitor) => visitor.hears(8)))
+      return visitors.every(({ heard }) => heard.startsWith('220-'))
+    })
     await until(async () => (await statusOf()).held.backup === 20)
     // The console tells who is here, whoever holds them.
     expect((await fetchOf(appliance, '/')).match(/held, a drop at a time/g)).toHaveLength(20)
-    expect(await metricsOf(appliance)).toMatch(
-      /decoymx_connections_total\{role="backup",via="proxy",regard="offender"\} 20/,
-    )
+    const offenders = /decoymx_connections_total\{role="backup",via="proxy",regard="offender"\} (\d+)/
+    expect(Number(offenders.exec(await metricsOf(appliance))?.[1])).toBeGreaterThanOrEqual(20)
 
     expect((await appliance.decoymx('allow', '203.0.113.9')).code).toBe(0)
     await Promise.all(visitors.map(({ ended }) => ended))
