@@ -21,7 +21,7 @@ async function senders(
 ) {
   let pools: readonly Pool[] = TWO
   let now = start
-  const dns = new Resolver({ timeout: 200, tries: 1 })
+  const dns = new Resolver({ timeout: 20_000, tries: 1 })
   if (zone) dns.setServers([await nameServer(zone)])
   const own: string[][] = []
   const trouble: string[] = []

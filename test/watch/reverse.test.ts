@@ -20,7 +20,7 @@ function ptr(ip: string): string {
 }
 
 async function names(zone: Zone | 'broken', silent?: (question: string) => boolean, pools = POOLS) {
-  const dns = new Resolver({ timeout: 100, tries: 1 })
+  const dns = new Resolver({ timeout: silent ? 100 : 20_000, tries: 1 })
   const questions: string[] = []
   const server = await nameServer(
     () => zone,
