@@ -42,9 +42,10 @@ async function start(language: Language, given: { decide?: Decide; limits?: Part
 /** Says all of it, in these pieces, shuts its side, and reads what comes. */
 async function say(port: number, ...pieces: (string | Buffer)[]): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
+  const all = readAll(socket)
   for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve))
   socket.end()
-  return await readAll(socket)
+  return await all
 }
 
 async function readAll(socket: Socket): Promise<string> {

@@ -57,8 +57,9 @@ describe('metrics', () => {
     await turn()
     for (const began = performance.now(); performance.now() - began < 500;);
     await turn()
-    expect(await late()).toBeGreaterThan(0.25)
-    expect(await late()).toBeLessThan(0.25)
+    const first = await late()
+    expect(first).toBeGreaterThan(0.25)
+    expect(await late()).toBeLessThan(first)
   })
 
   test('every series is there from the start, with a help text', async () => {

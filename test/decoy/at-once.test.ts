@@ -56,7 +56,7 @@ describe.each([
     expect(new Set(house.evidence.map(({ where }) => where))).toEqual(new Set([`127.0.0.1:${house.port()}`]))
     await house.decoy.close()
     for (const visitor of [...stranger, ...suspect, ...offender]) visitor.socket.destroy()
-    await vi.waitUntil(() => descriptors() <= before)
+    await vi.waitUntil(() => descriptors() <= before, { timeout: 20_000 })
   })
 
   test('at the primary strangers are reset before the first byte, and each is a contact of its own', async () => {

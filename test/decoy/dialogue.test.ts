@@ -98,7 +98,7 @@ describe('a careful sender', () => {
     const began = performance.now()
     expect(await visitor.ask(TO_RCPT[2])).toMatch(/^451 /)
     expect(performance.now() - began).toBeGreaterThan(240)
-    expect(performance.now() - began).toBeLessThan(600)
+    expect(performance.now() - began).toBeLessThan(5000)
   })
 })
 

@@ -61,7 +61,7 @@ describe.each([
     clearInterval(trickle)
     await house.empty()
     expect(house.told('closed')[0]).toMatchObject({ outcome: 'tarpit' })
-    expect(house.told('closed')[0]?.heldMs).toBeLessThan(2000)
+    expect(house.told('closed')[0]?.heldMs).toBeLessThan(10_000)
   })
 
   test.each(['greeting', 'replies'] as const)(
@@ -95,7 +95,7 @@ describe('in a dialogue', () => {
     await house.empty()
     expect(outcomes(house)).toEqual(['poured'])
     expect(house.told('ended')[0]?.session.outcome).toBe('poured')
-    expect(house.told('closed')[0]?.heldMs).toBeLessThan(5000)
+    expect(house.told('closed')[0]?.heldMs).toBeLessThan(10_000)
     expect(house.told('closed')[0]?.bytesIn).toBeLessThan(MEGABYTE)
     // No reply to it accepts anything.
     expect(visitor.heard).not.toMatch(/^(250|354|5\d\d)/m)
@@ -103,7 +103,7 @@ describe('in a dialogue', () => {
 })
 
 test('ten thousand connections from one network: no more than its cap are held, and a stranger gets its dialogue', async () => {
-  const { house, stranger } = await makeTarpit({ limits: { perNetwork: 50, connections: 100 } })
+  const { house, stranger } = await makeTarpit({ limits: { perNetwork: 50, connections: 100, tarpitMs: 120_000 } })
   const held: Visitor[] = []
   for (let come = 0; come < 10_000; come += 100) {
     const wave = Array.from({ length: 100 }, () => house.call())

@@ -21,7 +21,7 @@ describe('while the real MX is away', () => {
       await house.empty()
       expect(house.kinds).toEqual(['contact'])
       expect(house.told('closed')).toMatchObject([{ outcome: 'later' }])
-      expect(house.told('closed')[0]?.heldMs).toBeLessThan(1000)
+      expect(house.told('closed')[0]?.heldMs).toBeLessThan(SLOW.greetingMs / 4)
     },
   )
 
@@ -64,7 +64,7 @@ describe('at the primary', () => {
   })
 
   test('a suspect waits in silence, then is reset', async () => {
-    const house = await openHouse({ role: 'primary', regard: () => 'suspect', limits: { suspectHoldMs: 150 } })
+    const house = await openHouse({ role: 'primary', regard: () => 'suspect', limits: { suspectHoldMs: 500 } })
     const visitor = house.call()
     visitor.send('EHLO mail.sender.example')
     expect(await visitor.ended).toBe('reset')
@@ -73,8 +73,8 @@ describe('at the primary', () => {
     expect(house.kinds).toEqual(['contact'])
     const [closed] = house.told('closed')
     expect(closed?.outcome).toBe('held')
-    expect(closed?.heldMs).toBeGreaterThanOrEqual(150)
-    expect(closed?.heldMs).toBeLessThan(1000)
+    expect(closed?.heldMs).toBeGreaterThanOrEqual(500)
+    expect(closed?.heldMs).toBeLessThan(10_000)
     expect(closed).toMatchObject({ bytesIn: 26, bytesOut: 0 })
   })
 
@@ -250,17 +250,20 @@ describe('behind a proxy', () => {
   })
 
   test('a header is awaited as long as the settings say; a proxy that hangs up before is no trouble', async () => {
-    const house = await openHouse({ limits: { headerMs: 300 } })
-    const [silent, leaving] = [house.call('proxy'), house.call('proxy')]
-    await Promise.all([silent.connected, leaving.connected])
+    const houses = [await openHouse(), await openHouse({ limits: { headerMs: 300 } })]
+    const [leaving, silent] = houses.map((house) => house.call('proxy')) as [Visitor, Visitor]
     leaving.socket.end('PRO')
     await leaving.ended
-    expect(house.told('misread')).toEqual([])
     expect(await silent.ended).toBe('reset')
-    expect(house.told('misread').map(({ because }) => because)).toEqual(['no header within 300 ms'])
-    expect(house.told('refused').map(({ reason }) => reason)).toEqual(['gone', 'proxy-silence'])
-    expect(house.evidence).toEqual([])
-    expect(house.decoy.counts()).toMatchObject({ connections: 0, waiting: 0 })
+    const told = houses.map((house) => [...house.told('misread'), ...house.told('refused')])
+    expect(told).toMatchObject([
+      [{ reason: 'gone' }],
+      [{ because: 'no header within 300 ms' }, { reason: 'proxy-silence' }],
+    ])
+    for (const house of houses) {
+      expect(house.evidence).toEqual([])
+      expect(house.decoy.counts()).toMatchObject({ connections: 0, waiting: 0 })
+    }
   })
 })
 

@@ -247,7 +247,7 @@ describe.skipIf(NO_OPENSSL)('who does not keep to it', () => {
   })
 
   test('one that never says hello is cut at the deadline', async () => {
-    const house = await openWithTls({ limits: { dialogueMs: 400 } })
+    const house = await openWithTls({ limits: { dialogueMs: 1000 } })
     const visitor = await upTo220(house)
     expect(await visitor.ended).toBe('reset')
     await house.empty()

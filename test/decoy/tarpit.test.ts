@@ -74,11 +74,11 @@ describe.each([
 
   test('a silent one hears nothing before its reset', async () => {
     const { hold } = await pit()
+    const began = performance.now()
     const held = await hold('silent', 120)
     held.send('EHLO mail.sender.example')
-    const began = performance.now()
     expect(await held.ended).toBe('reset')
-    expect(performance.now() - began).toBeGreaterThan(90)
+    expect(performance.now() - began).toBeGreaterThanOrEqual(120)
     expect(held.heard).toBe('')
   })
 

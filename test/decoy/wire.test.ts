@@ -42,7 +42,7 @@ describe('pace', () => {
     const took = performance.now() - began
     expect(replies[3]).toMatch(/^451 /)
     expect(took).toBeGreaterThan(345)
-    expect(took).toBeLessThan(1000)
+    expect(took).toBeLessThan(5000)
   })
 
   test('a dripped reply comes byte by byte, and arrives whole', async () => {
@@ -158,7 +158,7 @@ describe('manners on the wire', () => {
   })
 
   test('early talk is held back, seen, and answered after the greeting', async () => {
-    const house = await openHouse({ pace: { ...BRISK, greetingMs: 150 } })
+    const house = await openHouse({ pace: { ...BRISK, greetingMs: 500 } })
     const visitor = house.call()
     visitor.send('EHLO mail.sender.example')
     expect(await visitor.reply()).toBe('220 mx9.example.test ESMTP')

@@ -22,6 +22,8 @@ import { shippedRules } from '../rules.ts'
 const NOON = Date.parse('2026-11-24T12:00:00Z')
 const BOT = '203.0.113.9'
 const RULES = shippedRules()
+/** For what comes true by itself. */
+const WITHIN_MS = 60_000
 
 type Box = {
   readonly intake: Intake
@@ -73,7 +75,7 @@ async function box(
     tell: (happening) => told.push(happening),
   })
   await ledger.start()
-  await intake.start(5000)
+  await intake.start(WITHIN_MS)
   let open = true
   const close = async () => {
     if (!open) return
@@ -86,7 +88,7 @@ async function box(
   onTestFinished(close)
   const record = async (...events: Event[]) => {
     await Promise.all(events.map((event) => journal.append(event)))
-    expect(await intake.settled(journal.lastSeq, 5000)).toBe(true)
+    expect(await intake.settled(journal.lastSeq, WITHIN_MS)).toBe(true)
   }
   return { intake, journal, ledger, store, governor, told, record, close }
 }

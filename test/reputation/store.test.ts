@@ -527,16 +527,18 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
     const tallies = Array.from({ length: 1500 }, (_, i) =>
       tallyOf(i + 1, `10.${i % 3}.${i % 200}.${i % 250}`, 'backup.recipient'),
     )
-    let cuts = 0
+    const ups = () => told.all.filter(({ what }) => what === 'up').length
     for (let from = 0; from < tallies.length; from += 300) {
       const batch = tallies.slice(from, from + 300)
-      const adding = store.add('box', batch, from + batch.length)
-      const cut = admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
-      const [outcome] = await Promise.allSettled([adding, cut])
-      if (outcome?.status === 'fulfilled') continue
-      cuts++
-      await told.until((all) => all.filter(({ what }) => what === 'up').length > cuts)
-      await store.add('box', batch, from + batch.length)
+      for (let cut = true; ; cut = false) {
+        const before = ups()
+        const adding = store.add('box', batch, from + batch.length)
+        const cutting = cut && admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+        const [outcome] = await Promise.allSettled([adding, cutting])
+        if (outcome?.status === 'fulfilled') break
+        // The cut of the batch before may be the one that is felt.
+        await told.until(() => ups() > before)
+      }
     }
     expect(await recordsOf(store, tallies)).toEqual(modelOf(tallies))
     expect(await store.cursor('box')).toBe(1500)
@@ -546,7 +548,7 @@ describe.skipIf(NO_REDIS)('redis alone', () => {
 describe.skipIf(NO_REDIS)('redis when it is away', () => {
   test('a server that hangs costs no more than the deadline, and serves again when it goes on', async () => {
     const [{ url, signal }, told] = [await ownRedis(), new Told<StoreHappening>()]
-    const store = await openedRedis(url, { told, commandTimeoutMs: 100 })
+    const store = await openedRedis(url, { told, commandTimeoutMs: 500 })
     const changes = new Told<Change>()
     await store.watch(changes.push, () => {})
     await store.add('box', [tallyOf(1, '203.0.113.9', 'backup.contact')], 1)
@@ -564,7 +566,7 @@ describe.skipIf(NO_REDIS)('redis when it is away', () => {
       store.drop('rules 203.0.113.9'),
     ]
     const outcomes = await Promise.allSettled(methods)
-    expect(performance.now() - began).toBeLessThan(1000)
+    expect(performance.now() - began).toBeLessThan(methods.length * 500)
     expect(outcomes.map(({ status }) => status)).toEqual(methods.map(() => 'rejected'))
     await told.until((all) => all.some(({ what }) => what === 'down'))
     await expect(store.generation(), 'then it is known to be away, and nobody waits').rejects.toThrow(
@@ -617,7 +619,7 @@ describe.skipIf(NO_REDIS)('redis when it is away', () => {
     const own = await ownRedis()
     await own.kill()
     const told = new Told<StoreHappening>()
-    const store = await openedRedis(own.url, { told, commandTimeoutMs: 2000 })
+    const store = await openedRedis(own.url, { told, commandTimeoutMs: 20_000 })
     const quick = performance.now()
     await expect(store.cursor('box')).rejects.toThrow()
     await expect(
@@ -626,7 +628,7 @@ describe.skipIf(NO_REDIS)('redis when it is away', () => {
         () => {},
       ),
     ).rejects.toThrow()
-    expect(performance.now() - quick).toBeLessThan(1000)
+    expect(performance.now() - quick).toBeLessThan(5000)
     expect(told.all).toMatchObject([{ what: 'down', error: expect.stringMatching(/ENOENT|ECONNREFUSED/) }])
     await own.start()
     await told.until((all) => all.at(-1)?.what === 'up')
