@@ -17,9 +17,9 @@ const NOW = Date.UTC(2026, 0, 5)
 /** A host that nobody asks, without a primary. */
 const unseen = (fact: string) =>
   fact.startsWith('real.')
-    ? 'no real MX asks us'
+    ? { because: 'no real MX asks us', rests: false }
     : fact.startsWith('primary.')
-      ? 'decoys.primary has no addresses'
+      ? { because: 'decoys.primary has no addresses', rests: false }
       : undefined
 
 function problemsOf(name: string, bytes: Uint8Array): readonly Problem[] {

@@ -3,8 +3,8 @@
  * as warnings. Exit 0 or 1; with `strict` warnings count, too.
  */
 import { tellProblems } from '../console/problems.ts'
-import type { Screen } from '../console/terminal.ts'
-import { reviewRules } from '../core/review.ts'
+import { type Screen, wrapped } from '../console/terminal.ts'
+import { restingRules, reviewRules, type Unseen } from '../core/review.ts'
 import { readAll, unseenUnder } from '../settings/checked.ts'
 import { failuresOf } from '../settings/cases.ts'
 import type { Where } from '../settings/settings.ts'
@@ -25,7 +25,8 @@ export async function check(where: Where, env: NodeJS.ProcessEnv, options: Check
   const read = readAll(where, env)
   const failed = read.ok ? await failuresOf(cases, read.rules) : []
   const problems = read.ok ? failed : read.problems
-  const warnings = read.ok ? reviewRules(read.rules, read.placeOf, now(), unseenUnder(read.settings)) : []
+  const unseen: Unseen = read.ok ? unseenUnder(read.settings) : () => undefined
+  const warnings = read.ok ? reviewRules(read.rules, read.placeOf, now(), unseen) : []
   const ok = problems.length + (strict ? warnings.length : 0) === 0
   if (json) screen.print(JSON.stringify({ ok, problems, warnings }, null, 2))
   else {
@@ -36,6 +37,11 @@ export async function check(where: Where, env: NodeJS.ProcessEnv, options: Check
       screen.print(
         `${screen.colours.green('sound')}  ${where.settings ?? 'settings: defaults'}; ${file}: ${list.length} rules, mode ${mode}${tried}`,
       )
+      const resting = restingRules(read.rules, unseen)
+      const rest =
+        resting &&
+        `${resting.rules.length} of the rules count nothing on this host: ${resting.because}; they weigh once it has`
+      for (const line of rest === undefined ? [] : wrapped(rest, screen.width, 0)) screen.print(line)
     }
   }
   return ok ? 0 : 1

@@ -354,7 +354,11 @@ function tellNext(
     ...(primary === null
       ? ['Without a primary decoy nobody is seen to walk the right way: rules that need it are in mode observe.']
       : []),
-    ...(backup === null ? ['Without a backup decoy there is little evidence: nobody is listed by its order.'] : []),
+    ...(backup === null
+      ? [
+          'Without a backup decoy nobody is ever listed by these rules, for all that weigh count there. What remains is nolisting: the primary costs those their mail who try nothing else.',
+        ]
+      : []),
   ]
   for (const sentence of lacks)
     for (const line of ['', ...wrapped(sentence, screen.width, 0)]) screen.print(line === '' ? '' : dim(line))

@@ -16,8 +16,22 @@ import type { Code } from './problems.ts'
 import { type AllowEntry, type Rule, type Rules, STANDINGS } from './rules.ts'
 import { judge, type Verdict } from './verdict.ts'
 
-/** Why nothing here tells of a fact; undefined: it is seen. */
-export type Unseen = (fact: FactName) => string | undefined
+/**
+ * Why nothing here tells of a fact; undefined: it is seen. `rests`: this host was set up without whoever would tell of it, so
+ * that rules which count it rest here. That is no mistake of theirs; that its absence is true of everybody still is one.
+ */
+export type Unseen = (fact: FactName) => { readonly because: string; readonly rests: boolean } | undefined
+
+/** The rules that weigh and have nothing to count here, and why; undefined: none. */
+export function restingRules({ list }: Rules, unseen: Unseen): { rules: readonly Rule[]; because: string } | undefined {
+  const rules = list.filter((rule) => rule.weight !== 0 && rests(rule.counts.map(unseen)))
+  const because = rules[0]?.counts.map(unseen)[0]?.because
+  return because === undefined ? undefined : { rules, because }
+}
+
+function rests(reasons: readonly ReturnType<Unseen>[]): boolean {
+  return reasons.every((reason) => reason?.rests === true)
+}
 
 export function reviewRules(rules: Rules, placeOf: PlaceOf, now: Instant, unseen: Unseen): Problem[] {
   const problems: Problem[] = []
@@ -99,23 +113,26 @@ function contradict(a: Comparison, b: Comparison): boolean {
 function reviewSight(rule: Rule, path: Path, unseen: Unseen, warn: Warn): void {
   const reasons = rule.counts.map(unseen)
   // A note without weight decides nothing, whether or not it is ever made.
-  if (rule.weight !== 0 && reasons.every((reason) => reason !== undefined))
-    warn('W009', [...path, 'counts'], `${rule.name} never counts anything here: ${reasons[0]}`)
+  if (rule.weight !== 0 && reasons.every((reason) => reason !== undefined) && !rests(reasons))
+    warn('W009', [...path, 'counts'], `${rule.name} never counts anything here: ${reasons[0]?.because}`)
   for (const comparison of rule.when ? comparisonsOf(rule.when) : []) {
     const why = factsOf(comparison.fact).map(unseen)
     if (!why.every((reason) => reason !== undefined)) continue
-    const so = leastOf(comparison) === 0 ? 'so this is true of everybody' : 'so this never holds'
-    warn('W009', [...path, 'when'], `${comparison.fact} is never seen here, ${so}: ${why[0]}`)
+    const isTrue = leastOf(comparison) === 0
+    if (!isTrue && rests(why)) continue
+    const so = isTrue ? 'so this is true of everybody' : 'so this never holds'
+    warn('W009', [...path, 'when'], `${comparison.fact} is never seen here, ${so}: ${why[0]?.because}`)
   }
   // In mode observe it refuses nobody, so that nobody misses an excuse: that is how `init` writes it without a primary.
   if (rule.mode === 'observe') return
   const [seen, walked] = [unseen('real.passed'), unseen('primary.contact')]
-  if (rule.unlessSeenMs !== undefined && seen) warn('W009', [...path, 'unless-seen'], `excuses nobody here: ${seen}`)
+  if (rule.unlessSeenMs !== undefined && seen)
+    warn('W009', [...path, 'unless-seen'], `excuses nobody here: ${seen.because}`)
   if (rule.unlessWalkedMs !== undefined && walked)
     warn(
       'W009',
       [...path, 'unless-walked'],
-      `excuses nobody here: ${walked}`,
+      `excuses nobody here: ${walked.because}`,
       'where nobody can be seen to walk the right way, this rule belongs in mode: observe',
     )
 }

@@ -55,11 +55,17 @@ export function unseenUnder(settings: Settings): Unseen {
   const nobodyAsks = [policy, readsocket, milter, table].every(({ listen }) => listen.length === 0)
   const deaf = (role: 'primary' | 'backup') => decoys[role].listen.length + decoys[role].proxy.length === 0
   return (fact) => {
+    const wrong = (because: string) => ({ because, rests: false })
     const role = fact.slice(0, fact.indexOf('.'))
     if (role === 'real')
-      return nobodyAsks ? 'no real MX asks us: policy, milter, tcp-table and readsocket have no addresses' : undefined
-    if ((role === 'primary' || role === 'backup') && deaf(role)) return `decoys.${role} has no addresses`
-    if (fact.endsWith('.content') && !decoys.backup['keep-messages']) return 'decoys.backup.keep-messages is not set'
+      return nobodyAsks
+        ? wrong('no real MX asks us: policy, milter, tcp-table and readsocket have no addresses')
+        : undefined
+    // Whoever has no backup decoy has nolisting alone, and the rules of everybody: nearly all of them count there.
+    if (role === 'backup' && deaf(role)) return { because: 'decoys.backup has no addresses', rests: true }
+    if (role === 'primary' && deaf(role)) return wrong('decoys.primary has no addresses')
+    if (fact.endsWith('.content') && !decoys.backup['keep-messages'])
+      return wrong('decoys.backup.keep-messages is not set')
     return undefined
   }
 }

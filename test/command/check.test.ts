@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import picocolors from 'picocolors'
 import { describe, expect, test } from 'vitest'
@@ -103,5 +103,23 @@ steps:
     expect(code).toBe(0)
     expect(err.join('\n')).toMatch(/unless-seen: 2d\n.*\^/)
     expect(err.join('\n')).toContain('excuses nobody here: no real MX asks us')
+  })
+
+  test('without a backup decoy rules that count there rest, and are no mistake; what is then true of everybody is', async () => {
+    const settings = join(folder(), 'decoymx.yaml')
+    writeFileSync(settings, 'decoys: { backup: { listen: [], proxy: [] } }\n')
+    const { code, out, err } = await run(shipped, { strict: true }, settings)
+    expect([code, err]).toEqual([0, []])
+    expect(out[1]).toBe(
+      '9 of the rules count nothing on this host: decoys.backup has no addresses; they weigh once it has',
+    )
+    const rules = join(folder(), 'rules.yaml')
+    const turned = (text: string) => text.replace('when: backup.recipient >= 1', 'when: backup.recipient == 0')
+    writeFileSync(rules, turned(readFileSync(shipped, 'utf8')))
+    expect((await run(rules, { strict: true }, settings)).err).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining('backup.recipient is never seen here, so this is true of everybody') as string,
+      ]),
+    )
   })
 })

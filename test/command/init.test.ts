@@ -84,6 +84,8 @@ describe('init', () => {
   test.each([
     ['with both decoys', {}],
     ['without a primary', { primary: 'none' }],
+    ['without a backup', { backup: 'none' }],
+    ['without a backup, of a real MX that is named', { backup: 'none', realMx: '192.0.2.25' }],
   ])('what it writes %s is sound for check --strict, without a word', async (_, words) => {
     const { into } = await runInit({ ...GOOD, ...words })
     const told: string[] = []
