@@ -7,10 +7,11 @@
  *
  * Rows do not move: whoever goes through them while they change meets each that stays exactly once.
  */
-import { dottedOf, numberOfDotted } from '../core/client.ts'
+import { dottedOf } from '../core/client.ts'
 import type { Instant } from '../core/evidence.ts'
 import type { Stand } from '../core/listing.ts'
 import { type Standing, STANDINGS } from '../core/rules.ts'
+import { alike, codeOfTicket, fits, lastEnd, readStands, ticketOfCode, writeStands } from './ruling-numbers.ts'
 import type { Search } from './search.ts'
 import { Sentences } from './sentences.ts'
 import type { Ruling } from './store.ts'
@@ -54,7 +55,7 @@ export class Listings {
   /** `put` rises from one call to the next. False: it does not fit, and what stood under its number stands. */
   set(whole: number, ruling: Ruling, put: number): boolean {
     const { stands = NOTHING, enforced, ticket, because, score = Number.NaN, since } = ruling
-    const code = codeOf(ticket)
+    const code = codeOfTicket(ticket)
     if (enforced === undefined || code === undefined || !fits(ruling, stands, enforced)) return false
     const sentence = this.#sentences.keep(because)
     if (sentence === undefined) return false
@@ -104,7 +105,7 @@ export class Listings {
 
   /** Looks at all, some milliseconds for a million: only a person asks by ticket. */
   ofTicket(ticket: string): Ruling | undefined {
-    const code = codeOf(ticket)
+    const code = codeOfTicket(ticket)
     if (code === undefined) return undefined
     for (let row = 0; row < this.#rows; row++)
       if (this.#numbers(row)[at(row, NUMBERS) + TICKET] === code && this.#isUsed(row)) return this.#read(row)
@@ -217,7 +218,7 @@ export class Listings {
       since: numbers[first + SINCE] as number,
       until: lastEnd(stands),
       stands,
-      enforced: alike(numbers, first) ? stands : readStands(numbers, first + ENFORCED),
+      enforced: alike(numbers, first + STOOD, first + ENFORCED) ? stands : readStands(numbers, first + ENFORCED),
       ticket: ticketOfCode(numbers[first + TICKET] as number),
       because: this.#sentences.text(links[link + SENTENCE] as number),
     } as const
@@ -335,85 +336,3 @@ function homeOf(whole: number, slots: Int32Array): number {
 function after(slot: number, slots: Int32Array): number {
   return (slot + 2) & (slots.length - 1)
 }
-
-/** Nothing of it would be lost. */
-function fits(ruling: Ruling, stands: readonly Stand[], enforced: readonly Stand[]): boolean {
-  const { by, word, target, since, until, grace, author, score } = ruling
-  return (
-    by === 'rules' &&
-    target === dottedOf(numberOfDotted(target) | 0) &&
-    word === stands[0]?.word &&
-    until === lastEnd(stands) &&
-    grace === undefined &&
-    author === undefined &&
-    !Number.isNaN(since) &&
-    !Number.isNaN(score) &&
-    areInOrder(stands) &&
-    areInOrder(enforced)
-  )
-}
-
-function areInOrder(stands: readonly Stand[]): boolean {
-  let before = -1
-  for (const { word, until } of stands) {
-    const place = STANDINGS.indexOf(word)
-    if (place <= before || Number.isNaN(until)) return false
-    before = place
-  }
-  return true
-}
-
-function lastEnd(stands: readonly Stand[]): Instant {
-  let last = -Infinity
-  for (const { until } of stands) if (until > last) last = until
-  return last
-}
-
-function writeStands(numbers: Float64Array, from: number, stands: readonly Stand[]): void {
-  numbers.fill(Number.NaN, from, from + STANDINGS.length)
-  for (const { word, until } of stands) numbers[from + STANDINGS.indexOf(word)] = until
-}
-
-function readStands(numbers: Float64Array, from: number): Stand[] {
-  const stands: Stand[] = []
-  for (let i = 0; i < STANDINGS.length; i++) {
-    const until = numbers[from + i] as number
-    if (!Number.isNaN(until)) stands.push({ word: STANDINGS[i] as Standing, until })
-  }
-  return stands
-}
-
-function alike(numbers: Float64Array, first: number): boolean {
-  for (let i = 0; i < STANDINGS.length; i++)
-    if (!Object.is(numbers[first + STOOD + i], numbers[first + ENFORCED + i])) return false
-  return true
-}
-
-/** A ticket as a number, four letters or digits twice; undefined when it is none of these. */
-function codeOf(ticket: string): number | undefined {
-  if (ticket.length !== 9 || ticket.charCodeAt(4) !== DASH) return undefined
-  let code = 0
-  for (let i = 0; i < 9; i++) {
-    if (i === 4) continue
-    const byte = ticket.charCodeAt(i)
-    const digit = byte >= 48 && byte <= 57 ? byte - 48 : byte >= 65 && byte <= 90 ? byte - 55 : -1
-    if (digit < 0) return undefined
-    code = code * 36 + digit
-  }
-  return code
-}
-
-const DASH = 45
-
-/** Made for each answer about a listed client, so by two letters at a time: as text of base 36 a number of that size takes long. */
-function ticketOfCode(code: number): string {
-  const first = Math.floor(code / FOUR_LETTERS)
-  return `${fourLetters(first)}-${fourLetters(code - first * FOUR_LETTERS)}`
-}
-
-function fourLetters(code: number): string {
-  return `${PAIRS[Math.floor(code / 1296)]}${PAIRS[code % 1296]}`
-}
-
-const FOUR_LETTERS = 36 ** 4
-const PAIRS = Array.from({ length: 1296 }, (_, pair) => pair.toString(36).toUpperCase().padStart(2, '0'))
