@@ -1,43 +1,31 @@
 /**
- * What comes of the facts: the rules' word made to stand, if the governor lets it; and the operator's word put into effect.
+ * What comes of the facts: the rules' word made to stand, if the governor lets it.
  *
- * Every change of what stands goes through here, and from here to the store, which tells the ledger of every process.
+ * Every change of what stands goes through here, the operator's word (operator-word.ts), too, and from here to the store, which
+ * tells the ledger of every process.
  */
 import { setImmediate } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
-import { type Client, clientOfKey, parseClient } from '../core/client.ts'
+import { type Client, clientOfKey } from '../core/client.ts'
 import { creditOf } from '../core/credit.ts'
 import { EVERYTHING, type Instant, type Word } from '../core/evidence.ts'
-import { countsSince, type Facts, lastAtDecoys, RETENTION_MS } from '../core/facts.ts'
+import { countsSince, type Facts, lastAtDecoys } from '../core/facts.ts'
 import { effectOf, endOf, isHeavier, type Listing, renew, type Stand, standOf } from '../core/listing.ts'
 import type { Member } from '../core/pools.ts'
 import { covers, parsePrefix } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import { judge, type Reason, type Verdict } from '../core/verdict.ts'
 import { countEffect, type Effect, SLICE } from './effect.ts'
-import {
-  forgetWaiting,
-  type Governor,
-  govern,
-  isGood,
-  noteGood,
-  stillWaiting,
-  takeWaiting,
-  type Why,
-} from './governor.ts'
+import { forgetWaiting, govern, isGood, noteGood, stillWaiting, takeWaiting, type Why } from './governor.ts'
 import type { Ledger } from './ledger.ts'
-import { idOf, type Ruling, type Store, ticketOf } from './store.ts'
+import { ease, putIntoEffect, type Reach } from './operator-word.ts'
+import { idOf, type Ruling, ticketOf } from './store.ts'
 
-export type RulingsOptions = {
-  readonly store: Store
-  readonly ledger: Ledger
-  readonly governor: Governor
-  readonly rules: () => Rules
+export type RulingsOptions = Reach & {
   /** The pool of senders that a client belongs to, from memory. */
   readonly memberOf: (client: Client) => Member
   /** Nobody knows yet whose this client is, and it would be listed: to be asked, and told by `identified`. */
   readonly identify: (client: Client) => void
-  readonly now: () => Instant
   /** The governor holds a listing back, as one of so many. */
   readonly governed: (client: Client, why: Why, waiting: number) => void
 }
@@ -208,43 +196,15 @@ export class Rulings {
     return verdict
   }
 
-  /** What of the operator's word lets somebody pass is in effect here at once, whether or not the store answers. */
+  /** The operator's word, where it lets somebody pass, is in effect here at once, whether or not the store answers. */
   ease(word: Word): void {
-    const prefix = parsePrefix(word.target)
-    if (typeof prefix === 'string' || word.word === 'enlist' || word.word === 'discard') return
-    this.#options.ledger.ease(rulingOf(word, word.word, prefix.cidr))
+    ease(word, this.#options.ledger)
   }
 
   /** The operator's word. Repeating one changes nothing. */
   async apply(word: Word): Promise<void> {
-    const { store, ledger, governor, rules, now } = this.#options
-    if (word.word === 'enlist' || word.word === 'discard') return this.#settleWaiting(word)
-    const prefix = parsePrefix(word.target)
-    if (typeof prefix === 'string') return
-    if (word.word !== 'release') {
-      if ((word.until ?? Infinity) > now()) await store.put(rulingOf(word, word.word, prefix.cidr))
-      return
-    }
-    await store.drop(idOf({ by: 'operator', target: prefix.cidr }))
-    const forgets = word.at + RETENTION_MS
-    if (forgets > now())
-      await store.put({
-        ...rulingOf(word, 'release', prefix.cidr),
-        until: forgets,
-        grace: word.until ?? word.at + rules().releaseGraceMs,
-      })
-    const address = prefix.cidr.split('/')[0] as string
-    const single = prefix.length === (prefix.family === 4 ? 32 : 64) ? parseClient(address) : undefined
-    if (single) await store.forget(single.key, word.at)
-    for (const { client } of takeWaiting(governor, (each) => covers(prefix, each)))
-      await store.forget(client.key, word.at)
-    for (const ruling of ledger.all()) {
-      const client = ruling.by === 'rules' && ruling.since <= word.at ? clientOfKey(ruling.target) : undefined
-      if (!client || !covers(prefix, client)) continue
-      await store.forget(client.key, word.at)
-      await store.drop(idOf(ruling))
-    }
-    ledger.settle(word.target, word.at)
+    if (word.word === 'enlist' || word.word === 'discard') await this.#settleWaiting(word)
+    else await putIntoEffect(word, this.#options)
   }
 
   /** What the governor holds back is put into effect, or let go. */
@@ -319,19 +279,6 @@ export class Rulings {
       because: because ?? before?.because ?? '',
       score,
     })
-  }
-}
-
-function rulingOf(word: Word, says: 'allow' | 'block' | 'release', target: string): Ruling {
-  return {
-    by: 'operator',
-    target,
-    word: says,
-    since: word.at,
-    until: word.until,
-    ticket: ticketOf(target, word.at),
-    because: word.because,
-    author: word.author,
   }
 }
 
