@@ -12,7 +12,7 @@ import { misread } from '../core/misread.ts'
 import type { Survey } from '../core/survey.ts'
 import { neverListed } from '../core/never.ts'
 import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zoneLine } from '../core/plan.ts'
-import { hostName, slip, surveyDomain, type SurveyWords } from './surveying.ts'
+import { hostName, mistakesInSurvey, slip, spellSlip, surveyDomain, type SurveyWords } from './surveying.ts'
 import type { Settings } from '../settings/settings.ts'
 import { isWildcard } from '../settings/places.ts'
 import { asTyped, typed } from '../console/called.ts'
@@ -37,11 +37,6 @@ export async function planDomain(
   },
 ): Promise<number> {
   const { json, screen, errors, problems } = tools
-  const strange = (['primary', 'backup'] as const).flatMap((role) =>
-    (words[`${role}Address`] ?? [])
-      .filter((text) => !parseClient(text))
-      .map((text) => slip(`--${role}-address`, `expected an IP address, got "${text}"${misread(text)}`)),
-  )
   const begin = (from: string) => {
     if (errors.person) errors.print(errors.colours.dim(`asking ${from} about ${domain}`))
   }
@@ -55,7 +50,7 @@ export async function planDomain(
     const lines = errors.person ? hanging(mark, sentence, errors.width, 2) : [`${mark}${sentence}`]
     for (const line of lines) errors.print(line)
   }
-  const surveyed = await surveyDomain(domain, words, env, begin, strange, besideOf)
+  const surveyed = await surveyDomain(domain, words, env, begin, strangeAddresses(words), besideOf)
   if (!surveyed.ok) {
     problems(surveyed.problems)
     return UNKNOWN
@@ -88,6 +83,18 @@ export async function planDomain(
       `the TTLs, and so the waits, are what is left of them in a resolver’s cache: give a name server of ${domain} itself with --server IP, or its zone with --zone FILE`,
     )
   return left.length > 0 ? WARNING : 0
+}
+
+export function mistakesInPlan(domain: string | undefined, words: PlanWords, env: NodeJS.ProcessEnv): string[] {
+  return [...strangeAddresses(words).map(spellSlip), ...mistakesInSurvey(domain, words, env)]
+}
+
+function strangeAddresses(words: PlanWords): Problem[] {
+  return (['primary', 'backup'] as const).flatMap((role) =>
+    (words[`${role}Address`] ?? [])
+      .filter((text) => !parseClient(text))
+      .map((text) => slip(`--${role}-address`, `expected an IP address, got "${text}"${misread(text)}`)),
+  )
 }
 
 /** What lint calls an error of an exchange that the plan leaves as it is. */

@@ -10,7 +10,7 @@ import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { parseClient } from '../core/client.ts'
 import { show } from '../core/complaints.ts'
-import type { Problem } from '../core/document.ts'
+import { type Problem, spellProblem } from '../core/document.ts'
 import { type Prefix, prefixOf } from '../core/prefixes.ts'
 import type { KnownDecoy, KnownDecoys, Survey } from '../core/survey.ts'
 import { readZoneFile } from '../core/zone-file.ts'
@@ -49,7 +49,43 @@ export async function surveyDomain(
   mistakes: readonly Problem[] = [],
   besideOf: (settings: Settings) => readonly string[] = () => [],
 ): Promise<Surveyed> {
-  const problems = [...mistakes]
+  const { domain, settings, servers, named, policy, zone, ...read } = readWords(domainText, words, env)
+  const problems = [...mistakes, ...read.problems]
+  if (problems.length > 0 || domain === undefined || !settings.ok || (zone && !zone.ok)) return { ok: false, problems }
+
+  const reachable = servers.filter((server) => server !== undefined)
+  const asking = lookupAt({ servers: reachable, signal: AbortSignal.timeout(IN_ALL_MS) })
+  const beyond = zone === undefined || words.server !== undefined ? asking : undefined
+  const lookup: Lookup = zone ? lookupInZone(zone.origin, zone.records, beyond) : asking
+  const from = [...(zone ? [words.zone as string] : []), ...(beyond ? reachable.map(spellAddress) : [])].join(', ')
+  begin(from)
+  const found = await survey({
+    domain,
+    lookup,
+    known: knownDecoys(named, settings.settings),
+    named: [...named.primary, ...named.backup],
+    beside: besideOf(settings.settings),
+    policy,
+    ...(beyond ? { fetchPolicy: (of: string) => fetchStsPolicy(of, { lookup }) } : {}),
+    ...(words.probe ? { knockAt: words.port ?? 25 } : {}),
+  })
+  return { ok: true, survey: found, settings: settings.settings, from }
+}
+
+/** What is wrong with these words, and with the files that they name; nobody is asked for it. */
+export function mistakesInSurvey(domain: string | undefined, words: SurveyWords, env: NodeJS.ProcessEnv): string[] {
+  return readWords(domain, words, env).problems.map(spellSlip)
+}
+
+/** In one line. What has no line is a word of the command line, or a file that it names. */
+export function spellSlip(problem: Problem): string {
+  const { file, line, message, hint } = problem
+  return line > 0 ? spellProblem(problem) : `${file}: ${message}${hint ? ` (${hint})` : ''}`
+}
+
+/** `domainText`: undefined where it is missing, which somebody else tells. */
+function readWords(domainText: string | undefined, words: SurveyWords, env: NodeJS.ProcessEnv) {
+  const problems: Problem[] = []
   const say = (word: string, message: string, hint?: string) => problems.push(slip(word, message, hint))
   const readText = (file: string | undefined): string | undefined => {
     try {
@@ -60,8 +96,8 @@ export async function surveyDomain(
       return undefined
     }
   }
-  const domain = hostName(domainText)
-  if (domain === undefined)
+  const domain = domainText === undefined ? undefined : hostName(domainText)
+  if (domain === undefined && domainText !== undefined)
     say(
       'DOMAIN',
       `expected a domain like example.org, got ${show(domainText)}`,
@@ -86,25 +122,7 @@ export async function surveyDomain(
   const zone =
     zoneText === undefined || domain === undefined ? undefined : readZoneFile(words.zone as string, zoneText, domain)
   if (zone && !zone.ok) problems.push(...zone.problems)
-  if (problems.length > 0 || domain === undefined || !settings.ok || (zone && !zone.ok)) return { ok: false, problems }
-
-  const reachable = servers.filter((server) => server !== undefined)
-  const asking = lookupAt({ servers: reachable, signal: AbortSignal.timeout(IN_ALL_MS) })
-  const beyond = zone === undefined || words.server !== undefined ? asking : undefined
-  const lookup: Lookup = zone ? lookupInZone(zone.origin, zone.records, beyond) : asking
-  const from = [...(zone ? [words.zone as string] : []), ...(beyond ? reachable.map(spellAddress) : [])].join(', ')
-  begin(from)
-  const found = await survey({
-    domain,
-    lookup,
-    known: knownDecoys(named, settings.settings),
-    named: [...named.primary, ...named.backup],
-    beside: besideOf(settings.settings),
-    policy,
-    ...(beyond ? { fetchPolicy: (of: string) => fetchStsPolicy(of, { lookup }) } : {}),
-    ...(words.probe ? { knockAt: words.port ?? 25 } : {}),
-  })
-  return { ok: true, survey: found, settings: settings.settings, from }
+  return { problems, domain, settings, servers, named, policy, zone }
 }
 
 /** A mistake in a word of the command line. */

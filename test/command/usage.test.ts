@@ -74,6 +74,25 @@ test.each([
     'error  unknown option \'--jsno\'; did you mean --json?\nerror  expected an IP address, a CIDR or a ticket, got "x"\n',
   ],
   [
+    ['lint', 'bad..name', '--sever', 'x', '--primary', 'a_b!', '--port', '99999', '--zone', '/nowhere'],
+    'error  --port: expected a whole number from 1 to 65535, got 99999\n',
+    "error  unknown option '--sever'; did you mean --server?\n",
+    'error  DOMAIN: expected a domain like example.org, got "bad..name"\n',
+    'error  --server: expected an IP address, with a port or without, got "x"\n',
+    'error  --primary: expected a host name, got "a_b!"\nerror  /nowhere: there is no such file\nusage:',
+  ],
+  [
+    ['plan', '192.0.2.1', '--primary-address', '1.2.3.400', '--backup-address', 'x', '--jsno'],
+    "error  unknown option '--jsno'; did you mean --json?\n",
+    'error  --primary-address: expected an IP address, got "1.2.3.400": 400 is above 255\n',
+    'error  --backup-address: expected an IP address, got "x"\n',
+    'that is an address: decoymx why 192.0.2.1 tells what is known of a client)\nusage:',
+  ],
+  [
+    ['plan', '--server', 'x', '--settings'],
+    "error  option '--settings <file>' argument missing\nerror  missing required argument 'domain'\nerror  --server: expected",
+  ],
+  [
     ['simulate', '--layout', 'primary:5', '--wekes', '3'],
     "error  unknown option '--wekes'; did you mean --weeks?\nerror  --layout: expected a real MX",
   ],

@@ -4,6 +4,7 @@
 import { type Command, Option } from 'commander'
 import type { PlanWords } from '../plan.ts'
 import type { SurveyWords } from '../surveying.ts'
+import { alsoMistaken } from './mistakes.ts'
 import { json, settings, type Stage, whole } from './options.ts'
 
 const several = (text: string, before: readonly string[] = []) => [...before, text]
@@ -23,7 +24,7 @@ export function layoutCommands(program: Command, { screen, errors, problems, doe
       .addOption(settings())
       .addOption(json())
 
-  asking(
+  const linting = asking(
     program
       .command('lint')
       .description('is this MX layout safe to have decoys in? exit 0 ok, 1 warning, 2 critical, 3 unknown'),
@@ -42,7 +43,11 @@ export function layoutCommands(program: Command, { screen, errors, problems, doe
       ),
     )
 
-  asking(
+  alsoMistaken(linting, async (domain: string | undefined, words: SurveyWords) =>
+    (await import('../surveying.ts')).mistakesInSurvey(domain, words, process.env),
+  )
+
+  const planning = asking(
     program
       .command('plan')
       .description('the zone lines to add and to remove so that decoys may stand in this layout, step by step'),
@@ -59,4 +64,7 @@ export function layoutCommands(program: Command, { screen, errors, problems, doe
         }),
       ),
     )
+  alsoMistaken(planning, async (domain: string | undefined, words: PlanWords) =>
+    (await import('../plan.ts')).mistakesInPlan(domain, words, process.env),
+  )
 }

@@ -46,15 +46,17 @@ function gatherIn(command: Command, complain: Stage['complain']): void {
   // commander goes on behind each of its own errors: what it reads then is looked at, and never used.
   command.error = ((text: string) => {
     const [, option] = /^error: option '(--[\w-]+).*' argument missing/.exec(text) ?? []
-    if (option !== undefined) bare.push(`${option}: `)
+    if (option !== undefined) bare.push(option)
     // Of a word too many behind an option that there is not, nobody knows whose it was.
     if (!(unknown.some && text.startsWith('error: too many arguments'))) mistakes.push(plainly(text))
   }) as typeof command.error
   command.configureOutput({ outputError: () => complain({ errors: mistakes }) })
   command.hook('preAction', async () => {
     if (mistakes.length === 0) return
-    const further = (await FURTHER.get(command)?.([...command.processedArgs, command.opts()])) ?? []
-    mistakes.push(...further.filter((mistake) => !bare.some((option) => mistake.startsWith(option))))
+    const options: Record<string, unknown> = command.opts()
+    // Of an option that nothing stands behind commander keeps a value that nobody gave.
+    for (const option of command.options) if (bare.includes(option.long ?? '')) delete options[option.attributeName()]
+    mistakes.push(...((await FURTHER.get(command)?.([...command.processedArgs, options])) ?? []))
     end('')
   })
 }
