@@ -3,11 +3,6 @@
  *
  * Every happening that a room can report has its place here; the compiler says when one has none.
  */
-import type { DnsblHappening } from '../answer/dnsbl.ts'
-import type { Language, LookupHappening } from '../answer/lookup.ts'
-import type { MilterHappening } from '../answer/milter.ts'
-import type { SampleHappening } from '../answer/sample.ts'
-import type { PolicyHappening } from '../answer/policy.ts'
 import type { Log } from '../console/log.ts'
 import type { MailLog } from '../console/mail-log.ts'
 import type { Metrics } from '../console/metrics.ts'
@@ -18,15 +13,14 @@ import { isCanary } from '../core/canary.ts'
 import type { Rules } from '../core/rules.ts'
 import type { KernelHappening } from '../decoy/kernel.ts'
 import type { DecoyHappening } from '../decoy/happenings.ts'
-import type { Decision } from '../reputation/decision.ts'
 import type { Rejudged, ReputationHappening } from '../reputation/reputation.ts'
+import { levelOf, tellingOfAnswers } from './answers-telling.ts'
 import type { CanaryView } from './canary.ts'
 import { tellingOfCrew } from './crew-telling.ts'
 import { type PoolHappening, troubleLine } from './pooling.ts'
 import { type ReloadHappening, spellEffect } from './reloading.ts'
 import type { FirewallHappening } from './firewall.ts'
 import { tellingOfRoom } from './fullness.ts'
-import { tellingOfHangUps } from './hang-ups.ts'
 import { type Door, type DoorHappening, viewOf } from './sockets.ts'
 import { shortfalls } from './status-view.ts'
 import type { WatchHappening } from './watching.ts'
@@ -37,22 +31,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
   let unreachable = false
   const misreadings = seldom(now)
   const room = tellingOfRoom(log, metrics, now)
-  const hungUp = tellingOfHangUps(log, now)
 
-  /** What we play to ourselves is for those who look closely, and in no figure about mail. */
-  const level = (ip: string) => (isCanary(ip) ? 'debug' : 'info')
   /** Every session has a dialect, and its own line tells it. */
-  const levelOf = ({ client, kind }: { client: string; kind: string }) => (kind === 'dialect' ? 'debug' : level(client))
-  const answered = (
-    asker: 'policy' | 'dnsbl' | 'milter' | Language['name'],
-    { client, effect, verdict, doubt }: Decision,
-  ) => {
-    if (isCanary(client.ip)) return
-    metrics.answers.inc({ asker, answer: effect })
-    if (doubt) metrics.doubts.inc({ asker, doubt })
-    else if (effect !== verdict && verdict !== 'clean' && verdict !== 'allow')
-      metrics.wouldHaveBeen.inc({ asker, answer: verdict })
-  }
+  const levelOfSeen = ({ client, kind }: { client: string; kind: string }) =>
+    kind === 'dialect' ? 'debug' : levelOf(client)
 
   return {
     /** Of `closed` the sums are those of all `times`. */
@@ -67,7 +49,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
           return metrics.sentBytes.inc({ role: it.role }, it.bytesOut)
         case 'ended':
           if (!isCanary(it.session.client)) mailLog?.write(it.session, now())
-          return log[level(it.session.client)](told(it.session), `session: ${it.session.role}`)
+          return log[levelOf(it.session.client)](told(it.session), `session: ${it.session.role}`)
         case 'refused':
           if (it.reason === 'total') room.full(it.role, times)
           return metrics.refused.inc({ role: it.role, reason: it.reason }, times)
@@ -145,82 +127,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       }
     },
 
-    policy: (it: PolicyHappening): void => {
-      switch (it.what) {
-        case 'answered':
-          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
-            log[level(it.decision.client.ip)](
-              { client: it.decision.client.ip, ticket: it.decision.ticket },
-              `policy: ${it.action}`,
-            )
-          return answered('policy', it.decision)
-        case 'unreadable':
-          log.warn({ address: it.address }, 'policy: asked about something that is no address; answered DUNNO')
-          return metrics.policyTrouble.inc({ reason: 'unreadable' })
-        case 'closed':
-          hungUp('policy', it)
-          return metrics.policyTrouble.inc({ reason: it.reason })
-        case 'failed':
-          log.error({ error: it.error }, 'policy: a bug of ours')
-          return metrics.policyTrouble.inc({ reason: 'failed' })
-      }
-    },
-
-    lookup: (asker: Language['name'], it: LookupHappening): void => {
-      switch (it.what) {
-        case 'answered':
-          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
-            log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `${asker}: ${it.decision.effect}`)
-          return answered(asker, it.decision)
-        case 'closed':
-          hungUp(asker, it)
-          return metrics.lookupTrouble.inc({ asker, reason: it.reason })
-        case 'failed':
-          log.error({ error: it.error }, `${asker}: a bug of ours`)
-          return metrics.lookupTrouble.inc({ asker, reason: 'failed' })
-      }
-    },
-
-    milter: (it: MilterHappening): void => {
-      switch (it.what) {
-        case 'answered':
-          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
-            log[level(it.decision.client.ip)](
-              { client: it.decision.client.ip, ticket: it.decision.ticket },
-              `milter: ${it.decision.effect}`,
-            )
-          return answered('milter', it.decision)
-        case 'closed':
-          hungUp('milter', it)
-          return metrics.milterTrouble.inc({ reason: it.reason })
-        case 'failed':
-          log.error({ error: it.error }, 'milter: a bug of ours')
-          return metrics.milterTrouble.inc({ reason: 'failed' })
-      }
-    },
-
-    dnsbl: (it: DnsblHappening): void => {
-      switch (it.what) {
-        case 'answered':
-          if (it.decision) answered('dnsbl', it.decision)
-          return metrics.queries.inc({ over: it.over, rcode: it.rcode })
-        case 'ignored':
-        case 'limited':
-        case 'unsent':
-          return metrics.dnsblTrouble.inc({ reason: it.what })
-        case 'closed':
-          return metrics.dnsblTrouble.inc({ reason: it.reason })
-        case 'failed':
-          log.error({ error: it.error }, 'dnsbl: a bug of ours')
-          return metrics.dnsblTrouble.inc({ reason: 'failed' })
-      }
-    },
-
-    sample: ({ what, share }: SampleHappening): void => {
-      if (what === 'overfull')
-        log.error({ share }, 'dnsbl: so much of the world is listed that nobody is told so: is a block too wide?')
-      else log.info({ share }, 'dnsbl: what is listed can be believed again')
-    },
+    ...tellingOfAnswers(log, metrics, now),
 
     reputation: ({ from, it }: ReputationHappening): void => {
       if (from === 'journal') {
@@ -345,7 +252,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
   function changed(ruling: Changed['ruling'], before: Changed['before']): void {
     if (!ruling) {
       if (before)
-        log[level(before.target)](
+        log[levelOf(before.target)](
           { client: before.target, ticket: before.ticket },
           `decision: ${before.word} of ${before.target} ended`,
         )
@@ -356,7 +263,10 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
     if (!isCanary(ruling.target)) metrics.rulings.inc({ by: ruling.by, word: ruling.word })
     if (before?.word === ruling.word && before.by === 'rules') return
     const { target: client, ticket, because, author } = ruling
-    log[level(client)]({ client, ticket, because, ...(author ? { author } : {}) }, `decision: ${ruling.word} ${client}`)
+    log[levelOf(client)](
+      { client, ticket, because, ...(author ? { author } : {}) },
+      `decision: ${ruling.word} ${client}`,
+    )
   }
 
   function intake(it: Extract<ReputationHappening, { from: 'intake' }>['it']): void {
@@ -365,13 +275,13 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
         const { role, kind, client, detail, times } = it.evidence
         if (!isCanary(client)) metrics.evidence.inc({ role, kind }, times ?? 1)
         const more = { ...(detail === undefined ? {} : { detail }), ...(times === undefined ? {} : { times }) }
-        return log[levelOf(it.evidence)]({ client, ...more }, `seen: ${role} ${kind}`)
+        return log[levelOfSeen(it.evidence)]({ client, ...more }, `seen: ${role} ${kind}`)
       }
       case 'waived': {
         const { role, kind, client, times } = it.evidence
         if (!isCanary(client)) metrics.waived.inc({ why: it.why })
         const more = times === undefined ? {} : { times }
-        return log[levelOf(it.evidence)]({ client, why: it.why, ...more }, `waived: ${role} ${kind}`)
+        return log[levelOfSeen(it.evidence)]({ client, why: it.why, ...more }, `waived: ${role} ${kind}`)
       }
       case 'pending':
         return
