@@ -19,7 +19,7 @@ export function otherBoxes(view: View): Finding[] {
   if (seen !== undefined) return [warn('boxes', seen, NEXT)]
   const { length } = view.reputation.neighbours
   if (length === 0) return [ok('boxes', 'no other box has told us of its rules lately')]
-  return [ok('boxes', `${counted(length)} the store and ${length === 1 ? 'runs' : 'run'} the same rules`)]
+  return [ok('boxes', `${sharers(length)} the store and ${length === 1 ? 'runs' : 'run'} the same rules`)]
 }
 
 function otherRules({ rules, reputation }: View): string | undefined {
@@ -37,4 +37,4 @@ export function sameRules({ rules, reputation }: View): string {
   return length === 0 ? '' : `; the same on ${length} other ${length === 1 ? 'box' : 'boxes'}`
 }
 
-const counted = (boxes: number) => (boxes === 1 ? '1 other box shares' : `${boxes} other boxes share`)
+const sharers = (boxes: number) => (boxes === 1 ? '1 other box shares' : `${boxes} other boxes share`)

@@ -10,7 +10,7 @@ import { closeSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { countsDown, type Head, headOf } from '../answer/exports.ts'
 import type { Format } from '../answer/formats.ts'
-import type { Screen } from '../console/terminal.ts'
+import { counted, type Screen } from '../console/terminal.ts'
 import { putInPlace } from '../settings/replacing.ts'
 import { askForText } from './appliance.ts'
 import type { Complain } from './exit-codes.ts'
@@ -39,7 +39,7 @@ export async function exportList(folder: string, format: Format, options: Export
   const head = headOf(text)
   if (!head) return complain({ error: 'the appliance sent something that is no export: is it another version?' })
   const { listings, entries } = head
-  const told = `${listings} ${listings === 1 ? 'listing' : 'listings'} in ${entries} ${entries === 1 ? 'entry' : 'entries'}`
+  const told = `${counted(listings, 'listing')} in ${counted(entries, 'entry', 'entries')}`
   try {
     const target = realpathIfThere(resolve(out))
     const old = beginningOf(target)

@@ -4,7 +4,7 @@
  * Whom it lets in is what stands against clients, as the decoy itself regards them; so the two cannot disagree for longer
  * than a beat, and where they do, the decoy has the last word.
  */
-import { hanging, type Screen, table, when, wrapped } from '../console/terminal.ts'
+import { counted, hanging, type Screen, table, when, wrapped } from '../console/terminal.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import { dropTable, NftFailed, readTable, type TableView } from '../decoy/nftables.ts'
 import { typed } from '../console/called.ts'
@@ -77,11 +77,6 @@ async function offAlone({ json, screen, complain }: Tools): Promise<number> {
     if (!(error instanceof NftFailed)) throw error
     return complain({ error: error.message })
   }
-}
-
-/** `1 contact`, `2 contacts`. */
-export function counted(count: number, what: string): string {
-  return count === 1 ? `1 ${what}` : `${count} ${what}s`
 }
 
 /** What a person reads about the kernel's half. */

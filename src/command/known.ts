@@ -5,7 +5,7 @@
  * What costs mail, or evidence, or refuses nobody is a failure; what still works, but not as it should, a warning; and what is
  * only slower than it could be a note, which is told and is no alarm: on some hosts it can never be otherwise.
  */
-import { span } from '../console/terminal.ts'
+import { counted, span } from '../console/terminal.ts'
 import { shortfalls, type StatusView } from '../daemon/status-view.ts'
 import { otherBoxes } from './box-check.ts'
 import { certificateFindings } from './certificate-check.ts'
@@ -85,7 +85,7 @@ function journal({ reputation: { journalTrouble } }: StatusView): Finding[] {
   return [
     fail(
       'journal',
-      `evidence is lost, ${counted(lost)} since ${new Date(since).toISOString()}: the journal cannot be written (${error}). What stands still stands`,
+      `evidence is lost, ${counted(lost, 'event')} since ${new Date(since).toISOString()}: the journal cannot be written (${error}). What stands still stands`,
       'make room on that disk',
     ),
   ]
@@ -97,7 +97,7 @@ function store({ reputation, keeping }: StatusView): Finding[] {
   const { state, error, since } = storeHealth
   const left = ledger === 'fresh' ? ledgerMaxAgeMs - ledgerAgeMs : 0
   const stands = left > 0 ? `the last known decisions are used for another ${span(left)}` : 'nobody is refused'
-  const keeps = `${counted(waiting)} in the journal until then${journalTrouble ? '; what the journal could not take is lost' : ', none is lost'}`
+  const keeps = `${counted(waiting, 'event')} in the journal until then${journalTrouble ? '; what the journal could not take is lost' : ', none is lost'}`
   if (state !== 'up') {
     const trouble = kind === 'embedded' ? 'cannot be written' : state === 'hung' ? 'hangs' : 'is away'
     const next =
@@ -109,11 +109,11 @@ function store({ reputation, keeping }: StatusView): Finding[] {
   if (blocked !== null)
     return [warn('store', `the store takes no evidence: ${blocked}; ${keeps}`, 'see what it says, and docs/redis.md')]
   if (waiting > WAITING_MAX)
-    return [warn('store', `${counted(waiting)} wait in the journal for the store`, 'is it slow, or was it away?')]
+    return [
+      warn('store', `${counted(waiting, 'event')} wait in the journal for the store`, 'is it slow, or was it away?'),
+    ]
   return keeping === null ? [] : keepingFindings(keeping)
 }
-
-const counted = (events: number) => (events === 1 ? '1 event' : `${events} events`)
 
 function listeners({ doors }: StatusView): Finding[] {
   const shut = doors.filter(({ open }) => !open)

@@ -10,7 +10,7 @@
  * operator looks at those before the rules are changed; 1 when it cannot be told.
  */
 import { writeFileSync } from 'node:fs'
-import { hanging, type Screen, span, table, wrapped } from '../console/terminal.ts'
+import { counted, hanging, type Screen, span, table, wrapped } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { compare, type Compared, type Comparing, isDoubtful, pictured, viewOf } from '../core/comparing.ts'
 import { retellJournals } from '../daemon/replaying.ts'
@@ -96,7 +96,7 @@ function summary(view: Comparing, compared: readonly Compared[], tookMs: number,
     of('freed') > 0 && `were released by an operator (${of('freed')})`,
   ].filter(Boolean)
   return [
-    `${bold(n(events))} events of ${journals.length === 1 ? '1 journal' : `${journals.length} journals`}, ${view.from.slice(0, 16).replace('T', ' ')} to ${view.to.slice(0, 16).replace('T', ' ')} UTC (${length})  ${dim(took)}`,
+    `${bold(n(events))} events of ${counted(journals.length, 'journal')}, ${view.from.slice(0, 16).replace('T', ' ')} to ${view.to.slice(0, 16).replace('T', ' ')} UTC (${length})  ${dim(took)}`,
     ...(view.short === null ? [] : [yellow(view.short)]),
     `as if enforced   ${view.against}: ${n(before.blocked)} blocked, ${n(before.deferred)} deferred   ${view.rules}: ${n(after.blocked)} blocked, ${n(after.deferred)} deferred`,
     `of ${n(view.questions)} questions of the real MX: refused ${n(before.answers.refused)} -> ${bold(n(after.answers.refused))}, deferred ${n(before.answers.deferred)} -> ${bold(n(after.answers.deferred))}`,

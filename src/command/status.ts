@@ -4,12 +4,11 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import { asTyped, typed } from '../console/called.ts'
-import { hanging, type Screen, span, table, when } from '../console/terminal.ts'
+import { counted, hanging, type Screen, span, table, when } from '../console/terminal.ts'
 import type { Freeze } from '../core/outage.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'
-import { counted } from './kernel.ts'
 import { sameRules } from './box-check.ts'
 import { hostFindings } from './host-check.ts'
 import { EXIT_OF, type Finding } from './finding.ts'
@@ -85,12 +84,10 @@ async function look(folder: string, json: boolean, screen: Screen): Promise<Look
 
 const LEVELS = ['OK', 'WARNING', 'CRITICAL'] as const
 
-const events = (count: number) => (count === 1 ? '1 event' : `${count} events`)
-
 function storeSentence({ store, storeHealth, waiting }: ReputationState, now: number): string {
   const { state, since } = storeHealth
   const word = { up: 'up', down: 'away', hung: 'hangs, asked again each second' }[state]
-  return `${store}, ${word} for ${span(now - Date.parse(since))}; ${events(waiting)} on the way`
+  return `${store}, ${word} for ${span(now - Date.parse(since))}; ${counted(waiting, 'event')} on the way`
 }
 
 function copySentence({ ledger, ledgerAgeMs, ledgerMaxAgeMs }: ReputationState): string {

@@ -5,7 +5,7 @@
  * Places are printed as `file:line`, which editors jump to. Exit code 0: all that was expected came true; else 1. A
  * story that cannot be read is a failure, and so is having none: nobody should believe rules that nothing has tried.
  */
-import { hanging, type Screen } from '../console/terminal.ts'
+import { counted, hanging, type Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import type { Rules } from '../core/rules.ts'
 import type { Outcome } from '../core/story.ts'
@@ -93,8 +93,4 @@ function coverageOf(outcomes: readonly Outcome[], { list }: Rules) {
     excused: names.filter((name) => !reached.has(name) && waived.has(name)),
     never: names.filter((name) => !reached.has(name) && !waived.has(name)),
   }
-}
-
-function counted(n: number, one: string, many = `${one}s`): string {
-  return `${n} ${n === 1 ? one : many}`
 }

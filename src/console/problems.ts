@@ -5,7 +5,7 @@
  */
 import type { Problem } from '../core/document.ts'
 import { asTyped } from './called.ts'
-import { hanging, type Screen } from './terminal.ts'
+import { counted, hanging, type Screen } from './terminal.ts'
 
 /** Errors first in the order of their places, then warnings. What has no line is a word of the command line. */
 export function tellProblems(problems: readonly Problem[], screen: Screen): void {
@@ -44,8 +44,4 @@ function told(problem: Problem, { colours, width }: Screen): string[] {
     ` ${dim(`${margin} |`)} ${' '.repeat(excerpt.column - 1)}${shade('^'.repeat(excerpt.width))}${fits ? ` ${cyan(hint)}` : ''}`,
     ...(fits ? [] : below),
   ]
-}
-
-function counted(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? '' : 's'}`
 }

@@ -153,6 +153,11 @@ function padded(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - lengthOf(text)))
 }
 
+/** `1 story`, `2 stories`. */
+export function counted(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`
+}
+
 /** `3 h`, `12 min`, `2 d`: the one unit that tells enough. */
 export function span(ms: number): string {
   const units: readonly [number, string][] = [

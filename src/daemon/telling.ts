@@ -7,6 +7,7 @@ import type { Log } from '../console/log.ts'
 import type { MailLog } from '../console/mail-log.ts'
 import type { Metrics } from '../console/metrics.ts'
 import { seldom } from '../console/seldom.ts'
+import { counted } from '../console/terminal.ts'
 import type { Session } from '../core/session.ts'
 import { type Problem, spellProblem } from '../core/document.ts'
 import { isCanary } from '../core/canary.ts'
@@ -164,9 +165,7 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
         case 'refused':
           metrics.reloads.inc({ outcome: it.why })
           for (const problem of it.problems) log.error(spellProblem(problem))
-          return log.error(
-            `rules: ${it.problems.length} ${it.problems.length === 1 ? 'problem' : 'problems'}; the old rules stay`,
-          )
+          return log.error(`rules: ${counted(it.problems.length, 'problem')}; the old rules stay`)
         case 'saved':
           return log.info({ by: it.by, before: it.before, digest: it.digest }, `rules: saved by ${it.by}`)
         case 'effect':
