@@ -9,6 +9,7 @@ import { connect, type Socket } from 'node:net'
 import type { Export } from '../answer/exports.ts'
 import type { Format } from '../answer/formats.ts'
 import { type Client, reversedLabels } from '../core/client.ts'
+import { spellPlace } from '../core/place.ts'
 import type { Answers } from '../core/rules.ts'
 import { isGuest } from '../decoy/nftables.ts'
 import type { Decision } from '../reputation/decision.ts'
@@ -114,7 +115,7 @@ function dnsblWay(name: string, { host, port }: Address, settings: Settings['dns
     withinMs: ANSWER_MS,
     async ask(client) {
       const resolver = new Resolver({ timeout: QUESTION_MS, tries: 1 })
-      resolver.setServers([host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`])
+      resolver.setServers([spellPlace(host, port)])
       const labels = [...reversedLabels(client), settings.zone]
       const codes = { ENOTFOUND: NOT_LISTED, EREFUSED: NOT_FOR_US } as Record<string, string>
       const answered = (error: NodeJS.ErrnoException) => codes[String(error.code)] ?? String(error.code)

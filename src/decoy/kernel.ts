@@ -15,6 +15,7 @@
  * it again. Without the right, or without `nft`, we say so, and the listener's own reset serves.
  */
 import { clientOfKey } from '../core/client.ts'
+import { spellPlace } from '../core/place.ts'
 import { type Instant, TIMES_MAX, type Witness } from '../core/evidence.ts'
 import { GuestList, type GuestListOptions } from './guests.ts'
 import {
@@ -30,7 +31,6 @@ import {
   takeRefused,
   type Tolls,
 } from './nftables.ts'
-import { spellPlace } from './proxy.ts'
 
 export type KernelHappening =
   | { readonly what: 'on'; readonly suspects: number }

@@ -4,9 +4,9 @@
  */
 import type { Server, Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
+import { spellPlace } from '../core/place.ts'
 import { type Bare, descriptorOf, type Fd } from '../libc/bare.ts'
 import type { Line } from './crowd.ts'
-import { spellPlace } from './proxy.ts'
 
 /** Taken in at one stroke, in a millisecond or two: then others have their turn. */
 const AT_ONCE_MAX = 64

@@ -24,13 +24,14 @@ import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts
 import type { Sighting } from './manners.ts'
 import type { DecoyHappening, Refusal, Regard, Via } from './happenings.ts'
 import { ignore, Lines, type Place } from './lines.ts'
-import { addressIn, awaitProxyHeader } from './proxy.ts'
+import { awaitProxyHeader } from './proxy.ts'
 import { type Form, type Look, lookOf, type Wish } from './script.ts'
 import { type Merged, Sightings } from './sightings.ts'
 import { type Berths, boundless, Room } from './room.ts'
 import type { Report } from './shares.ts'
 import { setVisit, Tarpit, visitOf } from './tarpit.ts'
 import type { Talked } from '../core/session.ts'
+import { addressIn } from '../core/place.ts'
 import type { Pace } from './wire.ts'
 
 export type DecoyOptions = {

@@ -9,6 +9,7 @@
  */
 import type { Socket } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
+import { spellPlace } from '../core/place.ts'
 
 export type ProxyReading =
   | { readonly is: 'more' }
@@ -71,11 +72,6 @@ export function awaitProxyHeader(
   const late = () => settle({ is: 'late', because: `no header within ${limitMs} ms` })
   const timer = setTimeout(late, limitMs).unref()
   socket.on('data', hear).on('end', gone).on('close', gone).resume()
-}
-
-/** `192.0.2.66:25`, or `[2001:db8::66]:25`. */
-export function spellPlace(ip: string, port: number): string {
-  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`
 }
 
 const V1_SIGNATURE = Buffer.from('PROXY ')
@@ -160,10 +156,4 @@ function nibbles(byte: number | undefined): [number, number] {
 
 function bad(because: string): ProxyReading {
   return { is: 'bad', because }
-}
-
-/** The address of a place that `spellPlace` has spelled. */
-export function addressIn(place: string): string {
-  const address = place.slice(0, place.lastIndexOf(':'))
-  return address.startsWith('[') ? address.slice(1, -1) : address
 }

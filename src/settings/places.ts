@@ -6,6 +6,7 @@
  */
 import { isIP } from 'node:net'
 import { type Client, parseClient } from '../core/client.ts'
+import { spellPlace } from '../core/place.ts'
 import { covers, type Prefix } from '../core/prefixes.ts'
 import { SOCKET_PATH_MAX } from './state.ts'
 
@@ -37,7 +38,7 @@ export function parseUnixAddress(text: string): Address | undefined {
 
 export function spellAddress({ host, port, path }: Address): string {
   if (path !== undefined) return `unix:${path}`
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  return spellPlace(host, port)
 }
 
 type Mistake = { readonly path: (string | number)[]; readonly message: string }

@@ -11,6 +11,7 @@
  */
 import type { Instant, Probe } from '../core/evidence.ts'
 import { QUESTION_GAP_MS } from '../core/outage.ts'
+import { spellPlace } from '../core/place.ts'
 import type { Exchange } from './exchanges.ts'
 import { type Look, lookAt, type Looks } from './greeting.ts'
 
@@ -178,7 +179,7 @@ export class RealMx {
     const looks = await Promise.all(
       addresses.map(async (address) => {
         const look = await lookAt(address, { full, signal, ...(lookMs === undefined ? {} : { lookMs }) })
-        return { ...look, because: `${spell(address)} ${look.because}` }
+        return { ...look, because: `${spellPlace(address.host, address.port)} ${look.because}` }
       }),
     )
     return ORDER.flatMap((outcome) => looks.filter((look) => look.outcome === outcome))[0] as Look
@@ -220,8 +221,4 @@ function together(outcomes: readonly Look['outcome'][]): Probe['outcome'] {
   if (outcomes.every((each) => each === 'up')) return 'up'
   if (outcomes.includes('up')) return 'partial'
   return (['unsure', 'later'] as const).find((each) => outcomes.includes(each)) ?? 'down'
-}
-
-function spell({ host, port }: { host: string; port: number }): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type ProxyReading, readProxyHeader, spellPlace } from '../../src/decoy/proxy.ts'
+import { type ProxyReading, readProxyHeader } from '../../src/decoy/proxy.ts'
 
 const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')
 
@@ -192,10 +192,5 @@ describe('whatever comes', () => {
         expect(readProxyHeader(Buffer.concat([bytes, Buffer.alloc(2100, 'x')])).is).not.toBe('more')
       }),
     )
-  })
-
-  test('places are spelled so that the port can be told apart', () => {
-    expect(spellPlace('192.0.2.66', 25)).toBe('192.0.2.66:25')
-    expect(spellPlace('2001:db8::66', 25)).toBe('[2001:db8::66]:25')
   })
 })
