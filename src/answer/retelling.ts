@@ -24,6 +24,7 @@ export function clientView(
   client: Client,
   {
     decision,
+    since,
     verdict,
     unmet,
     trustedUntil,
@@ -48,6 +49,7 @@ export function clientView(
     score: verdict?.score ?? null,
     enforcedScore: verdict?.enforcedScore ?? null,
     threshold: verdict?.threshold ?? null,
+    since: iso(since),
     until: iso(decision.until),
     clears: iso(verdict?.clearsAt),
     ticket: decision.ticket ?? null,

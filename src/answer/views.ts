@@ -114,6 +114,7 @@ export const clientSchema = z.object({
     .nullable()
     .describe('What the rules in mode enforce add up to alone: only this refuses anybody'),
   threshold: z.number().nullable(),
+  since: instant.nullable().describe('When what stands was made'),
   until: instant.nullable(),
   clears: instant.nullable().describe('When the sum falls below the threshold of its word, if nothing more is seen'),
   ticket: z.string().nullable(),

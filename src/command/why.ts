@@ -192,10 +192,14 @@ function arithmetic(view: ClientView, { colours, width }: Screen, now: number): 
     ...wrapped(`not yet, for it weighs only with ${each.lacks}`, width, SUM_MARGIN),
   ])
   const outlasts = outlasting({ ...view, score: view.score ?? 0, threshold: view.threshold ?? 0 })
+  const stands = [
+    ...(view.since ? [`since ${when(view.since, now)}`] : []),
+    ...(view.until ? [`until ${when(view.until, now)}`] : []),
+  ]
   const clears = outlasts
-    ? `: ${outlasts}${view.until ? `, until ${when(view.until, now)}` : ''}`
+    ? `: ${outlasts.little}. This one stands ${stands.join(' and ')}: ${outlasts.kept}`
     : view.clears
-      ? `; with nothing new below its threshold ${when(view.clears, now)}`
+      ? `; with nothing new below its threshold ${when(view.clears, now)}${view.by === 'rules' && view.clears < (view.until ?? '') ? ', and what stands does so to its end' : ''}`
       : ''
   const summed = (score: number | null | undefined, what: string) =>
     hanging(`${sumBeside(view.threshold ?? 0, score ?? 0, 1).padStart(8)}  `, what, width, SUM_MARGIN)

@@ -12,14 +12,20 @@ type Stands = {
   readonly clears: unknown
 }
 
+/** What it is too little for, and why what stands does so all the same. */
+type Outlasting = { readonly little: string; readonly kept: string }
+
 /** Undefined where the sum carries what stands, or nothing of the rules' stands. */
-export function outlasting({ verdict, by, score, threshold, clears }: Stands): string | undefined {
+export function outlasting({ verdict, by, score, threshold, clears }: Stands): Outlasting | undefined {
   const noun = NOUNS[verdict]
   if (by !== 'rules' || noun === undefined) return undefined
   // Of the lighter words no threshold is told; a sum that reaches any of them has an instant at which it clears.
   const carried = verdict === 'block' ? score >= threshold : Boolean(clears)
-  return carried ? undefined : `too little for a new ${noun} now; this one stands all the same`
+  return carried ? undefined : { little: `too little for a new ${noun} now`, kept: KEPT }
 }
+
+/** So nothing flaps while a sum fades. */
+const KEPT = 'then it was enough, and what the rules have made stands to its end (stands in the rules)'
 
 /** Rounded, but not up to a threshold that it does not reach. */
 export function sumBeside(threshold: number, score: number, digits: number): string {

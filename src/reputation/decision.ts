@@ -71,6 +71,12 @@ export function decider(ledger: Ledger, rules: () => Rules, now: () => Instant):
   }
 }
 
+/** When what stands was made; undefined: nothing does, or an entry of the rules file. */
+export function sinceOf({ client, verdict, by }: Decision, ledger: Ledger): Instant | undefined {
+  if (verdict === 'allow') return by === 'operator' ? ledger.allowFor(client)?.since : undefined
+  return verdict === 'clean' ? undefined : ledger.rulingFor(client)?.since
+}
+
 /** It stands that this client is refused, and nobody is told now: in mode observe, or in doubt. */
 export function isUntold({ verdict, effect }: Decision): boolean {
   return (verdict === 'block' || verdict === 'defer') && effect === 'pass'

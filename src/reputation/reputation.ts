@@ -13,7 +13,7 @@ import type { Prefix, Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
 import { type Unmet, unmetBy, type Verdict } from '../core/verdict.ts'
 import { Announcer, type News } from './copy.ts'
-import { type Decide, type Decision, decider } from './decision.ts'
+import { type Decide, type Decision, decider, sinceOf } from './decision.ts'
 import { openEmbedded } from './embedded.ts'
 import { GoodListed } from './good-listed.ts'
 import { type Bounds, newGovernor, stillWaiting, type Waiting, type Why, WHYS } from './governor.ts'
@@ -70,6 +70,8 @@ export type ReputationOptions = {
 /** Everything known about a client now: what we tell askers, what the rules make of the facts, and the facts. */
 export type Explanation = {
   readonly decision: Decision
+  /** When what stands was made; undefined: nothing does, or an entry of the rules file. */
+  readonly since: Instant | undefined
   /** Undefined when the store did not give the facts in time: then no fact and no contact is known, though none is told. */
   readonly verdict: Verdict | undefined
   /** The rules that would weigh, but for their condition. */
@@ -243,8 +245,10 @@ export async function openReputation(options: ReputationOptions): Promise<Reputa
       const { own, network } = facts ?? NO_FACTS
       const contacts = contactsOf(own)
       const pending = intake.pendingOf(client)
+      const decision = decide(client)
       return {
-        decision: decide(client),
+        decision,
+        since: sinceOf(decision, ledger),
         verdict,
         unmet: facts ? unmetBy({ ...facts, member: options.memberOf(client) }, rules(), now()) : [],
         trustedUntil:

@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../../src/core/prefixes.ts'
 import type { Rules } from '../../src/core/rules.ts'
-import { decider } from '../../src/reputation/decision.ts'
+import { decider, sinceOf } from '../../src/reputation/decision.ts'
 import { openEmbedded } from '../../src/reputation/embedded.ts'
 import { Ledger } from '../../src/reputation/ledger.ts'
 import { openRedis } from '../../src/reputation/redis.ts'
@@ -264,4 +264,19 @@ describe('decision', () => {
     expect(ledger.ofTicket(ticket)).toMatchObject({ ruling: { target: '203.0.113.9', word: 'block' }, endedAt: NOON })
     expect(ledger.ofTicket('0000-0000')).toBeUndefined()
   })
+})
+
+test('since when it stands: of the rules, of an operator, and of nothing', async () => {
+  const { store, ledger, decide } = await setUp()
+  await store.put(ruling('203.0.113.9', 'block'))
+  await store.put(ruling('198.51.100.0/24', 'allow', { by: 'operator', since: NOON - 1, until: undefined }))
+  await store.put(ruling('192.0.2.0/24', 'block', { by: 'operator', since: NOON - 2, until: undefined }))
+  await ledger.start()
+  const since = (ip: string) => sinceOf(decide(client(ip)), ledger)
+  expect(['203.0.113.9', '198.51.100.1', '192.0.2.1', '203.0.113.10'].map(since)).toEqual([
+    NOON,
+    NOON - 1,
+    NOON - 2,
+    undefined,
+  ])
 })

@@ -26,7 +26,7 @@ export type Met = {
 
 export function clientPage(
   client: Client,
-  { decision, verdict, unmet, trustedUntil, facts, contacts, pending, journalTrouble }: Explanation,
+  { decision, since, verdict, unmet, trustedUntil, facts, contacts, pending, journalTrouble }: Explanation,
   { visits, here }: Met,
   rulesFile: string,
   visitor: Visitor | undefined,
@@ -75,7 +75,7 @@ export function clientPage(
         The sum:
         ${verdict ? html`<b class="sum">${sumBeside(verdict.threshold, verdict.score, 0)}</b>, and ${verdict.threshold} blocks` : 'not known, for the store did not answer'}
       </h2>
-      ${outlasts ? html`<p>That is ${outlasts}, ${until(decision.until, now)}.</p>` : ''}
+      ${outlasts ? html`<p>That is ${outlasts.little}. This one stands ${since === undefined ? '' : html`since ${time(since)} and `}${until(decision.until, now)}: ${outlasts.kept}.</p>` : ''}
       ${
         !verdict
           ? html`<p class="empty">What the rules saw of it is not known.</p>`
