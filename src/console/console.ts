@@ -67,6 +67,8 @@ const ASSETS = new Map(
     'browser.js': 'text/javascript',
     'editor.css': 'text/css',
     'editor.js': 'text/javascript',
+    'elements.js': 'text/javascript',
+    'replay-report.js': 'text/javascript',
   }).map(([name, type]) => [
     name,
     { type: `${type}; charset=utf-8`, text: readFileSync(join(import.meta.dirname, 'pages', name)) },

@@ -4,8 +4,8 @@
  *
  * Nothing is decided here. What the API says is set as text, never as markup; the picture is an image, in which no script runs.
  */
-// A module, with names of its own beside those of browser.js.
-export {}
+import { counted, make } from './elements.js'
+import { eventsOf, headlineOf, reportOf } from './replay-report.js'
 
 const editor = document.getElementById('editor')
 const area = document.getElementById('source')
@@ -18,7 +18,6 @@ const may = editor.dataset.may
 const force = editor.querySelector('[name=force]')
 const button = (name) => editor.querySelector(`[data-do=${name}]`)
 const LONG = 12
-const FIGURES = ['Blocked', 'Deferred', 'Answers: refused', 'Answers: later']
 
 /** The text that this one was made of, and its digest. */
 let base = { text: area.value, digest: editor.dataset.digest }
@@ -26,13 +25,6 @@ let marks = new Map()
 let replaying
 
 const isChanged = () => area.value !== base.text
-
-function make(name, attributes = {}, ...children) {
-  const element = document.createElement(name)
-  for (const [key, value] of Object.entries(attributes)) if (value !== undefined) element.setAttribute(key, value)
-  element.append(...children)
-  return element
-}
 
 function say(kind, ...parts) {
   saying.className = kind
@@ -148,10 +140,6 @@ function effectOf({ effect, told }) {
   const real = { '+$ refused at the real MX': refused, '-$ refused there no more': spared }
   const all = Object.entries(refused === listed && spared === released ? named : { ...named, ...real })
   return all.flatMap(([text, n]) => (n > 0 ? [text.replace('$', n)] : [])).join(', ') || 'nothing changes'
-}
-
-function counted(n, what) {
-  return `${n} ${what}${n === 1 ? '' : 's'}`
 }
 
 const check = () =>
@@ -294,85 +282,10 @@ const replay = () =>
     }
   })
 
-async function* eventsOf(body) {
-  let rest = ''
-  for await (const text of body.pipeThrough(new TextDecoderStream())) {
-    const blocks = (rest + text).split('\n\n')
-    rest = blocks.pop()
-    for (const block of blocks) {
-      const event = /^event: (.*)$/m.exec(block)?.[1]
-      const data = /^data: (.*)$/m.exec(block)?.[1]
-      if (event && data) yield { event, data: JSON.parse(data) }
-    }
-  }
-}
-
-function tellReplay({ figures, picture }) {
-  const { events, short, from, to, before, after, questions, changes, clients } = figures
-  const n = (value) => value.toLocaleString('en')
-  const day = (iso) => iso.slice(0, 16).replace('T', ' ')
-  say(
-    changes.doubtful > 0 || short ? 'bad' : 'good',
-    make('b', {}, `${short ? `${short}. ` : ''}${n(changes.new)} newly listed, ${n(changes.released)} no longer; `),
-    `${n(changes.heavier)} more heavily, ${n(changes.lighter)} less, ${n(changes.alike)} as before. `,
-    changes.doubtful > 0
-      ? `Look first at ${n(changes.doubtful)} worse off who followed through, are allowed or were released.`
-      : 'Of those worse off nobody ever followed through, is allowed, or was released.',
-  )
-  const row = (name, side) =>
-    make(
-      'tr',
-      {},
-      make('th', { scope: 'row' }, name),
-      ...[side.blocked, side.deferred, side.answers.refused, side.answers.deferred].map((each, i) =>
-        make('td', { class: 'n', 'data-th': FIGURES[i] }, n(each)),
-      ),
-    )
-  const headed = (names, rows) =>
-    make(
-      'div',
-      { class: 'scroll' },
-      make(
-        'table',
-        {},
-        make(
-          'thead',
-          {},
-          make('tr', {}, ...names.map((name) => make('th', FIGURES.includes(name) ? { class: 'n' } : {}, name))),
-        ),
-        make('tbody', {}, ...rows),
-      ),
-    )
-  const word = (told) => (told ? `${told.word} ${Math.round(told.score)}` : '-')
-  const rows = clients.slice(0, 50).map((each) => {
-    const speaks = [each.walked && 'walked', each.allowed && 'allowed', each.freed && 'released']
-    const cells = [word(each.before), word(each.after), speaks.filter(Boolean).join(', ')]
-    return make(
-      'tr',
-      {},
-      make('td', { 'data-th': 'Change' }, each.change === 'released' ? 'no longer' : each.change),
-      make('td', { 'data-th': 'Client' }, make('a', { class: 'ip', href: `clients/${each.client}` }, each.client)),
-      ...cells.map((cell, i) => make('td', { 'data-th': ['In use', 'These', 'For it'][i] }, cell)),
-      make('td', { class: 'wide', 'data-th': 'Because' }, (each.after ?? each.before)?.because ?? ''),
-    )
-  })
-  const image = make('img', { alt: 'Clients listed over time under the rules in use and under these' })
-  image.src = `data:image/svg+xml,${encodeURIComponent(picture)}`
+function tellReplay(told) {
+  say(...headlineOf(told.figures))
   replayed.hidden = false
-  replayed.replaceChildren(
-    make(
-      'h3',
-      {},
-      `${n(events)} events, ${day(from)} to ${day(to)} UTC, both as if enforced; ${counted(questions, 'question')} of the real MX`,
-    ),
-    make(
-      'div',
-      { class: 'wide-picture', tabindex: '0', role: 'group', 'aria-label': 'The picture; it scrolls sideways' },
-      image,
-    ),
-    headed(['', ...FIGURES], [row('in use', before), row('these', after)]),
-    rows.length > 0 ? headed(['Change', 'Client', 'In use', 'These', 'For it', 'Because'], rows) : '',
-  )
+  replayed.replaceChildren(...reportOf(told))
 }
 
 area.addEventListener('scroll', () => (gutter.scrollTop = area.scrollTop))
