@@ -10,14 +10,20 @@ import type { Screen } from './terminal.ts'
 
 export type Log = Logger
 
-export function createLog(level: string, stream: Writable, screen: Screen): Log {
+/** `missed` hears of lines that were left out, for whoever reads the log did not keep up. */
+export function createLog(
+  level: string,
+  stream: Writable,
+  screen: Screen,
+  missed: (lines: number) => void = () => {},
+): Log {
   const options = {
     level,
     base: null,
     timestamp: timeOf(),
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  if (!screen.person) return pino(options, gathered(stream))
+  if (!screen.person) return pino(options, gathered(stream, missed))
   const worded = new Writable({
     write(chunk: Buffer, _encoding, done) {
       stream.write(`${words(chunk.toString(), screen)}\n`)
@@ -47,7 +53,7 @@ function timeOf(): () => string {
  * Nobody waits for whoever reads the log. What he has not taken waits here up to UNREAD_MAX bytes; then lines are left out,
  * and how many is told when he reads again.
  */
-function gathered(stream: Writable): pino.DestinationStream {
+function gathered(stream: Writable, missed: (lines: number) => void): pino.DestinationStream {
   let [lines, count, leftOut] = ['', 0, 0]
   const tellLeftOut = () => {
     const msg = `log: ${leftOut} lines were left out, for whoever reads the log did not keep up`
@@ -62,6 +68,7 @@ function gathered(stream: Writable): pino.DestinationStream {
     if (stream.writableLength < UNREAD_MAX) return void stream.write(text)
     if (leftOut === 0) stream.once('drain', tellLeftOut)
     leftOut += those
+    missed(those)
   }
   process.on('exit', flush)
   return {

@@ -76,6 +76,11 @@ export function createMetrics(version: string) {
     waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', {
       why: WAIVED_WHYS,
     }),
+    logMissed: counter(
+      'log_lines_missed_total',
+      'Log lines that were left out, for whoever reads the log did not keep up',
+      {},
+    ),
     journalLost: counter('journal_lost_total', 'Events that could not be written to the journal', {}),
     rulings: counter('rulings_total', 'Decisions made or renewed, by word', { by: ['rules', 'operator'], word: WORDS }),
     governed: counter('listings_held_back_total', 'New listings that the governor held back, by the bound they met', {

@@ -63,8 +63,8 @@ export async function buildHouse(where: Where, read: Sound, options: HouseOption
   const { parts, version, screen, logIn, remarks } = options
   const { settings } = read
   const now = Date.now
-  const log = createLog(settings.log, process.stdout, screen)
   const metrics = createMetrics(version)
+  const log = createLog(settings.log, process.stdout, screen, (lines) => metrics.logMissed.inc(lines))
   const noted = settings['mail-log']
   const failed = (error: Error) => tell.trouble('mail-log', error)
   const mailLog = noted && openMailLog(noted.file, noted['max-megabytes'] * 1024 * 1024, failed)

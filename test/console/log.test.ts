@@ -68,11 +68,14 @@ test('a reader that does not keep up costs bounded memory: lines are left out, a
       take = done
     },
   })
-  const log = createLog('info', stream, screenOf(stream as NodeJS.WriteStream, {}))
+  let missed = 0
+  const log = createLog('info', stream, screenOf(stream as NodeJS.WriteStream, {}), (lines) => (missed += lines))
   const long = 'x'.repeat(70_000)
   for (let n = 0; n < 1000; n++) log.info({ n }, long)
   expect(stream.writableLength).toBeLessThan(9 * 1024 * 1024)
   const kept = Math.round(stream.writableLength / long.length)
+  // Known at once, though nobody reads.
+  expect(missed).toBe(1000 - kept)
 
   const reads = once(stream, 'drain')
   stream._write = (chunk: Buffer, _encoding, done) => (taken.push(String(chunk)), done())
