@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ClientView, RulingView, SpokenView } from '../../src/answer/views.ts'
 import { Visitor } from '../decoy/visitors.ts'
+import { comesTrue } from '../servers.ts'
 import { type Appliance, startAppliance, askPolicy } from './appliance.ts'
 
 const SOUND = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
@@ -98,8 +99,7 @@ test('a reason is one line wherever it stands, and every word is in the trail, a
 
 test('why says of a bot that talks first what counts, and what does not or waits for the real MX', async () => {
   await talkFirst('198.51.100.60')
-  for (const since = performance.now(); (await say('why', '198.51.100.60')).code !== 11;)
-    if (performance.now() - since > 10_000) throw new Error('not listed within 10 s')
+  await comesTrue(async () => (await say('why', '198.51.100.60')).code === 11)
   const { stdout } = await say('why', '198.51.100.60')
   expect(stdout).toMatch(/(?:Not counted|Waiting for the next look at the real MX): contact 1/)
   expect(stdout).toMatch(
@@ -141,15 +141,14 @@ test('a word is logged once', async () => {
   const told = () => appliance.said().match(/decision: block 198\.51\.100\.50/g)?.length
   // What comes after it in the journal has been delivered once this is known of.
   await talkFirst('198.51.100.51')
-  for (const since = performance.now(); (await say('why', '198.51.100.51')).code !== 11;)
-    if (performance.now() - since > 10_000) throw new Error('not listed within 10 s')
+  await comesTrue(async () => (await say('why', '198.51.100.51')).code === 11)
   expect(told()).toBe(1)
 })
 
 test('the code in the refusal finds the decision in SMTP, DNSBL, list, log and API, also after it has ended', async () => {
   await talkFirst('203.0.114.9')
   let answer = ''
-  for (const since = performance.now(); !answer.includes('REJECT') && performance.now() - since < 5000;)
+  for (const since = performance.now(); !answer.includes('REJECT') && performance.now() - since < 20_000;)
     answer = await askPolicy(appliance, '203.0.114.9')
   const ticket = /\(([0-9A-Z]{4}-[0-9A-Z]{4})\)$/.exec(answer)?.[1] as string
   expect((await listed('203.0.114.9'))[0]).toMatchObject({ ticket })
@@ -216,7 +215,7 @@ test('of a wrong address it is told what is wrong with it, and every wrong argum
 test('enforce --preview tells from the journal who would have been refused, and how often', async () => {
   await talkFirst('203.0.115.9')
   for (const since = performance.now(); !(await askPolicy(appliance, '203.0.115.9')).includes('REJECT');)
-    if (performance.now() - since > 5000) throw new Error('not refused within 5 s')
+    if (performance.now() - since > 20_000) throw new Error('not refused within 20 s')
   const { code, stdout } = await say('enforce', '--preview', '--days', '1', '--json')
   expect(code).toBe(0)
   const told = JSON.parse(stdout) as { refused: number; listed: { client: string }[] }

@@ -56,7 +56,8 @@ describe('journal', () => {
       await new Promise((resolve) => setImmediate(resolve))
     }
     expect(await Promise.all(appended)).toEqual(appended.map((_, i) => i + 1))
-    expect(writes).toBeLessThanOrEqual(2 + (performance.now() - began) / 5)
+    // A timer of Node's may be a millisecond early.
+    expect(writes).toBeLessThanOrEqual(2 + (performance.now() - began) / 4)
     await journal.close()
   })
 

@@ -7,7 +7,7 @@ import { type Dns, NETWORKS_MAX, readSpf } from '../../src/watch/spf.ts'
 import { nameServer, type Zone } from '../name-server.ts'
 
 async function asking(zone: Zone | 'broken', silent?: (question: string) => boolean): Promise<Resolver> {
-  const resolver = new Resolver({ timeout: 300, tries: 1 })
+  const resolver = new Resolver({ timeout: silent ? 300 : 20_000, tries: 1 })
   resolver.setServers([await nameServer(() => zone, silent)])
   return resolver
 }
