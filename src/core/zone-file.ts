@@ -134,7 +134,7 @@ function* entriesOf(source: string, say: Say): Generator<Entry> {
 /** Index of the closing quotation mark. */
 function endOfQuoted(text: string, from: number): number | undefined {
   for (let i = from + 1; i < text.length && text[i] !== '\n'; i++) {
-    if (text[i] === '\\') i++
+    if (isEscape(text, i)) i++
     else if (text[i] === '"') return i
   }
   return undefined
@@ -143,8 +143,13 @@ function endOfQuoted(text: string, from: number): number | undefined {
 /** Index of the last letter of a word. */
 function endOfBare(text: string, from: number): number {
   let i = from
-  for (; i < text.length && !/[\s;()"]/.test(text[i] as string); i++) if (text[i] === '\\') i++
+  for (; i < text.length && !/[\s;()"]/.test(text[i] as string); i++) if (isEscape(text, i)) i++
   return Math.min(i, text.length) - 1
+}
+
+/** What comes next is meant as it is; but the end of a line is none the less one. */
+function isEscape(text: string, at: number): boolean {
+  return text[at] === '\\' && text[at + 1] !== '\n'
 }
 
 function readEntry({ words, named }: Entry, state: State, say: Say): ZoneRecord | undefined {

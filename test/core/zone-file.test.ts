@@ -78,6 +78,8 @@ i A ( 192.0.2.1
       '11:5 this "(" is never closed',
     ])
     expect(mistakes(')\n')).toEqual(['1:1 ")" without a "(" before it'])
+    expect(mistakes('\\\n"')).toContain('2:1 this quotation mark is not closed on its line')
+    expect(mistakes('"\\\n"')).toEqual([1, 2].map((line) => `${line}:1 this quotation mark is not closed on its line`))
     expect(mistakes('\tA 192.0.2.1\n')).toEqual(['1:2 a record without a name, and no name before it'])
   })
 
