@@ -79,7 +79,7 @@ test('a worker that is late is told and waited for so long only; its doors open 
   // The second takes the ports that the first has found, however late that was.
   await hears('began', 2)
   for (const { bound } of crew.doors) expect(await callAt(parseAddress(bound ?? '') as Door)).toMatch(/^(open|reset)$/)
-}, 30_000)
+})
 
 test('a worker that ends before it has come to its doors leaves them shut, with a reason', async () => {
   const { crew, hears } = crewOf(1, [1], {})
@@ -94,7 +94,7 @@ test('those that are prompt are waited for, and nothing is told of lateness', as
   await crew.ready
   expect(crew.doors.every(({ bound }) => bound !== undefined)).toBe(true)
   expect(told.map(({ what }) => what)).toEqual(['began', 'began'])
-}, 30_000)
+})
 
 test('one that never comes to its doors is ended, and its successors have more and more time, until one comes to them', async () => {
   const { crew, told, hears } = crewOf(1, [1, 1], { lateMs: 50, giveUpMs: 400 })
@@ -115,4 +115,4 @@ test('one that never comes to its doors is ended, and its successors have more a
   expect(crew.doors.every(({ bound }) => bound !== undefined)).toBe(true)
   const { late, ends, lastEnd } = crew.state()
   expect({ late, ended: ends >= 2, worker: lastEnd?.worker }).toEqual({ late: [], ended: true, worker: 1 })
-}, 30_000)
+})
