@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { ask } from '../../src/command/appliance.ts'
-import { type Address, parseAddress } from '../../src/settings/places.ts'
+import { type Address, parseAddress, spellAddress } from '../../src/settings/places.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
 
 export type Appliance = {
@@ -185,6 +185,16 @@ export async function startAppliance({
     await clear()
     throw new Error(`${(error as Error).message}\n${said.slice(-8000)}`, { cause: error })
   }
+}
+
+/** What it answers over HTTP, to whoever comes straight from this host: a path like `/metrics`. */
+export async function textAt(appliance: Pick<Appliance, 'door'>, path: string): Promise<string> {
+  return await (await fetch(`http://${spellAddress(appliance.door('HTTP'))}${path}`)).text()
+}
+
+/** What it tells of itself, asked over the socket in its state directory. */
+export async function statusOf({ folder }: Pick<Appliance, 'folder'>): Promise<StatusView> {
+  return (await ask(join(folder, 'state'), 'GET', '/api/v1/status')).body as StatusView
 }
 
 /** What the policy service says of this client at RCPT, as the real MX would hear it: `action=...`. */

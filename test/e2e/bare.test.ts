@@ -9,7 +9,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Visitor } from '../decoy/visitors.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
 import { folder } from '../folders.ts'
-import { startAppliance } from './appliance.ts'
+import { startAppliance, textAt } from './appliance.ts'
 
 const ANY = ['127.0.0.1:0']
 const COME = 30
@@ -71,8 +71,7 @@ Module._load = function (name, ...more) {
   expect((JSON.parse(told.stdout) as { findings: object[] }).findings).toContainEqual(
     expect.objectContaining({ check: 'speed', level: 'note', next: expect.stringContaining('npm ci') as string }),
   )
-  const { host, port } = appliance.door('HTTP')
-  const metrics = await (await fetch(`http://${host}:${port}/metrics`)).text()
+  const metrics = await textAt(appliance, '/metrics')
   // Both decoys with and without PROXY protocol, and the DNSBL over UDP.
   expect(metrics).toMatch(/^decoymx_listeners_slow 5$/m)
 })

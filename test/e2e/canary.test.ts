@@ -5,13 +5,12 @@ import { join } from 'node:path'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { ask } from '../../src/command/appliance.ts'
 import type { CanaryView } from '../../src/daemon/canary.ts'
-import type { StatusView } from '../../src/daemon/status-view.ts'
 import { spellAddress } from '../../src/settings/places.ts'
 import { SHUT } from '../doors.ts'
 import { folder } from '../folders.ts'
 import { Internet, noNamespaces } from '../namespaces.ts'
 import { startRedis } from '../servers.ts'
-import { type Appliance, type ApplianceOptions, startAppliance } from './appliance.ts'
+import { type Appliance, type ApplianceOptions, startAppliance, statusOf, textAt } from './appliance.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const ANY = ['127.0.0.1:0']
@@ -29,14 +28,7 @@ async function start(options: ApplianceOptions = {}): Promise<Appliance> {
 const stateOf = ({ folder: path }: Appliance) => join(path, 'state')
 const play = async (appliance: Appliance) =>
   (await ask(stateOf(appliance), 'POST', '/api/v1/canary', undefined, 30_000)).body as CanaryView
-const statusOf = async (appliance: Appliance) =>
-  (await ask(stateOf(appliance), 'GET', '/api/v1/status')).body as StatusView
 const seen = ({ checks }: CanaryView) => checks.map(({ way, seen }) => `${way.split(' ')[0]}: ${seen}`)
-
-async function metricsOf(appliance: Appliance): Promise<string> {
-  const { host, port } = appliance.door('HTTP')
-  return await (await fetch(`http://${host}:${port}/metrics`)).text()
-}
 
 /** What deploy/Dockerfile has asked; its exit code. */
 function healthcheck(appliance: Appliance): number | null {
@@ -66,14 +58,14 @@ describe('a chain that works', () => {
         const view = await play(appliance)
         expect(view).toMatchObject({ state: 'sound', because: null })
         expect(seen(view)).toEqual(EVERYWHERE)
-        expect(await metricsOf(appliance)).toContain(`decoymx_canary_plays_total{outcome="sound"} ${plays}`)
+        expect(await textAt(appliance, '/metrics')).toContain(`decoymx_canary_plays_total{outcome="sound"} ${plays}`)
       }
       const { reputation, canary } = await statusOf(appliance)
       expect(canary.state).toBe('sound')
       expect(reputation.rulings.rules.block).toBe(0)
       // Its own questions are no sign of a real MX.
       expect(reputation.freeze).toMatchObject({ why: 'blind' })
-      const metrics = await metricsOf(appliance)
+      const metrics = await textAt(appliance, '/metrics')
       expect(metrics).toContain('decoymx_rulings_total{by="rules",word="block"} 0')
       expect(metrics).toContain('decoymx_evidence_total{role="backup",kind="recipient"} 0')
       expect(metrics).toContain('decoymx_answers_total{asker="policy",answer="block"} 0')
@@ -170,7 +162,7 @@ describe('a chain that does not', () => {
         state: 'failing',
         because: expect.stringContaining('is not known 5 s later') as string,
       })
-      expect(await metricsOf(appliance)).toContain('decoymx_canary_failing 1')
+      expect(await textAt(appliance, '/metrics')).toContain('decoymx_canary_failing 1')
       await appliance.heard(/canary: a bot is not refused, or honest mail is/)
       const { code, stdout } = await appliance.decoymx('status')
       expect([code, stdout]).toEqual([
@@ -182,7 +174,7 @@ describe('a chain that does not', () => {
       redis.signal('SIGCONT')
       await appliance.heard(/evidence: flows again/)
       expect((await play(appliance)).state).toBe('sound')
-      expect(await metricsOf(appliance)).toContain('decoymx_canary_failing 0')
+      expect(await textAt(appliance, '/metrics')).toContain('decoymx_canary_failing 0')
     },
   )
 
@@ -197,6 +189,6 @@ describe('a chain that does not', () => {
       state: 'paused',
       because: expect.stringContaining('"allow"') as string,
     })
-    expect(await metricsOf(appliance)).toContain('decoymx_canary_failing 0')
+    expect(await textAt(appliance, '/metrics')).toContain('decoymx_canary_failing 0')
   })
 })

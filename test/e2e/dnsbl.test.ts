@@ -2,7 +2,7 @@
 import { Resolver } from 'node:dns/promises'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startRedis } from '../servers.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { type Appliance, startAppliance, textAt } from './appliance.ts'
 
 const ZONE = 'bl.decoymx.test'
 
@@ -31,8 +31,7 @@ test('who blocks the world lists nobody, not even the test entry, until it is re
   await becomes('9.113.0.203', 'ENOTFOUND')
   for (const name of ['44.33.22.11', '2.0.0.127']) expect(await answerAbout(name)).toBe('ENOTFOUND')
   await appliance.heard(/so much of the world is listed/)
-  const scraped = await fetch(`http://127.0.0.1:${appliance.door('HTTP').port}/metrics`)
-  expect(await scraped.text()).toMatch(/decoymx_doubts_total\{asker="dnsbl",doubt="overfull"\} [1-9]/)
+  expect(await textAt(appliance, '/metrics')).toMatch(/decoymx_doubts_total\{asker="dnsbl",doubt="overfull"\} [1-9]/)
 
   const released = await appliance.decoymx('release', '0.0.0.0/1', '--force', '--because', 'put right')
   expect(released.code).toBe(0)
@@ -56,8 +55,8 @@ test('two processes answer at one address from one store, and each has its share
   const { port } = first.door('DNSBL, UDP')
   const second = await start(port)
   expect((await first.decoymx('block', '203.0.113.9', '--because', 'seen often')).code).toBe(0)
-  const answered = async ({ door }: Appliance) => {
-    const page = await (await fetch(`http://127.0.0.1:${door('HTTP').port}/metrics`)).text()
+  const answered = async (by: Appliance) => {
+    const page = await textAt(by, '/metrics')
     return Number(/decoymx_answers_total\{asker="dnsbl",answer="block"\} (\d+)/.exec(page)?.[1])
   }
   // The kernel deals by the asker's port, and each resolver has one of its own: that all of 64 meet one process is no chance.

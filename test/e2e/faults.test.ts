@@ -11,13 +11,11 @@ import { join } from 'node:path'
 import dnsPacket from 'dns-packet'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { ask } from '../../src/command/appliance.ts'
 import { spellAddress } from '../../src/settings/places.ts'
-import type { StatusView } from '../../src/daemon/status-view.ts'
 import { folder } from '../folders.ts'
 import { noNamespaces } from '../namespaces.ts'
 import { comesTrue } from '../servers.ts'
-import { type Appliance, runToEnd, startAppliance, askPolicy } from './appliance.ts'
+import { type Appliance, askPolicy, runToEnd, startAppliance, statusOf, textAt } from './appliance.ts'
 
 const START = join(import.meta.dirname, '../../src/start.js')
 const unmountable = noNamespaces()
@@ -52,10 +50,6 @@ async function askAt(path: string, ip: string): Promise<string | undefined> {
   return answer.trim().split(' ', 1)[0]
 }
 
-const statusOf = async ({ folder: path }: Appliance) =>
-  (await ask(join(path, 'state'), 'GET', '/api/v1/status')).body as StatusView
-const metricsOf = async (appliance: Appliance) =>
-  await (await fetch(`http://${spellAddress(appliance.door('HTTP'))}/metrics`)).text()
 const block = async (appliance: Appliance) =>
   expect((await appliance.decoymx('block', BLOCKED, '--because', 'a test')).code).toBe(0)
 const bothAnswers = async (appliance: Appliance) => [
@@ -99,13 +93,15 @@ describe('a disk that is full', () => {
       expect((await appliance.decoymx('why', '198.51.100.2')).stdout).toMatch(
         /CLEAN[^]*In doubt: the journal cannot be written. \d+ events? (?:is|are) lost since/,
       )
-      expect(await metricsOf(appliance)).toMatch(/decoymx_journal_lost_total [1-9][^]*decoymx_journal_failing 1/)
+      expect(await textAt(appliance, '/metrics')).toMatch(
+        /decoymx_journal_lost_total [1-9][^]*decoymx_journal_failing 1/,
+      )
 
       rmSync(filler)
       await talkFirst(appliance, '198.51.100.3')
       await comesTrue(async () => (await firstWord(appliance, '198.51.100.3')) === 'action=REJECT')
       expect((await statusOf(appliance)).reputation.journalTrouble).toBeNull()
-      expect(await metricsOf(appliance)).toContain('decoymx_journal_failing 0')
+      expect(await textAt(appliance, '/metrics')).toContain('decoymx_journal_failing 0')
       expect((await appliance.decoymx('why', '198.51.100.3')).stdout).not.toContain('In doubt')
       expect(await firstWord(appliance, '198.51.100.2')).toBe('action=DUNNO')
     },
@@ -181,7 +177,7 @@ describe('people and programs that mean no good, at an appliance that answers', 
         )
         expect(await bothAnswers(appliance)).toEqual(RIGHT)
       }
-      expect(await metricsOf(appliance)).toMatch(/decoymx_policy_trouble_total\{reason="full"\} [1-9]/)
+      expect(await textAt(appliance, '/metrics')).toMatch(/decoymx_policy_trouble_total\{reason="full"\} [1-9]/)
       // However often it happens, the log has a line a minute.
       expect(appliance.said().match(/policy: hung up on a connection: full/g)).toHaveLength(1)
     },

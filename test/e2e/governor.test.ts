@@ -8,10 +8,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { WaitingView } from '../../src/answer/views.ts'
 import { ask } from '../../src/command/appliance.ts'
-import type { StatusView } from '../../src/daemon/status-view.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { comesTrue, KEEPS, type RedisServer, startRedis } from '../servers.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { type Appliance, startAppliance, statusOf, textAt } from './appliance.ts'
 
 const SOUND = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
 /** The note that everybody leaves at the primary becomes a reason to block. */
@@ -27,13 +26,8 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
       writeFileSync(rules, source)
       expect((await ask(state(), 'POST', '/api/v1/reload')).status).toBe(200)
     }
-    const status = async () => (await ask(state(), 'GET', '/api/v1/status')).body as StatusView
     const waiting = async () =>
       ((await ask(state(), 'GET', '/api/v1/governor')).body as { waiting: WaitingView[] }).waiting
-    const metrics = async () => {
-      const { host, port } = appliance.door('HTTP')
-      return await (await fetch(`http://${host}:${port}/metrics`)).text()
-    }
     const knock = async (ip: string) => {
       const visitor = new Visitor(connect({ ...appliance.door('primary decoy, PROXY'), allowHalfOpen: true }))
       visitor.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\n`)
@@ -62,12 +56,12 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
       await load(BAD)
       await Promise.all(Array.from({ length: 60 }, (_, i) => knock(`198.51.${i}.7`)))
       await comesTrue(async () => (await waiting()).length === 50)
-      expect((await status()).reputation.rulings.rules).toMatchObject({ block: 10 })
+      expect((await statusOf(appliance)).reputation.rulings.rules).toMatchObject({ block: 10 })
       const told = await appliance.decoymx('status')
       expect(told.code).toBe(1)
       expect(told.stdout).toMatch(/governor: 50 new listings wait: too many in a minute.*see .+ governor/)
-      expect(await metrics()).toContain('decoymx_listings_waiting{why="minute"} 50')
-      expect(await metrics()).toContain('decoymx_listings_held_back_total{why="minute"} 50')
+      expect(await textAt(appliance, '/metrics')).toContain('decoymx_listings_waiting{why="minute"} 50')
+      expect(await textAt(appliance, '/metrics')).toContain('decoymx_listings_held_back_total{why="minute"} 50')
       await appliance.heard(/governor: a listing waits/)
     })
 
@@ -91,9 +85,9 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
     test('the good rules release what was listed and discard what waits', async () => {
       await load(SOUND)
       expect(await waiting()).toEqual([])
-      await comesTrue(async () => (await status()).reputation.rulings.rules.block === 0)
+      await comesTrue(async () => (await statusOf(appliance)).reputation.rulings.rules.block === 0)
       expect((await appliance.decoymx('status')).code).toBe(0)
-      expect(await metrics()).toContain('decoymx_listings_waiting{why="minute"} 0')
+      expect(await textAt(appliance, '/metrics')).toContain('decoymx_listings_waiting{why="minute"} 0')
       expect((await appliance.decoymx('governor')).stdout).toBe('No listing waits.\n')
     })
   })

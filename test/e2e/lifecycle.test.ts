@@ -9,6 +9,7 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { spellAddress } from '../../src/settings/places.ts'
 import { stringify } from 'yaml'
 import type { ClientView, RulingView } from '../../src/answer/views.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
@@ -17,7 +18,7 @@ import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
 import { SHUT } from '../doors.ts'
 import { folder } from '../folders.ts'
 import { KEEPS, type RedisServer, startRedis } from '../servers.ts'
-import { type Appliance, runToEnd, startAppliance, askPolicy } from './appliance.ts'
+import { type Appliance, askPolicy, runToEnd, startAppliance, textAt } from './appliance.ts'
 
 const PROMISE_MS = 1000
 const ROOT = join(import.meta.dirname, '../..')
@@ -188,7 +189,7 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
 
     test('any bytes at any door end nothing', async () => {
       const { doors } = (await (
-        await fetch(`http://${spell(appliance.door('HTTP'))}/api/v1/status`)
+        await fetch(`http://${spellAddress(appliance.door('HTTP'))}/api/v1/status`)
       ).json()) as StatusView
       for (const door of doors.filter(({ name }) => !name.includes('UDP'))) {
         for (const bytes of [Buffer.alloc(70_000, 0xff), Buffer.from('\0\r\n\r\nGET / HTTP/1.1\r\n\r\n\x16\x03\x01')]) {
@@ -356,11 +357,11 @@ describe('what goes wrong is said', () => {
     })
 
     test('over TCP the API reads only', async () => {
-      const base = `http://${spell(appliance.door('HTTP'))}`
+      const base = `http://${spellAddress(appliance.door('HTTP'))}`
       expect((await fetch(`${base}/api/v1/words`, { method: 'POST', body: '{}' })).status).toBe(401)
       expect((await fetch(`${base}/api/v1/clients/nonsense`)).status).toBe(400)
       expect((await fetch(`${base}/healthz`)).status).toBe(200)
-      const metrics = await (await fetch(`${base}/metrics`)).text()
+      const metrics = await textAt(appliance, '/metrics')
       expect(metrics).toContain('decoymx_rulings{by="rules",word="block"} 0')
     })
   })
@@ -376,16 +377,14 @@ describe('what goes wrong is said', () => {
   })
 
   test('a real MX that the witness does not find is said, in the log, by status and as a metric', async () => {
-    const appliance = await startAppliance({ settings: { 'real-mx': { greet: [spell(SHUT)] } } })
+    const appliance = await startAppliance({ settings: { 'real-mx': { greet: [spellAddress(SHUT)] } } })
     onTestFinished(() => appliance.clear())
     await appliance.heard(/witness: the real MX is down; the order of visits counts for nothing meanwhile/)
     expect(await appliance.decoymx('status')).toMatchObject({
       code: 1,
       stdout: expect.stringContaining('Is real-mx in the settings right?'),
     })
-    expect(await (await fetch(`http://${spell(appliance.door('HTTP'))}/metrics`)).text()).toContain(
-      'decoymx_real_mx_up 0',
-    )
+    expect(await textAt(appliance, '/metrics')).toContain('decoymx_real_mx_up 0')
   })
 
   test.each([0, 1])('while no real MX takes mail the backup says 421 at once (%i workers)', async (workers) => {
@@ -414,7 +413,7 @@ describe('what goes wrong is said', () => {
     expect(await greeted()).toMatch(/^220 /)
     greeting = '421 4.3.2 too busy'
     while (!(await greeted())?.startsWith('421 4.3.2 mx9')) expect(appliance.said()).not.toContain('failed')
-    const metrics = await (await fetch(`http://${spell(appliance.door('HTTP'))}/metrics`)).text()
+    const metrics = await textAt(appliance, '/metrics')
     expect(metrics).toContain('decoymx_real_mx_outage 1')
     expect(metrics).toContain(`decoymx_real_mx_state{mx="127.0.0.1:${port}",state="later"} 1`)
     expect((await appliance.decoymx('status')).stdout).toContain('no real MX takes mail')
@@ -494,8 +493,4 @@ async function reloaded(appliance: Appliance): Promise<void> {
     if (performance.now() - since > 30_000) throw new Error('no word of the reload within 30 s')
     await new Promise((resolve) => setImmediate(resolve))
   }
-}
-
-function spell({ host, port }: { host: string; port: number }): string {
-  return `${host}:${port}`
 }

@@ -2,9 +2,8 @@
 import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { WHEN_FULL } from '../../src/daemon/open-files.ts'
-import type { StatusView } from '../../src/daemon/status-view.ts'
 import { HONEST, Visitor } from '../decoy/visitors.ts'
-import { startAppliance } from './appliance.ts'
+import { startAppliance, statusOf, textAt } from './appliance.ts'
 
 const FILES = 200
 const POSSIBLE = 150
@@ -16,12 +15,7 @@ test(
   async () => {
     const appliance = await startAppliance({ launch: ['prlimit', `--nofile=${FILES}`] })
     onTestFinished(() => appliance.clear())
-    const fetchOf = async (path: string) => {
-      const { host, port } = appliance.door('HTTP')
-      return await (await fetch(`http://${host}:${port}${path}`)).text()
-    }
-    const statusOf = async () => JSON.parse(await fetchOf('/api/v1/status')) as StatusView
-    expect((await statusOf()).room).toEqual({ possible: POSSIBLE, wanted: 16_000, turnedAway: 0 })
+    expect((await statusOf(appliance)).room).toEqual({ possible: POSSIBLE, wanted: 16_000, turnedAway: 0 })
     const { stdout } = await appliance.decoymx('status')
     expect(stdout).toContain(`the open-file limit allows ${POSSIBLE} connections`)
     // Nobody has vouched for the real MX yet.
@@ -43,8 +37,8 @@ test(
       const flood = Array.from({ length: FLOOD / 2 }, (_, i) => visit(`203.0.113.${wave * 100 + (i % 100)}`))
       await Promise.all(flood.map((visitor) => Promise.race([visitor.hears(4), visitor.ended])))
     }
-    expect((await statusOf()).held.backup).toBeGreaterThan(POSSIBLE - 20)
-    expect((await statusOf()).held.backup).toBeLessThanOrEqual(POSSIBLE)
+    expect((await statusOf(appliance)).held.backup).toBeGreaterThan(POSSIBLE - 20)
+    expect((await statusOf(appliance)).held.backup).toBeLessThanOrEqual(POSSIBLE)
 
     const replies = await visit('198.51.100.1').walk(...HONEST)
     expect(replies.map((reply) => reply?.slice(0, 3))).toEqual(['220', '250', '250', '451', '221'])
@@ -53,7 +47,7 @@ test(
     let answer = ''
     for await (const chunk of asker) answer += String(chunk)
     expect(answer).toMatch(/^action=DUNNO/)
-    const metrics = await fetchOf('/metrics')
+    const metrics = await textAt(appliance, '/metrics')
     expect(metrics).toContain(`decoymx_connections_possible ${POSSIBLE}`)
     // Whom there was no room for: one that was held for each that came later, and those who came while all others still owed a
     // header, when nobody could be let go.
@@ -71,7 +65,9 @@ test(
     const talking = strangers.filter(({ heard }) => heard.startsWith('220'))
     expect(talking.length).toBeGreaterThan(POSSIBLE - 20)
     expect(talking.length).toBeLessThanOrEqual(POSSIBLE)
-    expect((await statusOf()).room.turnedAway).toBeGreaterThanOrEqual(before + strangers.length - talking.length)
+    expect((await statusOf(appliance)).room.turnedAway).toBeGreaterThanOrEqual(
+      before + strangers.length - talking.length,
+    )
     expect((await appliance.decoymx('status')).stdout).toMatch(/the decoys were full: \d+ connections were turned away/)
     expect(appliance.said()).toContain('backup decoy: full; nobody is held who could make room, so newcomers are reset')
     expect(appliance.said()).not.toMatch(/EMFILE|could not come in/)

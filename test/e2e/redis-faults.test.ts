@@ -21,7 +21,7 @@ import {
 } from '../../src/reputation/reputation.ts'
 import { folder } from '../folders.ts'
 import { shippedRules } from '../rules.ts'
-import { startAppliance } from './appliance.ts'
+import { startAppliance, textAt } from './appliance.ts'
 import { comesTrue, KEEPS, MASTER, startCluster, startRedis, startSentinel } from '../servers.ts'
 
 const RULES = shippedRules()
@@ -123,8 +123,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('with Redis', () => 
       /the store (is away|hangs) since .*no answer within 500 ms; the last known decisions are used/,
     )
     expect(stdout).toMatch(/Copy +of the decisions: fresh/)
-    const http = appliance.door('HTTP')
-    const metrics = await (await fetch(`http://${http.host}:${http.port}/metrics`)).text()
+    const metrics = await textAt(appliance, '/metrics')
     expect(metrics).toMatch(/^decoymx_store_up 0$/m)
     expect(metrics).toMatch(/^decoymx_ledger_fresh 1$/m)
     await redis.kill()

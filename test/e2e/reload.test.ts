@@ -6,11 +6,9 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { StatusView } from '../../src/daemon/status-view.ts'
-import { ask } from '../../src/command/appliance.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { comesTrue } from '../servers.ts'
-import { type Appliance, startAppliance, askPolicy } from './appliance.ts'
+import { type Appliance, askPolicy, startAppliance, statusOf, textAt } from './appliance.ts'
 
 const HARSHER = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
 /** Who talks first is only observed under these, and blocked under those that we ship. */
@@ -41,10 +39,8 @@ const talkFirst = async (ip: string): Promise<void> => {
   visitor.socket.end('QUIT\r\n')
   await visitor.ended
 }
-const status = async () => (await ask(join(appliance.folder, 'state'), 'GET', '/api/v1/status')).body as StatusView
 const metric = async (outcome: string) => {
-  const { host, port } = appliance.door('HTTP')
-  const text = await (await fetch(`http://${host}:${port}/metrics`)).text()
+  const text = await textAt(appliance, '/metrics')
   return Number(new RegExp(`decoymx_rules_reloads_total\\{outcome="${outcome}"\\} (\\d+)`).exec(text)?.[1])
 }
 beforeAll(async () => {
@@ -58,7 +54,7 @@ afterAll(() => appliance?.clear())
 
 test('an edit: its effect is told before it is so, and the new verdict is on the wire within a second', async () => {
   await talkFirst('203.0.113.7')
-  await comesTrue(async () => (await status()).reputation.rulings.rules.observe === 1)
+  await comesTrue(async () => (await statusOf(appliance)).reputation.rulings.rules.observe === 1)
   expect(await askPolicy(appliance, '203.0.113.7')).toBe('action=DUNNO')
   save(HARSHER)
   expect(await askUntil('203.0.113.7', /REJECT/)).toBeLessThan(PROMISE_MS)
@@ -67,11 +63,11 @@ test('an edit: its effect is told before it is so, and the new verdict is on the
 })
 
 test('a broken edit: old rules, the message, the metric; and mended it is loaded', async () => {
-  const { digest } = (await status()).rules
+  const { digest } = (await statusOf(appliance)).rules
   save(HARSHER.replace('weight: 110', 'wieght: 110'))
   await appliance.heard(/rules: 1 problem; the old rules stay/)
   expect(appliance.said()).toContain('no such key (did you mean weight?)')
-  expect((await status()).rules).toMatchObject({
+  expect((await statusOf(appliance)).rules).toMatchObject({
     digest,
     problems: expect.arrayContaining([expect.stringContaining('wieght')]),
   })
@@ -81,14 +77,14 @@ test('a broken edit: old rules, the message, the metric; and mended it is loaded
   expect(told.code).toBe(1)
   expect(told.stderr).toMatch(/\d+ \| +wieght: 110\n +\| +\^{6} did you mean weight\?/)
   save(HARSHER)
-  await comesTrue(async () => (await status()).rules.problems.length === 0)
+  await comesTrue(async () => (await statusOf(appliance)).rules.problems.length === 0)
 })
 
 test('a change of more clients than the bound wants force', async () => {
   save(SOFT)
   await askUntil('203.0.113.7', /DUNNO/)
   await Promise.all(['203.0.114.1', '203.0.115.1', '203.0.116.1'].map(talkFirst))
-  await comesTrue(async () => (await status()).reputation.rulings.rules.observe === 4)
+  await comesTrue(async () => (await statusOf(appliance)).reputation.rulings.rules.observe === 4)
   save(HARSHER)
   await appliance.heard(/these rules would newly refuse 4 clients, and refuse 0 no more; the bound is 2/)
   expect(await metric('bound')).toBe(1)

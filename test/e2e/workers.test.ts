@@ -8,9 +8,8 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { StatusView } from '../../src/daemon/status-view.ts'
 import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { type Appliance, startAppliance, statusOf, textAt } from './appliance.ts'
 
 const ANY = ['127.0.0.1:0']
 const DECOYS = {
@@ -42,14 +41,12 @@ describe('two workers', { timeout: 60_000 }, () => {
     visitor.socket.write(`PROXY TCP4 ${ip} 127.0.0.1 40000 25\r\n${early}`)
     return visitor
   }
-  const statusOf = async () =>
-    (await fetchOf(appliance, '/api/v1/status').then((text) => JSON.parse(text))) as StatusView
-  const pids = async () => (await statusOf()).workers.pids
+  const pids = async () => (await statusOf(appliance)).workers.pids
 
   test('both run, share each address, and status says so', async () => {
-    expect((await statusOf()).workers.wanted).toBe(2)
+    expect((await statusOf(appliance)).workers.wanted).toBe(2)
     expect(new Set(await pids()).size).toBe(2)
-    const metrics = await metricsOf(appliance)
+    const metrics = await textAt(appliance, '/metrics')
     expect(metrics).toContain('decoymx_workers_missing 0')
   })
 
@@ -58,7 +55,7 @@ describe('two workers', { timeout: 60_000 }, () => {
     expect((await bot.walk('MAIL FROM:<x@bot.example>', TO_RCPT[2])).at(-1)).toMatch(/^(250|451) /)
     await bot.ask('RSET')
     bot.socket.destroy()
-    await until(async () => /"verdict":"block"/.test(await fetchOf(appliance, '/api/v1/clients/203.0.113.9')))
+    await until(async () => /"verdict":"block"/.test(await textAt(appliance, '/api/v1/clients/203.0.113.9')))
     // Many connections, dealt out to both: none of them gets a dialogue, once both have heard of it.
     let visitors: Visitor[] = []
     await until(async () => {
@@ -67,16 +64,16 @@ describe('two workers', { timeout: 60_000 }, () => {
       await Promise.all(visitors.map((visitor) => visitor.hears(8)))
       return visitors.every(({ heard }) => heard.startsWith('220-'))
     })
-    await until(async () => (await statusOf()).held.backup === 20)
+    await until(async () => (await statusOf(appliance)).held.backup === 20)
     // The console tells who is here, whoever holds them.
-    expect((await fetchOf(appliance, '/')).match(/held, a drop at a time/g)).toHaveLength(20)
+    expect((await textAt(appliance, '/')).match(/held, a drop at a time/g)).toHaveLength(20)
     const offenders = /decoymx_connections_total\{role="backup",via="proxy",regard="offender"\} (\d+)/
-    expect(Number(offenders.exec(await metricsOf(appliance))?.[1])).toBeGreaterThanOrEqual(20)
+    expect(Number(offenders.exec(await textAt(appliance, '/metrics'))?.[1])).toBeGreaterThanOrEqual(20)
 
     expect((await appliance.decoymx('allow', '203.0.113.9')).code).toBe(0)
     await Promise.all(visitors.map(({ ended }) => ended))
-    await until(async () => (await statusOf()).held.backup === 0)
-    await until(async () => /outcome="released"\} 20/.test(await metricsOf(appliance)))
+    await until(async () => (await statusOf(appliance)).held.backup === 0)
+    await until(async () => /outcome="released"\} 20/.test(await textAt(appliance, '/metrics')))
     expect((await appliance.decoymx('release', '203.0.113.9')).code).toBe(0)
   })
 
@@ -103,11 +100,11 @@ describe('two workers', { timeout: 60_000 }, () => {
     const kept = () => visitors.filter(({ socket }) => !socket.destroyed)
     await until(() => Promise.resolve(kept().length <= 24))
     // What status tells is up to two beats old.
-    await until(async () => (await statusOf()).held.backup === kept().length)
+    await until(async () => (await statusOf(appliance)).held.backup === kept().length)
     // It is not overdone: each worker lets its part go, rounded up, and looks again.
     expect(kept().length).toBeGreaterThanOrEqual(20)
     for (const { socket } of visitors) socket.destroy()
-    await until(async () => (await statusOf()).held.backup === 0)
+    await until(async () => (await statusOf(appliance)).held.backup === 0)
   })
 
   test('one that dies is told and replaced; the other serves meanwhile', async () => {
@@ -120,7 +117,7 @@ describe('two workers', { timeout: 60_000 }, () => {
     sender.socket.destroy()
     await until(async () => (await pids()).length === 2)
     expect((await pids()).filter((pid) => before.includes(pid))).toEqual(before.slice(1))
-    expect(await metricsOf(appliance)).toContain('decoymx_worker_ends_total 1')
+    expect(await textAt(appliance, '/metrics')).toContain('decoymx_worker_ends_total 1')
     const { stdout } = await appliance.decoymx('status')
     expect(stdout).toMatch(
       /worker 1 ended by SIGKILL \S+ \S+ ago, the first since the start; it runs again\. Next: the log/,
@@ -154,15 +151,6 @@ describe('two workers', { timeout: 60_000 }, () => {
     await until(() => Promise.resolve(!running.some(isRunning)))
   })
 })
-
-async function fetchOf(appliance: Appliance, path: string): Promise<string> {
-  const { host, port } = appliance.door('HTTP')
-  return await (await fetch(`http://${host}:${port}${path}`)).text()
-}
-
-function metricsOf(appliance: Appliance): Promise<string> {
-  return fetchOf(appliance, '/metrics')
-}
 
 function isRunning(pid: number): boolean {
   try {
