@@ -2,16 +2,20 @@
  * How a command is typed here, for whoever is told what to type next: `npx decoymx why` in a clone, `decoymx why` where it is
  * installed, `node src/start.js why` where somebody starts it so. What is printed can then be pasted.
  *
- * Texts that come from below, or from the appliance, say `decoymx why`, and so does all JSON: only who prints them to a person
- * knows how that person types. So what reaches a person is said by `typed`, or has gone through `asTyped`.
+ * Texts that come from below, or from the appliance, say `decoymx why`, and so does all JSON that programs ask for: only who
+ * prints them to a person knows how that person types. So what reaches a person is said by `typed`, or has gone through
+ * `asTyped`: in a terminal, in the log, and on a page, whose browser does the same (elements.js).
  */
 import { existsSync } from 'node:fs'
 import { basename, delimiter, join, relative } from 'node:path'
 
 /** The words behind the name of the program, in front of which it is put. */
 export function typed(words: string): string {
-  known ??= nameOf(process.argv[1] ?? '', process.cwd(), process.env, existsSync)
-  return `${known} ${words}`
+  return `${programName()} ${words}`
+}
+
+export function programName(): string {
+  return (known ??= nameOf(process.argv[1] ?? '', process.cwd(), process.env, existsSync))
 }
 
 /** The same text with each command in it as it is typed here. */

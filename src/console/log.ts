@@ -4,7 +4,7 @@
  * Whatever a client said was made printable and cut before it became evidence, so no line can be forged or broken.
  */
 import { Writable } from 'node:stream'
-import pino, { type Logger } from 'pino'
+import pino, { type LogFn, type Logger } from 'pino'
 import { asTyped } from './called.ts'
 import type { Screen } from './terminal.ts'
 
@@ -23,7 +23,7 @@ export function createLog(
     timestamp: timeOf(),
     formatters: { level: (label: string) => ({ level: label }) },
   }
-  if (!screen.person) return pino(options, gathered(stream, missed))
+  if (!screen.person) return pino({ ...options, hooks: { logMethod: hinting } }, gathered(stream, missed))
   const worded = new Writable({
     write(chunk: Buffer, _encoding, done) {
       stream.write(`${words(chunk.toString(), screen)}\n`)
@@ -31,6 +31,23 @@ export function createLog(
     },
   })
   return pino(options, worded)
+}
+
+/** What is to be done, about which lines from `warn` on may tell, is said as it is typed here. The others are many. */
+function hinting(this: Log, words: Parameters<LogFn>, method: LogFn, level: number): void {
+  const said = level < pino.levels.values['warn']! ? words : words.map(asTypedWithin)
+  method.apply(this, said as Parameters<LogFn>)
+}
+
+function asTypedWithin(word: unknown): unknown {
+  if (typeof word === 'string') return asTyped(word)
+  if (typeof word !== 'object' || word === null || word instanceof Error) return word
+  return Object.fromEntries(
+    Object.entries(word).map(([key, value]: [string, unknown]) => [
+      key,
+      typeof value === 'string' ? asTyped(value) : value,
+    ]),
+  )
 }
 
 /** In ISO 8601, made once a millisecond: in a flood there are many lines in each. */

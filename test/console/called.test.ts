@@ -42,14 +42,44 @@ test.each([
   ['npx decoymx why 192.0.2.1', 'npx decoymx why 192.0.2.1'],
   ['/usr/bin/decoymx run', '/usr/bin/decoymx run'],
 ])('as it is typed in a clone: %s', (text, told) => {
-  const code = `import { asTyped } from './src/console/called.ts'; console.log(asTyped(${JSON.stringify(text)}))`
-  const root = join(import.meta.dirname, '../..')
-  // Which name it is, is known once for each process.
-  const env = { ...process.env, ...NPX, PATH: process.env['PATH'] }
-  const run = spawnSync(process.execPath, ['--input-type=module', '-e', `process.argv[1] = 'src/start.js'; ${code}`], {
-    cwd: root,
-    env,
+  expect(
+    inClone(`import { asTyped } from './src/console/called.ts'; console.log(asTyped(${JSON.stringify(text)}))`),
+  ).toBe(told)
+})
+
+test('a log line that says what to do says it as it is typed there, also to machines', () => {
+  const lines = inClone(`
+    import { createLog } from './src/console/log.ts'
+    import { screenOf } from './src/console/terminal.ts'
+    const log = createLog('info', process.stdout, screenOf(process.stdout, {}))
+    log.warn({ because: 'see decoymx status', n: 1 }, 'new listings wait; see "decoymx governor"')
+    log.error('another decoymx runs')
+    log.info('seen: decoymx why')`)
+  expect(lines.split('\n').map((line) => JSON.parse(line) as object)).toMatchObject([
+    { because: 'see npx decoymx status', n: 1, msg: 'new listings wait; see "npx decoymx governor"' },
+    { msg: 'another decoymx runs' },
+    // There are many of these, and none says what to do.
+    { msg: 'seen: decoymx why' },
+  ])
+})
+
+test('the usage of a command is as it is typed there', () => {
+  const help = spawnSync(process.execPath, ['src/start.js', 'why', '--help'], {
+    cwd: ROOT,
+    env: CLONE,
     encoding: 'utf8',
   })
-  expect(run.stdout.trim()).toBe(told)
+  expect(help.stdout).toMatch(/^Usage: npx decoymx why \[options\] <subject>\n/)
+  const all = spawnSync(process.execPath, ['src/start.js', '--help'], { cwd: ROOT, env: CLONE, encoding: 'utf8' })
+  expect(all.stdout).toMatch(/^Usage: npx decoymx \[options\] \[command\]\n/)
+  expect(all.stdout.replaceAll(/\s+/g, ' ')).toContain('source <(npx decoymx completion bash)')
 })
+
+const ROOT = join(import.meta.dirname, '../..')
+const CLONE = { ...process.env, ...NPX, PATH: process.env['PATH'] }
+
+/** What this prints; which name it is, is known once for each process. */
+function inClone(code: string): string {
+  const words = ['--input-type=module', '-e', `process.argv[1] = 'src/start.js'; ${code}`]
+  return spawnSync(process.execPath, words, { cwd: ROOT, env: CLONE, encoding: 'utf8' }).stdout.trim()
+}

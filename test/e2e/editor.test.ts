@@ -112,6 +112,14 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
     expect(await problem.locator('pre').textContent()).toMatch(/^ +wieght: 40\n +\^{6}$/)
     expect(await problem.textContent()).toContain('did you mean weight?')
     expect(await page.locator('.gutter .error').allTextContents()).toEqual([`${line}\n`])
+    // What comes as JSON names commands; here they are as they are typed on the host.
+    const called = await page.evaluate('document.body.dataset.called')
+    expect(called).toMatch(/^(?:npx decoymx|node src\/start\.js)$/)
+    expect(
+      await page.evaluate(
+        "import('./assets/elements.js').then(({ asTyped }) => asTyped('decoymx runs; see decoymx governor, or npx decoymx list'))",
+      ),
+    ).toBe(`decoymx runs; see ${String(called)} governor, or npx decoymx list`)
     await problem.getByRole('button').click()
     const [active, selected] = (await page.evaluate(
       `[document.activeElement.id, document.activeElement.value.slice(document.activeElement.selectionStart, document.activeElement.selectionEnd)]`,

@@ -4,8 +4,8 @@
  * It is apart from main.ts so that what is made of it (usage, shell completion, manual pages) reads the same tree.
  * What a command does is opened when it is typed: whoever asks for a status does not wait for the daemon's packages.
  */
-import { Argument, Command } from 'commander'
-import { typed } from '../../console/called.ts'
+import { Argument, Command, type HelpConfiguration } from 'commander'
+import { asTyped, typed } from '../../console/called.ts'
 import { completionScript, type Shell, SHELLS } from '../completion.ts'
 import { applianceCommands } from './appliance.ts'
 import { decisionCommands } from './decisions.ts'
@@ -20,6 +20,8 @@ export function commandTree(stage: Stage): Command {
     .version(stage.version)
     .showHelpAfterError(`(${typed('--help')} lists the commands)`)
     .showSuggestionAfterError()
+    // Its commands take this over as they are made.
+    .configureHelp(HELP)
     .exitOverride()
   applianceCommands(program, stage)
   decisionCommands(program, stage)
@@ -38,6 +40,13 @@ export function commandTree(stage: Stage): Command {
   for (const command of program.commands) command.showHelpAfterError(usageOf(command))
   gatherMistakes(program, stage)
   return program
+}
+
+/** As it is typed here: how a command is called, and what its description names. */
+const HELP: HelpConfiguration = {
+  commandUsage: (command) => typed(command.parent ? `${command.name()} ${command.usage()}` : command.usage()),
+  commandDescription: (command) => asTyped(command.description()),
+  subcommandDescription: (command) => asTyped(command.summary() || command.description()),
 }
 
 /** After a mistake: how this one is typed, what may stand where there is a choice, and where there is more. */

@@ -4,6 +4,8 @@
  * The server says that something changed; then this page is read again and its live parts are put in place of the old. So what
  * is on the screen is always what the store says, after a click, too.
  */
+import { asTyped } from './elements.js'
+
 const proof = document.querySelector('meta[name=proof]').content
 const toast = document.getElementById('toast')
 const dialog = document.getElementById('act')
@@ -55,7 +57,7 @@ async function say(word) {
   const told = await answer.json()
   document.activeElement?.blur()
   await refresh(true)
-  return answer.ok ? told : { error: told.error + (told.hint ? ` (${told.hint})` : '') }
+  return answer.ok ? told : { error: asTyped(told.error + (told.hint ? ` (${told.hint})` : '')) }
 }
 
 /**

@@ -4,7 +4,7 @@
  *
  * Nothing is decided here. What the API says is set as text, never as markup; the picture is an image, in which no script runs.
  */
-import { counted, make } from './elements.js'
+import { asTyped, counted, make } from './elements.js'
 import { eventsOf, headlineOf, reportOf } from './replay-report.js'
 
 const editor = document.getElementById('editor')
@@ -88,10 +88,10 @@ function show(problems) {
         'li',
         { class: warning ? 'warning' : 'error' },
         head,
-        ` ${warning ? 'warning: ' : ''}${message}`,
+        ` ${warning ? 'warning: ' : ''}${asTyped(message)}`,
         code ? make('small', {}, ` ${code}`) : '',
         drawn,
-        hint ? make('p', {}, hint) : '',
+        hint ? make('p', {}, asTyped(hint)) : '',
       )
     }),
   )
@@ -129,7 +129,7 @@ async function busy(name, work) {
 }
 
 function refused({ error, hint }) {
-  say('bad', hint ? `${error}: ${hint}.` : `${error}.`)
+  say('bad', asTyped(hint ? `${error}: ${hint}.` : `${error}.`))
 }
 
 /** Without what is none. */

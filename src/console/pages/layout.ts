@@ -10,6 +10,7 @@ import type { Instant } from '../../core/evidence.ts'
 import { neverListed } from '../../core/never.ts'
 import { parsePrefix, type Prefix } from '../../core/prefixes.ts'
 import type { Visitor } from '../../core/rights.ts'
+import { COMMANDS, programName } from '../called.ts'
 import { when } from '../terminal.ts'
 
 export type Html = ReturnType<typeof html>
@@ -45,7 +46,7 @@ export function page(frame: Frame, body: Html | Html[]): Html {
         <link rel="icon" href="data:," />
         <script type="module" src="assets/browser.js"></script>
       </head>
-      <body>
+      <body data-called="${programName()}" data-commands="${COMMANDS.join('|')}">
         <a class="skip" href="${here}#main">To the content</a>
         <header class="top">
           <a class="brand" href="./">decoy<b>mx</b></a>
