@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { stateFindings } from '../../src/command/host-check.ts'
+import { stateFindings } from '../../src/command/health/host-check.ts'
 import { lockState } from '../../src/settings/state.ts'
 import { folder } from '../folders.ts'
 
@@ -13,7 +13,7 @@ const NOBODY = 65_534
 function asNobody(state: string): { readonly run: string | null; readonly doctor: unknown[] } {
   const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href)
   const code = `const { lockState } = await import(${from('settings/state.ts')});
-    const { stateFindings } = await import(${from('command/host-check.ts')});
+    const { stateFindings } = await import(${from('command/health/host-check.ts')});
     process.setgroups([]); process.setgid(${NOBODY}); process.setuid(${NOBODY});
     const doctor = stateFindings(${JSON.stringify(state)});
     const lock = lockState(${JSON.stringify(state)});

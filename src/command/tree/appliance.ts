@@ -37,7 +37,7 @@ export function applianceCommands(program: Command, stage: Stage): void {
     )
     .action(
       does(async (options: Options & { readonly only?: string[] }) => {
-        const { remarksOn: remarks } = await import('../remarks.ts')
+        const { remarksOn: remarks } = await import('../health/remarks.ts')
         return (await import('../../daemon/run.ts')).run(whereOf(options), {
           parts: new Set(options.only ?? PARTS),
           version,

@@ -2,7 +2,7 @@
  * What `status` remarks on and the console's page of health shows: all that is known not to be well, the gravest first, and
  * notes last.
  */
-import type { StatusView } from '../daemon/status-view.ts'
+import type { StatusView } from '../../daemon/status-view.ts'
 import { lastPlay } from './canary-check.ts'
 import type { Finding } from './finding.ts'
 import { knownOf } from './known.ts'

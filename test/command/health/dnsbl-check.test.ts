@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { expect, onTestFinished, test } from 'vitest'
-import { resolverFinding, testEntries } from '../../src/command/dnsbl-check.ts'
+import { resolverFinding, testEntries } from '../../../src/command/health/dnsbl-check.ts'
 
 test.each([
   ['127.0.0.2', 'ENOTFOUND', 'ok', null],

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, inject, test } from 'vitest'
-import { certificateFindings } from '../../src/command/certificate-check.ts'
-import { certificateEnds } from '../../src/settings/certificate.ts'
-import { certificateFiles } from '../certificate.ts'
+import { certificateFindings } from '../../../src/command/health/certificate-check.ts'
+import { certificateEnds } from '../../../src/settings/certificate.ts'
+import { certificateFiles } from '../../certificate.ts'
 
 const DAY_MS = 86_400_000
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { Chart } from '../../src/command/finding.ts'
-import { strangersAtKernel } from '../../src/command/knocking.ts'
+import type { Chart } from '../../../src/command/health/finding.ts'
+import { strangersAtKernel } from '../../../src/command/health/knocking.ts'
 
 test('what the appliance tells of its kernel is not told again by who would have knocked', async () => {
   const look = (view: object) => strangersAtKernel({ view } as unknown as Chart)

@@ -1,9 +1,9 @@
 /**
  * The doctor has the canary played: what a bot and an honest client are told wherever anybody asks, now.
  */
-import { ask } from './appliance.ts'
-import type { CanaryView } from '../daemon/canary.ts'
-import type { StatusView } from '../daemon/status-view.ts'
+import { ask } from '../appliance.ts'
+import type { CanaryView } from '../../daemon/canary.ts'
+import type { StatusView } from '../../daemon/status-view.ts'
 import { type Chart, fail, type Finding, ok, warn } from './finding.ts'
 
 /** A slow pace takes half a minute up to the first recipient. */

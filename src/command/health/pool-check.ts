@@ -1,9 +1,9 @@
 /**
  * The doctor's look at the pools: is DNS asked, could the records be read, and has anybody looked at the list lately?
  */
-import { REVIEW_MS } from '../core/pools.ts'
+import { REVIEW_MS } from '../../core/pools.ts'
 import { type Finding, ok, warn } from './finding.ts'
-import type { PoolsView } from '../daemon/pooling.ts'
+import type { PoolsView } from '../../daemon/pooling.ts'
 
 export function examinePools(
   { dns, pools, networks, records, unread, notes, reviewed }: PoolsView,

@@ -1,9 +1,9 @@
 /**
  * What a check of the doctor finds, and what it may look at.
  */
-import type { Checked } from '../settings/checked.ts'
-import type { Settings, Where } from '../settings/settings.ts'
-import type { StatusView } from '../daemon/status-view.ts'
+import type { Checked } from '../../settings/checked.ts'
+import type { Settings, Where } from '../../settings/settings.ts'
+import type { StatusView } from '../../daemon/status-view.ts'
 
 /** From what is well to what is worst. A note is worth a step of whoever has time, and no alarm: it costs nothing but speed. */
 export const LEVELS = ['ok', 'note', 'warn', 'fail'] as const

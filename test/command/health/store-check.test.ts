@@ -1,9 +1,9 @@
 /** What the doctor says of a Redis that may forget what it is given: real ones, set in each way. */
 import { Redis } from 'ioredis'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
-import { storeKeeps } from '../../src/command/store-check.ts'
-import { type Settings } from '../../src/settings/settings.ts'
-import { startRedis } from '../servers.ts'
+import { storeKeeps } from '../../../src/command/health/store-check.ts'
+import { type Settings } from '../../../src/settings/settings.ts'
+import { startRedis } from '../../servers.ts'
 
 async function server(...args: string[]): Promise<string> {
   const redis = await startRedis(args)

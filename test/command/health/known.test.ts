@@ -1,11 +1,11 @@
 /** What the appliance knows of its own health: the level of each, as `status` and `doctor` both take it. */
 import { expect, test } from 'vitest'
-import { lastPlay } from '../../src/command/canary-check.ts'
-import { EXIT_OF, LEVELS } from '../../src/command/finding.ts'
-import { knownOf } from '../../src/command/known.ts'
-import { remarksOn } from '../../src/command/remarks.ts'
-import { type Note, viewOf } from '../../src/daemon/sockets.ts'
-import { shortfalls, type StatusView } from '../../src/daemon/status-view.ts'
+import { lastPlay } from '../../../src/command/health/canary-check.ts'
+import { EXIT_OF, LEVELS } from '../../../src/command/health/finding.ts'
+import { knownOf } from '../../../src/command/health/known.ts'
+import { remarksOn } from '../../../src/command/health/remarks.ts'
+import { type Note, viewOf } from '../../../src/daemon/sockets.ts'
+import { shortfalls, type StatusView } from '../../../src/daemon/status-view.ts'
 
 const NOW = Date.UTC(2026, 10, 28)
 const SINCE = new Date(NOW - 60_000).toISOString()

@@ -2,7 +2,7 @@
  * What is said of the boxes that share our store: do they run the same rules? They add to the same decisions, so where the rules
  * differ, a client is listed or released by whoever judged it last.
  */
-import type { StatusView } from '../daemon/status-view.ts'
+import type { StatusView } from '../../daemon/status-view.ts'
 import { type Finding, ok, warn } from './finding.ts'
 
 type View = Pick<StatusView, 'rules' | 'box'> & {

@@ -8,13 +8,13 @@
 import { randomInt } from 'node:crypto'
 import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { ClientView } from '../answer/views.ts'
-import { changeGuests, NftFailed, readTable } from '../decoy/nftables.ts'
-import { ask, NotOurs, NotRunning } from './appliance.ts'
+import type { ClientView } from '../../answer/views.ts'
+import { changeGuests, NftFailed, readTable } from '../../decoy/nftables.ts'
+import { ask, NotOurs, NotRunning } from '../appliance.ts'
 import { type Chart, fail, type Finding, ok, warn } from './finding.ts'
-import { spellLeft, tableHere } from './kernel.ts'
-import { parseAddress } from '../settings/places.ts'
-import type { StatusView } from '../daemon/status-view.ts'
+import { spellLeft, tableHere } from '../kernel.ts'
+import { parseAddress } from '../../settings/places.ts'
+import type { StatusView } from '../../daemon/status-view.ts'
 
 /** A connection to this host itself is answered in microseconds, or not at all. */
 const KNOCK_MS = 2000

@@ -1,9 +1,9 @@
 /**
  * How long the certificates that this host shows or believes are good for: nobody else tells before the day on which they are not.
  */
-import { span } from '../console/terminal.ts'
-import type { Instant } from '../core/evidence.ts'
-import type { CertificateEnd } from '../settings/certificate.ts'
+import { span } from '../../console/terminal.ts'
+import type { Instant } from '../../core/evidence.ts'
+import type { CertificateEnd } from '../../settings/certificate.ts'
 import { fail, type Finding, ok, warn } from './finding.ts'
 
 /** Whoever renews certificates of 90 days does it with 30 left: two weeks before the end something has failed. */

@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { unwritable } from '../settings/state.ts'
+import { unwritable } from '../../settings/state.ts'
 import { fail, type Finding, ok, warn } from './finding.ts'
 
 export function hostFindings(state: string, journalMegabytes: number | undefined): Finding[] {

@@ -2,8 +2,8 @@
  * The doctor's look at a shared store: a Redis that throws keys away when it is full forgets evidence without a word, and one
  * that keeps nothing on disk forgets all of it at a restart.
  */
-import { readKeeping, type RedisKeeping } from '../reputation/reputation.ts'
-import type { Keeping } from '../daemon/keeping.ts'
+import { readKeeping, type RedisKeeping } from '../../reputation/reputation.ts'
+import type { Keeping } from '../../daemon/keeping.ts'
 import { type Chart, type Finding, fail, ok, warn } from './finding.ts'
 
 /** Where an appliance runs, what it says of its store comes first: while that is away, there is no more to say. */

@@ -1,7 +1,7 @@
 /** What `status` and `doctor` say of the boxes that share a store. */
 import { expect, test } from 'vitest'
-import { otherBoxes, sameRules } from '../../src/command/box-check.ts'
-import type { StatusView } from '../../src/daemon/status-view.ts'
+import { otherBoxes, sameRules } from '../../../src/command/health/box-check.ts'
+import type { StatusView } from '../../../src/daemon/status-view.ts'
 
 const [OURS, THEIRS] = ['0a0a0a0a0a0a', '0b0b0b0b0b0b']
 

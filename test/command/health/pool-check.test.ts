@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { examinePools } from '../../src/command/pool-check.ts'
-import { readWellKnownFile } from '../../src/settings/checked.ts'
-import { poolOf } from '../../src/watch/reverse.ts'
+import { examinePools } from '../../../src/command/health/pool-check.ts'
+import { readWellKnownFile } from '../../../src/settings/checked.ts'
+import { poolOf } from '../../../src/watch/reverse.ts'
 
 const NOW = Date.UTC(2026, 10, 24)
 const WELL = { dns: true, pools: 40, networks: 300, records: 42, unread: [], notes: [], reviewed: '2026-11-01' }
