@@ -145,6 +145,6 @@ async function startDnsmasq(place: Place): Promise<void> {
   const words = ['--keep-in-foreground', `--conf-file=${file}`, '--user=root', '--pid-file=', '--log-facility=-']
   const here = ['--no-resolv', '--no-hosts', '--stop-dns-rebind', '--listen-address=127.0.0.2', '--bind-interfaces']
   const child = place.spawn('dnsmasq', [...words, ...here], { stdio: ['ignore', 'ignore', 'pipe'] })
-  const [said] = (await within(5000, once(child.stderr as Readable, 'data'), 'dnsmasq has not started')) as [Buffer]
+  const [said] = (await within(30_000, once(child.stderr as Readable, 'data'), 'dnsmasq has not started')) as [Buffer]
   expect(said.toString()).toContain('started')
 }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { ClientView } from '../../src/answer/views.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { type RedisServer, startRedis } from '../servers.ts'
-import { type Appliance, startAppliance } from './appliance.ts'
+import { type Appliance, SOON_MS, startAppliance } from './appliance.ts'
 import { type Asks, obstacle, ownAddress, type Postfix, RECIPIENT, startPostfix } from './postfix.ts'
 
 const HONEST = '198.51.100.7'
@@ -17,11 +17,10 @@ const BOTH: readonly Asks[] = ['policy', 'dnsbl']
 const ZONE = 'bl.decoymx.test'
 const POLICY_PORT = 10_040
 
-/** What we promise: from evidence, or the operator's word, to the answer at the real MX. */
-const PROMISE_MS = 1000
-/** With us gone, no mail waits; with us hung, as long as the line in main.cf says, and a connection's time. */
+/** Longer than usual: with us gone, no mail waits (a Postfix that tried again would, for a second)... */
 const UNNOTICED_MS = 1000
-const HUNG_MS = 3000
+/** ...and with us hung, the 2 s of the line in main.cf (with a second try it would be 5 s). */
+const HUNG_MS = 4000
 
 const missing = inject('missing')
 const hindered = missing.includes('postfix') || missing.includes('swaks') ? 'Postfix or swaks is missing' : obstacle()
@@ -69,7 +68,7 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)(
         for (const asks of BOTH) expect(await postfix.answerTo(asks, BOT)).toMatch(/^250 /)
       })
 
-      test('a bot that talks first at the backup decoy is refused at the real MX within a second', async () => {
+      test('a bot that talks first at the backup decoy is refused at the real MX soon', async () => {
         const since = await misbehave(appliance)
         const refused = await Promise.all(BOTH.map((asks) => answered(postfix, asks, /^5/, since)))
         ticket = /\(([0-9A-Z]{4}-[0-9A-Z]{4})\)/.exec(refused[0] as string)?.[1] ?? 'none'
@@ -103,7 +102,7 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)(
         expect(view.contacts!.backup).toBe(1)
       })
 
-      test('once allowed it is accepted within a second', async () => {
+      test('once allowed it is accepted soon', async () => {
         const { code, stdout } = await appliance.decoymx('allow', BOT, '--because', 'test')
         expect(stdout).toContain('in effect now')
         expect(code).toBe(0)
@@ -145,25 +144,31 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)(
       })
 
       test('with the appliance hung all mail passes, after the time that main.cf allows', async () => {
+        const both = async (clients: readonly string[], when: string) => {
+          const since = performance.now()
+          await Promise.all(clients.map((client, i) => passes(postfix, 'policy', client, `${when}, ${i}`)))
+          return performance.now() - since
+        }
+        const usualMs = await both([HONEST, HONEST], 'as usual')
         appliance.signal('SIGSTOP')
-        const since = performance.now()
         try {
-          await Promise.all([HONEST, BOT].map((client) => passes(postfix, 'policy', client, `while hung, ${client}`)))
-          expect(performance.now() - since).toBeLessThan(HUNG_MS)
+          expect((await both([HONEST, BOT], 'while hung')) - usualMs).toBeLessThan(HUNG_MS)
         } finally {
           appliance.signal('SIGCONT')
         }
       })
 
       test('with the appliance ended all mail passes, and nobody waits', async () => {
-        expect(await appliance.end()).toBe(0)
-        for (const asks of BOTH) {
-          for (const client of [HONEST, BOT]) {
-            const since = performance.now()
-            await passes(postfix, asks, client, `after the end, ${asks}, ${client}`)
-            expect(performance.now() - since).toBeLessThan(UNNOTICED_MS)
-          }
+        const took = async (asks: Asks, client: string, when: string) => {
+          const since = performance.now()
+          await passes(postfix, asks, client, `${when}, ${asks}, ${client}`)
+          return performance.now() - since
         }
+        const usual = [await took('policy', HONEST, 'before the end'), await took('dnsbl', HONEST, 'before the end')]
+        expect(await appliance.end()).toBe(0)
+        for (const asks of BOTH)
+          for (const client of [HONEST, BOT])
+            expect((await took(asks, client, 'after the end')) - Math.max(...usual)).toBeLessThan(UNNOTICED_MS)
       })
     })
   },
@@ -194,9 +199,9 @@ async function answered(postfix: Postfix, asks: Asks, wanted: RegExp, since: num
   for (;;) {
     const reply = await postfix.answerTo(asks, BOT)
     const tookMs = performance.now() - since
-    if (!wanted.test(reply) && tookMs < PROMISE_MS) continue
+    if (!wanted.test(reply) && tookMs < SOON_MS) continue
     expect(reply, `${asks}, after ${Math.round(tookMs)} ms`).toMatch(wanted)
-    expect(tookMs).toBeLessThan(PROMISE_MS)
+    expect(tookMs).toBeLessThan(SOON_MS)
     return reply
   }
 }
