@@ -106,7 +106,7 @@ export class RealMxWatch {
   }
 
   /** How a real MX speaks, for a tarpit that shall look like it. */
-  get looks(): Pick<Looks, 'banner' | 'ehlo'> | undefined {
+  get looks(): Looks | undefined {
     return this.#realMx.looks
   }
 

@@ -12,11 +12,18 @@
 import { printable } from '../core/evidence.ts'
 import type { Visit } from './crowd.ts'
 
-/** How a mail server looks from outside: what stands after `220 `, and the lines after the first of its answer to EHLO. */
-export type Look = { readonly banner: string; readonly ehlo: readonly string[] }
+/**
+ * How a mail server looks from outside: what stands after `220 `, the lines after the first of its answer to EHLO, and how long
+ * it takes to greet.
+ */
+export type Look = {
+  readonly banner: string
+  readonly ehlo: readonly string[]
+  readonly greetingMs?: number | undefined
+}
 
 /** What the settings want of it. */
-export type Wish = { readonly [Part in keyof Look]: Look[Part] | undefined }
+export type Wish = { readonly [Part in 'banner' | 'ehlo']: Look[Part] | undefined }
 
 /** The settings' word first, then what the real MX says, then a mail server like many. The same object while nothing changes. */
 export function lookOf(
@@ -31,6 +38,7 @@ export function lookOf(
       look = {
         banner: wish?.banner ?? real?.banner ?? `${name} ESMTP, one moment please`,
         ehlo: wish?.ehlo ?? real?.ehlo ?? ['SIZE 10240000', '8BITMIME', 'ENHANCEDSTATUSCODES'],
+        greetingMs: real?.greetingMs,
       }
     seen = real
     return look
@@ -56,19 +64,24 @@ const KEYWORD_MAX = 64
 /** RFC 5321, 4.5.3.1.5: a reply line has at most 512 bytes, its code and end among them. */
 const BANNER_MAX = 200
 
+/** `name`: how we call ourselves where the banner does not begin with a host's name. */
 export function scriptOf(name: string, form: Form, look: Look): Script {
   const banner = plain(look.banner, BANNER_MAX)
+  const self = HOST_FIRST.exec(banner)?.[0] ?? name
   const keywords = look.ehlo.slice(0, EHLO_MAX).map((keyword) => plain(keyword, KEYWORD_MAX))
-  const ehlo = [name, ...keywords].map((line, i, { length }) => `250${i < length - 1 ? '-' : ' '}${line}\r\n`).join('')
+  const ehlo = [self, ...keywords].map((line, i, { length }) => `250${i < length - 1 ? '-' : ' '}${line}\r\n`).join('')
   const texts = [
     `220${form === 'greeting' ? '-' : ' '}${banner}\r\n`,
     ehlo,
-    `250 ${name}\r\n`,
+    `250 ${self}\r\n`,
     '451 4.7.1 Try again later\r\n',
     `221 2.0.0 Bye\r\n`,
   ]
   return { texts: texts.map(piecesOf), form }
 }
+
+/** RFC 5321, 4.2: a greeting begins with the name of its host, and so does what answers EHLO (4.1.1.1). */
+const HOST_FIRST = /^[a-z0-9_-]+(\.[a-z0-9_-]+)+(?= |$)/i
 
 /** After the goodbye there is no next piece. */
 export const ALL_SAID = Symbol('all said')

@@ -3,14 +3,15 @@
  * (libc/bare.ts) where that can be had, else a socket of Node's.
  *
  * One wheel of time turns for all of them. A held line is either dripped to (script.ts says what) or kept in silence;
- * at its life's end it is reset. The first drip comes at once, the others about `dripMs` apart, as the jitter has it:
- * a beat as regular as a clock's gives a tarpit away. What the client sends is swallowed, up to SWALLOW_MAX.
+ * at its life's end it is reset. The first drip comes when the real MX would greet, the others about `dripMs` apart, as the
+ * jitter has it: a beat as regular as a clock's gives a tarpit away, and so does one that is the same at every start. What the client sends is swallowed, up to SWALLOW_MAX.
  *
  * Clients change their standing while they are held: after `reconsider`, each is thought about again at its next turn,
  * and let go when it is not to be kept any more.
  *
  * The schedule (`newWheel`, `put`, `due`) is a value that knows no clock.
  */
+import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Bare, Fd, Sign, Watch } from '../libc/bare.ts'
 import type { Crowd, Line, Outcome, Visit, Who } from './crowd.ts'
@@ -46,6 +47,8 @@ export type TarpitOptions = {
 export function tickMsFor(dripMs: number): number {
   return Math.min(Math.max(Math.floor(dripMs / 10), 10), 250)
 }
+/** Longest wait for the first drip, however long the real MX takes: postscreen takes 6 s. */
+const GREETING_MS_MAX = 10_000
 /** Dripped to in a millisecond or so: then others have their turn. */
 const AT_ONCE_MAX = 64
 /**
@@ -79,7 +82,7 @@ export class Tarpit {
   #due: Visit[] = []
   #done = 0
   #epoch = 0
-  #lot = 1
+  #lot = randomBytes(4).readUInt32LE()
 
   constructor(options: TarpitOptions) {
     this.#options = options
@@ -107,8 +110,10 @@ export class Tarpit {
       line.on('end', letGo)
       line.resume()
     } else if (!this.#watches(line, visit)) return this.letGo(visit, 'shed')
-    if (manner === 'drip') this.#drip(visit, line, now)
-    else put(this.#wheel, visit, visit.endsAt)
+    const greetingMs = Math.min(this.#look.greetingMs ?? 0, GREETING_MS_MAX)
+    if (manner !== 'drip') put(this.#wheel, visit, visit.endsAt)
+    else if (greetingMs >= this.#wheel.tickMs) put(this.#wheel, visit, Math.min(now + greetingMs, visit.endsAt))
+    else this.#drip(visit, line, now)
   }
 
   /** It has closed, or is not ours to hold any more. */

@@ -14,12 +14,11 @@ import { printable, type Probe } from '../core/evidence.ts'
 
 export type Address = { readonly host: string; readonly port: number }
 
-/** How a server speaks: its greeting without the code, what it offers to EHLO, and how long it took. */
+/** How a server speaks: its greeting without the code, what it offers to EHLO, and how long it took to greet. */
 export type Looks = {
   readonly banner: string
   readonly ehlo: readonly string[]
   readonly greetingMs: number
-  readonly replyMs: number
 }
 
 export type Look = {
@@ -55,7 +54,7 @@ export function lookAt(
   return new Promise((resolve) => {
     const beganAt = performance.now()
     const socket = net.connect({ host, port })
-    let [text, lines, connected, askedAt, greetingMs, banner] = ['', [] as string[], false, 0, 0, '']
+    let [text, lines, connected, greetingMs, banner] = ['', [] as string[], false, 0, '']
     let looks: Looks | undefined
     let [step, last]: [Step, Look['reply']] = ['greeting', undefined]
 
@@ -78,10 +77,7 @@ export function lookAt(
     }, lookMs)
     const giveUp = () => end('unsure', 'given up')
     signal?.addEventListener('abort', giveUp)
-    const say = (line: string) => {
-      askedAt = performance.now()
-      socket.write(`${line}\r\n`)
-    }
+    const say = (line: string) => void socket.write(`${line}\r\n`)
     const leave = (because: string) => {
       socket.write('QUIT\r\n')
       end('up', because)
@@ -104,7 +100,7 @@ export function lookAt(
         return say(`RCPT TO:<${recipient}>`)
       }
       if (step === 'MAIL' || step === 'RCPT') return leave('takes mail')
-      looks = { banner, ehlo: said.slice(1), greetingMs, replyMs: Math.round(performance.now() - askedAt) }
+      looks = { banner, ehlo: said.slice(1), greetingMs }
       step = 'MAIL'
       return say('MAIL FROM:<>')
     }

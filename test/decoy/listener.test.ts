@@ -147,7 +147,7 @@ describe('a known offender', () => {
     const house = await openHouse({ regard: () => 'offender', tarpit, looksLike, pace: { ...BRISK, dripMs: 50 } })
     const visitor = house.call()
     expect(await visitor.reply()).toBe('220 mx.example.org ESMTP Exim')
-    expect(await visitor.ask('EHLO bot.example')).toBe('250-mx9.example.test\r\n250 SIZE 1000')
+    expect(await visitor.ask('EHLO bot.example')).toBe('250-mx.example.org\r\n250 SIZE 1000')
     expect(await visitor.ask('MAIL FROM:<a@bot.example>')).toBe('451 4.7.1 Try again later')
     expect(await visitor.ask('QUIT')).toBe('221 2.0.0 Bye')
     expect(await visitor.ended).toBe('reset')

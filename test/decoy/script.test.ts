@@ -41,12 +41,19 @@ describe('what a held offender is told', () => {
     const heard = told('replies', say('EHLO a.example', 'MAIL FROM:<a@a.example>', 'helo a', 'DATA', 'quit'))
     expect(heard).toBe(
       '220 mx.example.org ESMTP Postfix\r\n' +
-        '250-mx9.example.test\r\n250-SIZE 10240000\r\n250 8BITMIME\r\n' +
+        '250-mx.example.org\r\n250-SIZE 10240000\r\n250 8BITMIME\r\n' +
         '451 4.7.1 Try again later\r\n' +
-        '250 mx9.example.test\r\n' +
+        '250 mx.example.org\r\n' +
         '451 4.7.1 Try again later\r\n' +
         '221 2.0.0 Bye\r\n(bye)',
     )
+  })
+
+  test('by one name: that of its banner, or ours where that names nobody', () => {
+    const helo = (banner: string) => told('replies', say('HELO a.example'), 99, { banner, ehlo: [] }).split('\r\n')[1]
+    expect(helo('mx.example.org')).toBe('250 mx.example.org')
+    for (const banner of ['ESMTP ready', 'mx ESMTP', '', '***** ESMTP', 'Hello, this is mx.example.org'])
+      expect(helo(banner)).toBe('250 mx9.example.test')
   })
 
   test('a line in pieces is a line; what is said before the reply is whole is not answered by itself', () => {

@@ -154,15 +154,18 @@ describe.each([
   })
 })
 
-test('the first drip comes at once, and pauses vary within the jitter', () => {
+/** When a held client is told something, of a real MX that takes so long to greet. */
+function dripsOf(greetingMs?: number): number[] {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
   onTestFinished(() => void vi.useRealTimers())
   let now = 0
   const crowd = new Crowd()
+  const look = { banner: 'mx.example.test', ehlo: [], greetingMs }
   const tarpit = new Tarpit({
     name: 'mx9.example.test',
     dripMs: 10_000,
     jitter: 0.3,
+    look: () => look,
     crowd,
     now: () => now,
     keeps: () => true,
@@ -174,6 +177,11 @@ test('the first drip comes at once, and pauses vary within the jitter', () => {
   socket.resume = () => socket
   tarpit.hold(crowd.enter(socket, 1, 'a', now), 'drip', 3_600_000)
   for (; now < 1_000_000; now += TICK_MS) vi.advanceTimersByTime(TICK_MS)
+  return told
+}
+
+test('the first drip comes at once, and pauses vary within the jitter', () => {
+  const told = dripsOf()
   expect(told[0]).toBe(0)
   const pauses = told.slice(1).map((at, i) => at - (told[i] as number))
   for (const pause of pauses) {
@@ -182,6 +190,18 @@ test('the first drip comes at once, and pauses vary within the jitter', () => {
   }
   expect(pauses.length).toBeGreaterThan(70)
   expect(new Set(pauses).size).toBeGreaterThan(15)
+})
+
+test('no two tarpits have the same pauses, one after the other', () => {
+  expect(dripsOf()).not.toEqual(dripsOf())
+})
+
+test('where the real MX takes its time to greet, so does the first drip', () => {
+  const late = [6000, 60_000].map((greetingMs) => dripsOf(greetingMs)[0] as number)
+  for (const [i, ms] of [6000, 10_000].entries()) {
+    expect(late[i]).toBeGreaterThanOrEqual(ms)
+    expect(late[i]).toBeLessThanOrEqual(ms + tickMsFor(10_000) + TICK_MS)
+  }
 })
 
 test('of many whose turn it is some are dripped to, and others of the house have their turn before the rest', async () => {

@@ -107,7 +107,6 @@ describe('one look', () => {
       banner: 'mx one',
       ehlo: ['SIZE 1000', '8BITMIME'],
       greetingMs: expect.any(Number),
-      replyMs: expect.any(Number),
     })
   })
 
