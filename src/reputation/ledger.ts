@@ -12,6 +12,7 @@ import { Latest } from '../core/latest.ts'
 import { standOf } from '../core/listing.ts'
 import { parsePrefix, type Prefix, Prefixes } from '../core/prefixes.ts'
 import { ById, Unended } from './by-id.ts'
+import { Eased } from './eased.ts'
 import type { Newest, Search } from './search.ts'
 import { type Change, idOf, type Ruling, type Store } from './store.ts'
 
@@ -39,7 +40,6 @@ export type LedgerOptions = {
 /** A generation that no store has: the next beat loads anew. */
 const LOST = -1
 const ENDED_MAX = 10_000
-const EASED_MAX = 10_000
 /** Rulings taken over from a snapshot before answers have their turn: a million at once would keep them for seconds. */
 const STEP = 500
 /** How often the copy is proved fresh. */
@@ -57,10 +57,8 @@ export class Ledger {
   readonly #allows = new Prefixes<Ruling>()
   readonly #blocks = new Prefixes<Ruling>()
   readonly #releases = new Prefixes<Ruling>()
-  /** What was said here and is not heard of yet; at most EASED_MAX. */
-  readonly #eased = new Prefixes<Ruling>()
-  /** Releases of which the store has done all, since the copy was last proved fresh, and when they were said. */
-  readonly #settled: { readonly prefix: Prefix; readonly since: Instant }[] = []
+  /** What was said here and is not heard of yet. */
+  readonly #eased = new Eased()
   #generation = LOST
   /** How often changes may have been missed: a snapshot that was on its way then is not enough. */
   #losses = 0
@@ -112,10 +110,7 @@ export class Ledger {
     const now = this.#options.now()
     const allowed = standing(this.#allows.find(client), now)
     if (allowed || this.#eased.size === 0) return allowed
-    return standing(
-      this.#eased.findAll(client).find(({ word }) => word === 'allow'),
-      now,
-    )
+    return standing(this.#eased.over(client, 'allow')[0], now)
   }
 
   /**
@@ -123,19 +118,12 @@ export class Ledger {
    * the store has done it. A block ends that.
    */
   ease(ruling: Ruling): void {
-    const prefix = parsePrefix(ruling.target)
-    if (typeof prefix === 'string') return
-    if (ruling.word === 'block') this.#eased.delete(prefix)
-    else if (this.#eased.size < EASED_MAX) this.#eased.set(prefix, ruling)
+    this.#eased.say(ruling)
   }
 
-  /**
-   * The store has done all that the release of `since` means: what stood is gone from our copy, too, once that is proved fresh.
-   * What was said of the same target after it is not settled by that.
-   */
+  /** The store has done all that the release of `since` means: what stood is gone from our copy, too, once that is proved fresh. */
   settle(target: string, since: Instant): void {
-    const prefix = parsePrefix(target)
-    if (typeof prefix !== 'string') this.#settled.push({ prefix, since })
+    this.#eased.settle(target, since)
   }
 
   /** The operator's block, else what the rules said. */
@@ -143,7 +131,7 @@ export class Ledger {
     const now = this.#options.now()
     const ruled = standing(this.ofRules(client.key), now)
     if (this.#eased.size === 0) return standing(this.#blocks.find(client), now) ?? ruled
-    const released = this.#eased.findAll(client).filter(({ word }) => word === 'release')
+    const released = this.#eased.over(client, 'release')
     // What the rules said of a client goes with any release around it, an operator's block only with that of its own target.
     const blocked = this.#blocks
       .findAll(client)
@@ -177,8 +165,7 @@ export class Ledger {
   /** Each is made when its turn comes; whoever lets others change them meanwhile meets each that stays once. */
   *all(): Generator<Ruling> {
     const now = this.#options.now()
-    const eased = [...this.#eased.values()].filter((each) => each.word === 'allow' && !this.#byId.get(idOf(each)))
-    for (const rulings of [this.#byId.values(), eased])
+    for (const rulings of [this.#byId.values(), this.#allowedAhead()])
       for (const each of rulings) {
         const ruling = standing(each, now)
         if (ruling) yield ruling
@@ -209,8 +196,7 @@ export class Ledger {
       if (by === 'rules' && allowed.size > 0 && holds(allowed, ruling.target)) counts.overruled++
       else counts[by][word]++
     }
-    for (const each of this.#eased.values())
-      if (each.word === 'allow' && !this.#byId.get(idOf(each)) && standing(each, now)) counts.operator.allow++
+    for (const each of this.#allowedAhead()) if (standing(each, now)) counts.operator.allow++
     return counts
   }
 
@@ -218,8 +204,7 @@ export class Ledger {
   newest(search: Search, most: number): Newest {
     const now = this.#options.now()
     const { found, count } = this.#byId.newest(now, search, most)
-    const eased = [...this.#eased.values()].filter((each) => each.word === 'allow' && !this.#byId.get(idOf(each)))
-    const others = [...this.#byId.others(), ...eased].flatMap((each) => {
+    const others = [...this.#byId.others(), ...this.#allowedAhead()].flatMap((each) => {
       const ruling = standing(each, now)
       if (!ruling || (ruling.grace ?? Infinity) <= now || (search.word ?? ruling.word) !== ruling.word) return []
       return search.ruling(ruling) ? [ruling] : []
@@ -249,6 +234,11 @@ export class Ledger {
     return reasons
   }
 
+  /** Allowed here, and not heard of from the store. */
+  #allowedAhead(): Ruling[] {
+    return [...this.#eased.values()].filter((each) => each.word === 'allow' && !this.#byId.get(idOf(each)))
+  }
+
   /** The clients that the rules list now. */
   *listed(): Generator<Client> {
     for (const { by, target } of this.all()) {
@@ -276,12 +266,11 @@ export class Ledger {
   /** The copy is as fresh as the question, not as the answer. */
   async #prove(): Promise<void> {
     const askedAt = this.#options.uptime()
-    const settled = [...this.#settled]
+    const proved = this.#eased.proving()
     try {
       const generation = await this.#store.generation()
       if (this.#freshAt === undefined || generation !== this.#generation) await (this.#loading ??= this.#load())
-      for (const { prefix, since } of this.#settled.splice(0, settled.length))
-        this.#forgetEased(prefix, (eased) => eased.word === 'release' && eased.since <= since)
+      proved()
       this.#freshAt = Math.max(askedAt, this.#freshAt ?? -Infinity)
     } finally {
       this.#loading = undefined
@@ -360,15 +349,10 @@ export class Ledger {
     const prefix = parsePrefix(ruling.target)
     if (typeof prefix === 'string') return
     // The store may be behind: what it does only now can be older than what was said here.
-    if (ruling.word !== 'release') this.#forgetEased(prefix, (eased) => eased.since <= ruling.since)
+    if (ruling.word !== 'release') this.#eased.heard(prefix, ruling.since)
     if (ruling.word === 'allow') this.#allows.set(prefix, ruling)
     if (ruling.word === 'block') this.#blocks.set(prefix, ruling)
     if (ruling.word === 'release') this.#releases.set(prefix, ruling)
-  }
-
-  #forgetEased(prefix: Prefix, done: (eased: Ruling) => boolean): void {
-    const eased = this.#eased.get(prefix)
-    if (eased && done(eased)) this.#eased.delete(prefix)
   }
 
   #remove(id: string): void {
