@@ -4,6 +4,7 @@ import { basename, dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readSettings } from '../src/settings/settings.ts'
 import { spellProblem } from '../src/core/document.ts'
+import { CODES } from '../src/core/problems.ts'
 import { readRules } from '../src/core/rules.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -224,4 +225,9 @@ describe('what we ship passes our own check', () => {
     const settings = readSettings(join(root, file), {})
     expect(settings.ok ? [] : settings.problems.map(spellProblem)).toEqual([])
   })
+})
+
+test('every code of a problem is one that somebody is told', () => {
+  const told = [...sources].filter(([file]) => file !== 'src/core/problems.ts').map(([, text]) => text)
+  expect(Object.keys(CODES).filter((code) => !told.some((text) => text.includes(`'${code}'`)))).toEqual([])
 })

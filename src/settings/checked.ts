@@ -34,7 +34,7 @@ export type RulesReading =
 export function mistakesTogether(rules: Rules, { decoys }: Settings): Problem[] {
   if (!rules.unlisting) return []
   const { listen, proxy, kernel } = decoys.primary
-  const at = { file: rules.file, line: rules.unlisting.line, column: 1 }
+  const at = { file: rules.file, line: rules.unlisting.line, column: 1, code: 'R011' as const }
   if (listen.length + proxy.length === 0)
     return [{ ...at, message: 'unlisting: nobody sees who tries the primary: decoys.primary has no addresses here' }]
   if (kernel)
