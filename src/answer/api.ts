@@ -48,7 +48,7 @@ export type ApiOptions = WordsOptions & {
   /** Has the kernel refuse strangers at the primary, or no more. Undefined: there are no decoys here. */
   readonly turnKernel: (on: boolean) => Promise<object> | undefined
   /** What is at the decoys of a client now. */
-  readonly here: (client: Client) => Here
+  readonly here: (client: Client) => Promise<Here>
   /** Plays the canary, and tells what came of it. */
   readonly playCanary: () => Promise<object>
   /** A code that logs in to the console once. */
@@ -93,7 +93,7 @@ export function api(options: ApiOptions, enter: MiddlewareHandler<Entered>, fron
     if (!client) return c.json(notAnAddress(c.req.param('ip') ?? ''), 400)
     const waiting = options.reputation.waiting().find((each) => each.client.key === client.key)
     const explained = await options.reputation.explain(client)
-    return c.json(clientView(client, explained, options.rulesFile(), waiting, options.here(client)))
+    return c.json(clientView(client, explained, options.rulesFile(), waiting, await options.here(client)))
   })
   on(app, ROUTES.ticket, (c) => {
     const found = options.reputation.ofTicket(c.req.param('ticket') ?? '')

@@ -9,15 +9,16 @@ import type { AllowEntry } from '../core/rules.ts'
 import type { Explanation, Ruling, Waiting } from '../reputation/reputation.ts'
 import type { ClientView, RulingView, SpokenView, WaitingView } from './views.ts'
 
-/** A client's connections to the decoys now, found among so many that were looked at of all. */
+/** A client's connections to the decoys now: how many, and some of them. */
 export type Here = {
-  readonly connections: readonly {
+  readonly count: number
+  readonly some: readonly {
     readonly role: 'primary' | 'backup'
     readonly since: Instant
     readonly outcome: string
   }[]
-  readonly looked: number
-  readonly inAll: number
+  /** So many of our processes did not say in time. */
+  readonly silent: number
 }
 
 export function clientView(
@@ -91,9 +92,7 @@ export function clientView(
     waiting: waiting ? waitingView(waiting) : null,
     here: {
       ...here,
-      connections: here.connections
-        .toSorted((a, b) => a.since - b.since)
-        .map(({ role, since, outcome }) => ({ role, since: iso(since) as string, outcome })),
+      some: here.some.map(({ role, since, outcome }) => ({ role, since: iso(since) as string, outcome })),
     },
     freeze: freeze ? { why: freeze.why, until: iso(freeze.until) } : null,
     lost: journalTrouble ? { events: journalTrouble.lost, since: iso(journalTrouble.since) as string } : null,

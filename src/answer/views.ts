@@ -87,17 +87,15 @@ const standingSchema = z.object({
 
 const hereSchema = z
   .object({
-    connections: z.array(
+    count: count.describe('How many'),
+    some: z.array(
       z.object({
         role: z.enum(['primary', 'backup']),
         since: instant,
         outcome: z.string().describe('What becomes of it: dialogue, tarpit, held (in silence) or later (421)'),
       }),
     ),
-    looked: count.describe(
-      'So many of those who are here were looked at: below `inAll` the client may be among the others',
-    ),
-    inAll: count,
+    silent: count.describe('So many workers did not say in time what they have of it: they are not counted'),
   })
   .describe('Its connections to the decoys of this appliance now, the longest first')
 

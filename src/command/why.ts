@@ -10,7 +10,7 @@ import { hanging, type Screen, span, when, wrapped } from '../console/terminal.t
 import { parseClient } from '../core/client.ts'
 import { parsePrefix } from '../core/prefixes.ts'
 import { INEXCUSABLE } from '../core/outage.ts'
-import { stateOf } from '../console/pages/guest.ts'
+import { stateOf, unsaid } from '../console/pages/guest.ts'
 import { ask } from './appliance.ts'
 import { typed } from '../console/called.ts'
 import { printRulings } from './decisions.ts'
@@ -243,23 +243,22 @@ function walks(hours: number): string {
 }
 
 /** Its connections at the decoys: so many of each role and of what becomes of them, and since when. */
-export function hereNow({ connections, looked, inAll }: ClientView['here'], now: number): string[] {
-  const groups = Map.groupBy(connections, ({ role, outcome }) => `the ${role} decoy, ${stateOf(outcome)}`)
+export function hereNow({ count, some, silent }: ClientView['here'], now: number): string[] {
+  const groups = Map.groupBy(some, ({ role, outcome }) => `the ${role} decoy, ${stateOf(outcome)}`)
   const told = [...groups].map(([what, group]) => {
     const first = group[0] as (typeof group)[number]
     const lasts = span(now - Date.parse(first.since))
-    return group.length === 1
-      ? `Here now: at ${what}, for ${lasts}`
-      : `Here now: ${group.length} connections at ${what}, the first for ${lasts}`
+    return group.length === 1 ? `at ${what}, for ${lasts}` : `${group.length} at ${what}, the first for ${lasts}`
   })
-  const held = connections.some(({ outcome }) => outcome === 'tarpit')
-  const among = `looked at ${looked} of the ${inAll.toLocaleString('en')} connections`
+  const more = count - some.length
+  const many = count > 1 ? `${count.toLocaleString('en')} connections: ` : ''
+  const held = some.some(({ outcome }) => outcome === 'tarpit')
   return [
-    ...told,
-    ...(held ? ['What a known offender does is told a minute after it came, and counts from then on'] : []),
-    ...(looked < inAll
-      ? [told.length > 0 ? `There may be more of it: ${among}` : `Here now: ${among}, and none is its`]
+    ...(count > 0
+      ? [`Here now: ${many}${[...told, ...(more > 0 ? [`${more.toLocaleString('en')} more`] : [])].join('; ')}`]
       : []),
+    ...(held ? ['What a known offender does is told a minute after it came, and counts from then on'] : []),
+    ...(silent > 0 ? [`Here now: ${unsaid(silent)}`] : []),
   ]
 }
 

@@ -46,7 +46,7 @@ export type ConsoleOptions = {
   readonly here: {
     readonly guests: () => readonly Guest[]
     readonly inAll: () => number
-    readonly ofClient: (client: Client) => Met['here']
+    readonly ofClient: (client: Client) => Promise<Met['here']>
   }
   readonly follow: (hear: (evidence: Evidence) => void) => () => void
   readonly now: () => Instant
@@ -131,7 +131,7 @@ export function consoleOf(options: ConsoleOptions, sessions: Sessions, networkOf
     const known = await reputation.explain(client)
     const met = {
       visits: visits.newest().filter((visit) => visit.client === client.ip),
-      here: options.here.ofClient(client),
+      here: await options.here.ofClient(client),
     }
     return show(
       c,

@@ -14,6 +14,7 @@ import type { Report } from '../decoy/shares.ts'
 import type { News } from '../reputation/reputation.ts'
 import type { RulesText } from '../settings/checked.ts'
 import type { Settings } from '../settings/settings.ts'
+import type { Found } from './decoys.ts'
 import type { DoorHappening } from './sockets.ts'
 
 export type Begin = {
@@ -38,6 +39,8 @@ export type ToWorker =
   | { readonly what: 'never'; readonly groups: readonly Group[] }
   /** What the other workers have, whether the real MX is away, and how it looks; when that is news. */
   | { readonly what: 'beat'; readonly shares: Shares; readonly outage: boolean; readonly look: Look | undefined }
+  /** What it has of this client, by its address. */
+  | { readonly what: 'find'; readonly number: number; readonly client: string }
   /** The events of this batch are on disk, or given up on. */
   | { readonly what: 'written'; readonly batch: number }
   | { readonly what: 'end' }
@@ -49,6 +52,7 @@ export type FromWorker =
   /** All doors have been tried once. */
   | { readonly what: 'ready' }
   | { readonly what: 'door'; readonly it: DoorHappening }
+  | { readonly what: 'found'; readonly number: number; readonly found: Found }
   | { readonly what: 'events'; readonly batch: number; readonly events: readonly Event[] }
   | {
       readonly what: 'report'

@@ -12,6 +12,7 @@
  */
 import { type ChildProcess, fork, type StdioOptions } from 'node:child_process'
 import { join } from 'node:path'
+import type { Client } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
 import type { Never } from '../core/never.ts'
 import type { Guest } from '../decoy/crowd.ts'
@@ -21,9 +22,10 @@ import type { Look } from '../decoy/script.ts'
 import { Census, type Report } from '../decoy/shares.ts'
 import type { Reputation } from '../reputation/reputation.ts'
 import type { RulesText } from '../settings/checked.ts'
+import { Asking } from './crew-asking.ts'
 import type { Counts, FromWorker, Shares, ToWorker } from './crew-channel.ts'
 import { SharedDoors } from './crew-doors.ts'
-import { decoyDoors, type Decoys } from './decoys.ts'
+import { decoyDoors, type Decoys, type Found, foundTogether } from './decoys.ts'
 import { WORKER_FLAGS } from './heap.ts'
 import { readCertificate } from '../settings/certificate.ts'
 import { type Settings } from '../settings/settings.ts'
@@ -145,6 +147,7 @@ export function startCrew(workers: number, options: CrewOptions): Crew {
     doors: doors.all,
     counts: () => ({ primary: sum(crew, 'primary'), backup: sum(crew, 'backup') }),
     guests: () => crew.flatMap(({ counts, guests }) => (counts ? guests : [])),
+    ofClient: async (client) => foundTogether(await Promise.all(crew.map((worker) => worker.find(client)))),
     // Each worker notices by itself, from its copy.
     reconsider: () => {},
     rulesChanged: () => {
@@ -206,6 +209,7 @@ class Worker {
   readonly #workers: number
   readonly #options: CrewOptions
   readonly #patience: Patience
+  readonly #asking = new Asking()
   readonly #doors: SharedDoors
   readonly #news: () => void
   /** What it was last told; the same is not told again. */
@@ -329,6 +333,13 @@ class Worker {
     this.send({ what: 'beat', shares, outage, look })
   }
 
+  /** What it has of this client. */
+  async find({ ip }: Client): Promise<Found> {
+    if (!this.counts) return { count: 0, some: [], silent: 0 }
+    const found = await this.#asking.ask((number) => this.send({ what: 'find', number, client: ip }))
+    return found ?? { count: 0, some: [], silent: 1 }
+  }
+
   /** In order, if it can; else at once. */
   async end(): Promise<void> {
     this.#ending = true
@@ -351,6 +362,8 @@ class Worker {
     switch (message.what) {
       case 'ready':
         return this.#isReady()
+      case 'found':
+        return this.#asking.hear(message.number, message.found)
       case 'door':
         return this.#doors.hear(this.number, message.it)
       case 'events': {

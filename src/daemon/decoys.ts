@@ -7,7 +7,7 @@ import type { Client } from '../core/client.ts'
 import type { Witness } from '../core/evidence.ts'
 import { Prefixes } from '../core/prefixes.ts'
 import type { Rules } from '../core/rules.ts'
-import type { Guest } from '../decoy/crowd.ts'
+import { type Guest, whoOf } from '../decoy/crowd.ts'
 import type { Offers } from '../decoy/dialogue.ts'
 import { Decoy, type DecoyCounts } from '../decoy/listener.ts'
 import type { DecoyHappening, Regard, Via } from '../decoy/happenings.ts'
@@ -54,6 +54,7 @@ export type Decoys = {
   readonly counts: () => Record<DecoyRole, DecoyCounts>
   /** Some of those who are here now, the longest first. */
   readonly guests: () => readonly Guest[]
+  readonly ofClient: (client: Client) => Promise<Found>
   /** What stands for clients has changed. */
   readonly reconsider: () => void
   /** The rules are others, and so may be what stands. */
@@ -63,6 +64,18 @@ export type Decoys = {
   /** The certificate for STARTTLS is read again; what is wrong with it, while the one before stays in use. */
   readonly renewCertificate: () => Unsound | undefined
   readonly close: () => Promise<void>
+}
+
+/** A client's connections: how many, and some of them; `silent`: so many workers did not say in time what they have of it. */
+export type Found = { readonly count: number; readonly some: readonly Guest[]; readonly silent: number }
+
+/** All that was found, as one: those who are here longest first. */
+export function foundTogether(all: readonly Found[]): Found {
+  return {
+    count: all.reduce((sum, { count }) => sum + count, 0),
+    some: all.flatMap(({ some }) => some).toSorted((a, b) => a.since - b.since),
+    silent: all.reduce((sum, { silent }) => sum + silent, 0),
+  }
 }
 
 /** So many of each decoy are told, in a dialogue and held; of each process. */
@@ -126,6 +139,8 @@ export async function openDecoys(options: DecoysOptions): Promise<Decoys & Share
     doors,
     counts: () => ({ primary: decoys.primary.counts(), backup: decoys.backup.counts() }),
     guests: () => DECOY_ROLES.flatMap((role) => decoys[role].guests(GUESTS_MAX)),
+    ofClient: async (client) =>
+      foundTogether(DECOY_ROLES.map((role) => ({ ...decoys[role].ofClient(whoOf(client), GUESTS_MAX), silent: 0 }))),
     reports: () => ({ primary: decoys.primary.report(), backup: decoys.backup.report() }),
     hear: (news) => DECOY_ROLES.map((role) => decoys[role].hear(news[role])).includes(true),
     reconsider,

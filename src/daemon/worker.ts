@@ -5,6 +5,7 @@
  * a copy. It lives as long as its parent: without it, evidence has nowhere to go. Signals are the parent's to heed; it
  * tells its workers when to end.
  */
+import { type Client, parseClient } from '../core/client.ts'
 import type { Event, Witness } from '../core/evidence.ts'
 import { Never } from '../core/never.ts'
 import { parsePrefix, type Prefix } from '../core/prefixes.ts'
@@ -13,7 +14,7 @@ import { Gathering } from '../decoy/gathering.ts'
 import { openCopy } from '../reputation/reputation.ts'
 import type { RulesText } from '../settings/checked.ts'
 import type { Begin, FromWorker, Shares, ToWorker } from './crew-channel.ts'
-import { openDecoys } from './decoys.ts'
+import { type Found, openDecoys } from './decoys.ts'
 
 /** Events on their way to the disk; beyond it they are refused and counted, so that a dead disk costs no memory. */
 const WAITING_MAX = 20_000
@@ -41,6 +42,7 @@ async function work(begin: Begin): Promise<void> {
   const gathering = new Gathering()
   const evidence = evidenceTo((batch, events) => say({ what: 'events', batch, events }))
   let take: Parameters<Parameters<typeof openCopy>[1]>[0] = () => {}
+  let find = async (_client: Client): Promise<Found> => ({ count: 0, some: [], silent: 1 })
   // Who has only begun has nothing to hand over.
   let end = async () => say({ what: 'ended' })
   let hear = (_news: Shares | typeof SAME) => false
@@ -65,6 +67,9 @@ async function work(begin: Begin): Promise<void> {
       // The same look stays the same object: a new one is a text to be cut anew.
       if (JSON.stringify(message.look) !== JSON.stringify(look)) look = message.look
       if (hear(message.shares)) reportSoon()
+    } else if (message.what === 'find') {
+      const { number, client } = message
+      void find(parseClient(client) as Client).then((found) => say({ what: 'found', number, found }))
     } else if (message.what === 'end') void end()
   })
 
@@ -97,7 +102,7 @@ async function work(begin: Begin): Promise<void> {
     pressed: (shed) => (pressed += shed),
     now: Date.now,
   })
-  ;({ reconsider, hear, renewCertificate } = decoys)
+  ;({ reconsider, hear, renewCertificate, ofClient: find } = decoys)
   function report() {
     clearTimeout(reporting)
     reporting = undefined

@@ -218,6 +218,13 @@ export class Crowd {
     return visit
   }
 
+  /** Those of this client who are held, and then those who talk, the longest first; as many are looked at as its network has. */
+  *those(who: Who): Generator<Visit> {
+    const network = this.#networks.get(clientOfWho(who).network)
+    for (const queue of [network?.held, network?.talking])
+      for (let visit = queue?.oldest; visit; visit = visit.newer) if (visit.who === who) yield visit
+  }
+
   /** Some of those who are held, the longest held first: of each network its first, then its second, and so on. */
   longest(most: number): Visit[] {
     let row: Visit[] = []

@@ -185,6 +185,14 @@ export class Decoy {
     return [...talking, ...this.#crowd.longest(most)].map((visit) => guestOf(visit, this.role, atZero))
   }
 
+  /** How many connections this client has, and some of them. */
+  ofClient(who: Who, most: number): { readonly count: number; readonly some: readonly Guest[] } {
+    const atZero = this.#options.now() - monotonic()
+    const some: Guest[] = []
+    for (const visit of this.#crowd.those(who)) if (some.push(guestOf(visit, this.role, atZero)) >= most) break
+    return { count: this.#crowd.ofClient(who), some }
+  }
+
   /** What stands for clients has changed: whoever is held and no longer an offender is let go at its next turn. */
   reconsider(): void {
     this.#tarpit.reconsider()

@@ -88,7 +88,7 @@ test('a faded block, as `why` and the console show it', () => {
     waived: {},
     pending: {},
     waiting: null,
-    here: { connections: [], looked: 0, inAll: 0 },
+    here: { count: 0, some: [], silent: 0 },
     freeze: null,
     lost: null,
     rules: 'rules.yaml',

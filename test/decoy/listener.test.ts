@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { type Client, parseClient } from '../../src/core/client.ts'
+import { whoOf } from '../../src/decoy/crowd.ts'
 import type { Regard } from '../../src/decoy/happenings.ts'
 import { BRISK, HONEST, type House, networks, openHouse, repliesIn, type Visitor } from './visitors.ts'
 
@@ -125,6 +127,12 @@ test('who is here is told: in a dialogue or held, and since when', async () => {
   ])
   // The house's clock stands at 1000; the one that measures spans goes on.
   for (const { since } of guests) expect(since).toBeLessThanOrEqual(1000)
+  // Of one client all are found, and so many of them told.
+  expect(house.decoy.ofClient(whoOf(parseClient('127.0.0.1') as Client), 1)).toMatchObject({
+    count: 2,
+    some: [{ client: '127.0.0.1', role: 'backup', outcome: 'tarpit' }],
+  })
+  expect(house.decoy.ofClient(whoOf(parseClient('127.0.0.2') as Client), 9)).toEqual({ count: 0, some: [] })
   for (const { socket } of [talking, held]) socket.destroy()
 })
 

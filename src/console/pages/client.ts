@@ -10,7 +10,7 @@ import { type Explanation, isUntold } from '../../reputation/reputation.ts'
 import { spellExcuse, spellWaiting, spellWaived } from '../excuses.ts'
 import { outlasting, sumBeside } from '../outlasting.ts'
 import type { Visit } from '../visits.ts'
-import { type Guest, lasting, stateOf } from './guest.ts'
+import { type Guest, lasting, stateOf, unsaid } from './guest.ts'
 import { acts, chip, type Html, known, time, until, sheet } from './layout.ts'
 
 const DAYS = 14
@@ -18,10 +18,10 @@ const [WIDTH, LANE] = [840, 44]
 const ROLES = ['primary', 'backup', 'real'] as const
 const WAIVED: ReadonlySet<string> = new Set(WAIVED_FACTS)
 
-/** What the decoys have of the client: what it did, and its connections now, among so many `looked` at of `inAll`. */
+/** What the decoys have of the client: what it did, and its connections now; so many workers did not say in time. */
 export type Met = {
   readonly visits: readonly Visit[]
-  readonly here: { readonly connections: readonly Guest[]; readonly looked: number; readonly inAll: number }
+  readonly here: { readonly count: number; readonly some: readonly Guest[]; readonly silent: number }
 }
 
 export function clientPage(
@@ -124,7 +124,7 @@ export function clientPage(
     </section>`,
     html`<section data-live id="wire">
       <h2>What it said</h2>
-      ${visits.length === 0 ? html`<p class="empty">Nothing ${here.connections.length > 0 ? 'that is told yet' : 'since the appliance began'}; the journal has what came before.</p>` : ''}
+      ${visits.length === 0 ? html`<p class="empty">Nothing ${here.count > 0 ? 'that is told yet' : 'since the appliance began'}; the journal has what came before.</p>` : ''}
       ${visits.map(
         (visit) =>
           html`<article>
@@ -139,22 +139,20 @@ export function clientPage(
 /** A client may be here many times. */
 const GUESTS_MAX = 5
 
-/** Nothing where it is not here, as far as all were looked at. */
-function hereNow({ connections: guests, looked, inAll }: Met['here'], now: Instant): Html | string {
-  if (guests.length === 0 && looked >= inAll) return ''
-  const more = guests.length - GUESTS_MAX
-  const held = guests.some(({ outcome }) => outcome === 'tarpit')
+/** Nothing where it is not here, as far as all have said. */
+function hereNow({ count, some, silent }: Met['here'], now: Instant): Html | string {
+  if (count === 0 && silent === 0) return ''
+  const shown = some.slice(0, GUESTS_MAX)
+  const more = count - shown.length
+  const held = some.some(({ outcome }) => outcome === 'tarpit')
   return html`<h2>Here now</h2>
-    ${guests
-      .toSorted((a, b) => a.since - b.since)
-      .slice(0, GUESTS_MAX)
-      .map(
-        ({ role, since, outcome }) =>
-          html`<p>At the ${role} for <span data-running>${lasting(now - since)}</span>: ${stateOf(outcome)}.</p>`,
-      )}
-    ${more > 0 ? html`<p class="dim">… and ${more} more of it.</p>` : ''}
+    ${shown.map(
+      ({ role, since, outcome }) =>
+        html`<p>At the ${role} for <span data-running>${lasting(now - since)}</span>: ${stateOf(outcome)}.</p>`,
+    )}
+    ${more > 0 ? html`<p class="dim">… and ${more.toLocaleString('en')} more of it.</p>` : ''}
     ${held ? html`<p class="dim">What a known offender does is told a minute after it came, and shows below from then on.</p>` : ''}
-    ${looked < inAll ? html`<p class="dim">${guests.length > 0 ? `Looked for among ${looked}` : `It is none of the ${looked} that were looked at,`} of the ${inAll.toLocaleString('en')} who are here.</p>` : ''}`
+    ${silent > 0 ? html`<p class="dim">${unsaid(silent)}.</p>` : ''}`
 }
 
 /** What was seen and does not show above, and why. */

@@ -16,6 +16,11 @@ export function stateOf(outcome: string): string {
   return STATES[outcome] ?? outcome
 }
 
+/** Where not all workers have said in time what they have of a client. */
+export function unsaid(silent: number): string {
+  return `${silent === 1 ? '1 worker' : `${silent} workers`} did not say in time whether it is there`
+}
+
 /** `1:04:09`, as the browser's half counts on. */
 export function lasting(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000))
