@@ -163,7 +163,7 @@ describe.skipIf(inject('missing').includes('systemd-socket-activate'))('socket a
     const kept = await keep(node, ['dnsbl-udp'], { over: 'udp' })
     const port = String(kept.port('dnsbl-udp'))
     const dig = (...words: string[]) =>
-      runToEnd('dig', ['+short', '+tries=1', '+time=15', '-p', port, '@127.0.0.1', ...words])
+      runToEnd('dig', ['+short', '+tries=1', '+time=60', '-p', port, '@127.0.0.1', ...words])
     const answer = dig('2.0.0.127.bl.decoymx.test')
     await kept.start()
     expect((await answer).stdout).toBe('127.0.0.2\n')

@@ -331,7 +331,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
   })
 
   test('what waits for a person is enlisted, or discarded, by one', async () => {
-    const bots = Array.from({ length: PER_NETWORK + 2 }, (_, i) => `192.0.2.${i + 1}`)
+    const bots = Array.from({ length: PER_NETWORK + 2 }, (_, i) => `192.0.2.${i + 101}`)
     await Promise.all(bots.map((ip) => misbehave(ip, 'MAIL FROM:<x@bot.example>', 'RCPT TO:<a@example.test>')))
     await logIn('otto')
     await page.goto(at('decisions'))

@@ -116,7 +116,7 @@ describe.skipIf(missing.includes('rbldnsd') || missing.includes('dig'))('rbldnsd
 
     const ask = async (ip: string, type: string) => {
       const name = `${reversed(ip)}.${ZONE}`
-      const dig = ['+short', '+tries=2', '+time=2', `@${host}`, '-p', '5353', name, type]
+      const dig = ['+short', '+tries=2', '+time=20', `@${host}`, '-p', '5353', name, type]
       return (await runToEnd('dig', dig)).stdout.trim()
     }
     for (const ip of [...BLOCKED, '127.0.0.2', '::ffff:7f00:2'])
