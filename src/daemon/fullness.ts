@@ -45,7 +45,7 @@ export function tellingOfRoom(log: Log, metrics: Metrics, now: () => number) {
       if (lines(role) === undefined) return
       log.warn(
         { turnedAway: unsaid[role] },
-        `${role} decoy: full; nobody is held who could make room, so newcomers are reset`,
+        `${role} decoy: full; nobody is here who could make room, so newcomers are reset`,
       )
       unsaid[role] = 0
     },

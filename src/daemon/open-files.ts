@@ -14,7 +14,7 @@ const UNLIMITED = 1_000_000_000
 
 /** What becomes of whoever comes then. */
 export const WHEN_FULL =
-  'beyond it held offenders are let go, the longest held first, and while none is held newcomers are reset'
+  'beyond it held offenders are let go, the longest held first, and while none is held, dialogues of the networks that have most of them'
 
 export type FileRoom = {
   /** Connections at the decoys that all processes together may have, and that the settings ask for. */

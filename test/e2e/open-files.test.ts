@@ -69,7 +69,7 @@ test(
       before + strangers.length - talking.length,
     )
     expect((await appliance.decoymx('status')).stdout).toMatch(/the decoys were full: \d+ connections were turned away/)
-    expect(appliance.said()).toContain('backup decoy: full; nobody is held who could make room, so newcomers are reset')
+    expect(appliance.said()).toContain('backup decoy: full; nobody is here who could make room, so newcomers are reset')
     expect(appliance.said()).not.toMatch(/EMFILE|could not come in/)
   },
 )
