@@ -10,27 +10,18 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { Dnsbl, type DnsblHappening, type DnsblOptions } from '../../src/answer/dnsbl.ts'
 import { type Client, parseClient, reversedLabels } from '../../src/core/client.ts'
 import { type Prefix, parsePrefix, Prefixes } from '../../src/core/prefixes.ts'
-import type { Decide, Decision } from '../../src/reputation/decision.ts'
+import type { Decide } from '../../src/reputation/decision.ts'
 import { ANSWERS } from '../rules.ts'
+import { CLEAN, decideBy, readAll } from './ruled.ts'
 
 const ZONE = 'bl.decoymx.test'
 const NOW = 1_700_000_000_000
 
-const CLEAN: Omit<Decision, 'client'> = {
-  verdict: 'clean',
-  effect: 'pass',
-  mode: 'enforce',
-  by: undefined,
-  until: undefined,
-  ticket: undefined,
-  because: undefined,
-  doubt: undefined,
-}
 const RULED = { ...CLEAN, by: 'rules', ticket: 'ABCD-EFGH', because: 'came to the backup MX first' } as const
 const TEXT = 'came to the backup MX first; to ask why, quote this code to the postmaster (ABCD-EFGH)'
 
 /** What stands about the clients of these tests. */
-const RULINGS: Record<string, Partial<Decision>> = {
+const decide = decideBy({
   '192.0.2.1': { ...RULED, verdict: 'block', effect: 'block', until: NOW + 3_600_000 },
   '192.0.2.2': { ...RULED, verdict: 'defer', effect: 'defer', until: NOW + 17_500 },
   '192.0.2.3': { ...RULED, verdict: 'observe', effect: 'observe', until: NOW + 3_600_000 },
@@ -39,8 +30,7 @@ const RULINGS: Record<string, Partial<Decision>> = {
   '192.0.2.6': { ...RULED, verdict: 'block', effect: 'pass', doubt: 'stale' },
   '192.0.2.7': { ...RULED, verdict: 'block', effect: 'block', by: 'operator' },
   '2001:db8:0:1::/64': { ...RULED, verdict: 'block', effect: 'block' },
-}
-const decide: Decide = (client) => ({ ...CLEAN, client, ...RULINGS[client.key] })
+})
 
 const LOOPBACK = networks('127.0.0.0/8', '::1/128')
 const ASKER = '127.0.0.1'
@@ -669,17 +659,11 @@ describe('TCP', () => {
     const end = 2 + bytes.readUInt16BE(0)
     return [bytes.subarray(2, end), ...unframed(bytes.subarray(end))]
   }
-  const readAll = async (socket: Socket) => {
-    const chunks: Buffer[] = []
-    socket.on('data', (chunk) => chunks.push(chunk))
-    socket.on('error', () => undefined)
-    await once(socket, 'close')
-    return unframed(Buffer.concat(chunks)).map(read)
-  }
+  const readReplies = async (socket: Socket) => unframed(await readAll(socket)).map(read)
   const dial = (port: number) => connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
   const exchange = async (port: number, ...pieces: Buffer[]) => {
     const socket = dial(port)
-    const all = readAll(socket)
+    const all = readReplies(socket)
     for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve))
     socket.end()
     return await all
@@ -729,7 +713,7 @@ describe('TCP', () => {
   ])('a frame that holds %s ends the connection; what came before was answered', async (_, junk) => {
     const { port, told } = await start()
     const socket = connect(port, '127.0.0.1')
-    const all = readAll(socket)
+    const all = readReplies(socket)
     socket.write(Buffer.concat([framed(query(LISTED)), junk, framed(query(LISTED))]))
     expect(await all).toMatchObject([{ answers: [{ data: '127.0.0.2' }] }])
     expect(told.at(-1)).toEqual({ what: 'closed', reason: 'bad-frame' })
@@ -738,7 +722,7 @@ describe('TCP', () => {
   test('a stranger gets one answer and is let go', async () => {
     const { port } = await start({ askers: networks('192.0.2.0/24') })
     const socket = connect(port, '127.0.0.1')
-    const all = readAll(socket)
+    const all = readReplies(socket)
     socket.write(Buffer.concat([framed(query(LISTED)), framed(query(LISTED))]))
     expect(await all).toMatchObject([{ rcode: 'REFUSED' }])
   })
@@ -760,7 +744,7 @@ describe('TCP', () => {
   test('who sends no whole query in time is hung up on', async () => {
     const { port, told } = await start({ limits: { idleMs: 30 } })
     const socket = connect(port, '127.0.0.1')
-    const all = readAll(socket)
+    const all = readReplies(socket)
     socket.write(framed(query(LISTED)).subarray(0, 20))
     expect(await all).toEqual([])
     expect(told).toEqual([{ what: 'closed', reason: 'idle' }])
@@ -802,7 +786,7 @@ describe('TCP', () => {
     const socket = dial(port)
     socket.write(framed(query(LISTED)))
     await once(socket, 'data')
-    const all = readAll(socket)
+    const all = readReplies(socket)
     await dnsbl.close()
     socket.end()
     expect(await all).toEqual([])

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
@@ -13,7 +13,7 @@ import {
 import type { Evidence } from '../../src/core/evidence.ts'
 import type { Decide } from '../../src/reputation/decision.ts'
 import { ANSWERS } from '../rules.ts'
-import { decide } from './ruled.ts'
+import { decide, readText } from './ruled.ts'
 
 const WHY = 'talked 100% first; to ask why, quote this code to the postmaster (ABCD-EFGH)'
 
@@ -42,18 +42,10 @@ async function start(language: Language, given: { decide?: Decide; limits?: Part
 /** Says all of it, in these pieces, shuts its side, and reads what comes. */
 async function say(port: number, ...pieces: (string | Buffer)[]): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
-  const all = readAll(socket)
+  const all = readText(socket)
   for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve))
   socket.end()
   return await all
-}
-
-async function readAll(socket: Socket): Promise<string> {
-  const chunks: Buffer[] = []
-  socket.on('data', (chunk) => chunks.push(chunk))
-  socket.on('error', () => undefined)
-  await once(socket, 'close')
-  return Buffer.concat(chunks).toString('latin1')
 }
 
 describe('tcp_table', () => {
@@ -118,7 +110,7 @@ describe('readsocket', () => {
     const { port } = await start(READSOCKET)
     const socket = connect({ port, host: '127.0.0.1' })
     socket.write('192.0.2.1\n')
-    expect(await readAll(socket)).toBe(`block ${WHY}\n`)
+    expect(await readText(socket)).toBe(`block ${WHY}\n`)
   })
 
   test('who says nothing gets nothing', async () => {
@@ -142,7 +134,7 @@ describe.each([TCP_TABLE, READSOCKET])('$name, whoever comes', (language) => {
     const { port, told } = await start(language, { limits: { idleMs: 20 } })
     const socket = connect({ port, host: '127.0.0.1' })
     socket.write('19')
-    expect(await readAll(socket)).toBe('')
+    expect(await readText(socket)).toBe('')
     expect(told).toMatchObject([{ what: 'closed', reason: 'idle' }])
   })
 
@@ -151,7 +143,7 @@ describe.each([TCP_TABLE, READSOCKET])('$name, whoever comes', (language) => {
     const first = connect({ port, host: '127.0.0.1' })
     await once(first, 'connect')
     const second = connect({ port, host: '127.0.0.1' })
-    expect(await readAll(first)).toBe('')
+    expect(await readText(first)).toBe('')
     expect(told).toMatchObject([{ what: 'closed', reason: 'full' }])
     second.destroy()
   })

@@ -13,26 +13,17 @@ import {
 } from '../../src/answer/policy.ts'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import type { Evidence, Witness } from '../../src/core/evidence.ts'
-import type { Decide, Decision } from '../../src/reputation/decision.ts'
+import type { Decide } from '../../src/reputation/decision.ts'
 import { ANSWERS } from '../rules.ts'
+import { CLEAN, decideBy, readText } from './ruled.ts'
 import type { PolicyWord, Standing } from '../../src/core/rules.ts'
 
-const CLEAN: Omit<Decision, 'client'> = {
-  verdict: 'clean',
-  effect: 'pass',
-  mode: 'enforce',
-  by: undefined,
-  until: undefined,
-  ticket: undefined,
-  because: undefined,
-  doubt: undefined,
-}
 const BECAUSE = 'came to the backup MX first'
 const RULED = { ...CLEAN, by: 'rules', ticket: 'ABCD-EFGH', because: BECAUSE, until: 2_000_000 } as const
 const ASK = '; to ask why, quote this code to the postmaster (ABCD-EFGH)'
 
 /** What stands about the clients of these tests. */
-const RULINGS: Record<string, Partial<Decision>> = {
+const decide = decideBy({
   '192.0.2.1': { ...RULED, verdict: 'block', effect: 'block' },
   '192.0.2.2': { ...RULED, verdict: 'defer', effect: 'defer' },
   '192.0.2.3': { ...RULED, verdict: 'observe', effect: 'observe' },
@@ -40,8 +31,7 @@ const RULINGS: Record<string, Partial<Decision>> = {
   '192.0.2.5': { ...RULED, verdict: 'block', effect: 'pass', mode: 'observe' },
   '192.0.2.6': { ...RULED, verdict: 'block', effect: 'pass', doubt: 'stale' },
   '2001:db8:0:1::/64': { ...RULED, verdict: 'block', effect: 'block' },
-}
-const decide: Decide = (client) => ({ ...CLEAN, client, ...RULINGS[client.key] })
+})
 
 const REJECT = `action=REJECT 5.7.1 ${BECAUSE}${ASK}\n\n`
 const DUNNO = 'action=DUNNO\n\n'
@@ -99,15 +89,6 @@ function request(client: string | undefined, more: Record<string, string> = {}):
     .join('')}\n`
 }
 
-/** Everything that comes back until the other side is done. */
-async function readAll(socket: Socket): Promise<string> {
-  const chunks: Buffer[] = []
-  socket.on('data', (chunk) => chunks.push(chunk))
-  socket.on('error', () => undefined)
-  await once(socket, 'close')
-  return Buffer.concat(chunks).toString()
-}
-
 async function write(socket: Socket, piece: string | Buffer): Promise<void> {
   await new Promise((resolve) => socket.write(piece, resolve))
 }
@@ -115,7 +96,7 @@ async function write(socket: Socket, piece: string | Buffer): Promise<void> {
 /** Sends the pieces one by one, shuts our side and reads to the end, as Exim's readsocket does. */
 async function exchange(port: number, ...pieces: (string | Buffer)[]): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
-  const all = readAll(socket)
+  const all = readText(socket)
   for (const piece of pieces) await write(socket, piece)
   socket.end()
   return await all
@@ -353,7 +334,7 @@ describe('connections', () => {
     socket.end('request=smtpd_access_policy\nclient_address=192.0.2.1\n\n'.repeat(100_000))
     const [served] = await accepted
     await once(served, 'pause')
-    const all = readAll(socket)
+    const all = readText(socket)
     socket.resume()
     expect((await all).length).toBe(100_000 * REJECT.length)
   })
@@ -386,7 +367,7 @@ describe('connections', () => {
   test('junk gets no answer but a hang-up; what came before it was answered', async () => {
     const { port, told } = await start()
     const socket = connect(port, '127.0.0.1')
-    const all = readAll(socket)
+    const all = readText(socket)
     socket.write(request('192.0.2.1') + 'EHLO example.net\r\n' + request('192.0.2.1'))
     expect(await all).toBe(REJECT)
     expect(told).toMatchObject([{ what: 'closed', reason: 'no-equals', peer: '127.0.0.1' }, { what: 'answered' }])
@@ -398,21 +379,21 @@ describe('connections', () => {
     await Promise.all([once(busy, 'connect'), once(silent, 'connect')])
     busy.write(request('192.0.2.1'))
     await take(busy, REJECT.length)
-    const left = readAll(silent)
+    const left = readText(silent)
     expect(await exchange(port, request('192.0.2.1'))).toBe(REJECT)
     expect(await left).toBe('')
     expect(told.filter(({ what }) => what === 'closed')).toMatchObject([{ what: 'closed', reason: 'full' }])
     busy.write(request('192.0.2.1'))
     await take(busy, REJECT.length)
     busy.end()
-    await readAll(busy)
+    await readText(busy)
     expect(await exchange(port, request('192.0.2.1'))).toBe(REJECT)
   })
 
   test('an asker that says nothing whole for too long is hung up on', async () => {
     const { port, told } = await start({ limits: { idleMs: 30 } })
     const socket = connect(port, '127.0.0.1')
-    const all = readAll(socket)
+    const all = readText(socket)
     socket.write('request=')
     expect(await all).toBe('')
     expect(told).toMatchObject([{ what: 'closed', reason: 'idle' }])
@@ -450,7 +431,7 @@ describe('connections', () => {
     const socket = connect(port, '127.0.0.1')
     socket.write(request('192.0.2.1'))
     await take(socket, REJECT.length)
-    const all = readAll(socket)
+    const all = readText(socket)
     await service.close()
     expect(await all).toBe('')
     await service.close()
