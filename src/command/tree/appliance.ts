@@ -6,7 +6,7 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { KIND_NAMES, ROLES } from '../../core/evidence.ts'
 import { RIGHTS, type Rights } from '../../core/rights.ts'
-import type { Words } from '../init.ts'
+import type { Words } from '../init-questions.ts'
 import { tail, type TailWords, VERDICTS } from '../tail.ts'
 import { typed } from '../../console/called.ts'
 import { alsoMistaken } from './mistakes.ts'
@@ -79,7 +79,7 @@ export function applianceCommands(program: Command, stage: Stage): void {
         })
       }),
     )
-  alsoMistaken(init, async (words: Words) => (await import('../init.ts')).mistakesInFlags(words))
+  alsoMistaken(init, async (words: Words) => (await import('../init-questions.ts')).mistakesInFlags(words))
 
   program
     .command('check')
