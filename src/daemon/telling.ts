@@ -31,6 +31,8 @@ export type Tell = ReturnType<typeof teller>
 export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: MailLog) {
   let unreachable = false
   const misreadings = seldom(now)
+  const losses = seldom(now)
+  let [unsaidLost, saidLost] = [0, false]
   const room = tellingOfRoom(log, metrics, now)
 
   /** Every session has a dialect, and its own line tells it. */
@@ -134,7 +136,14 @@ export function teller(log: Log, metrics: Metrics, now: () => number, mailLog?: 
       if (from === 'journal') {
         if (it.what === 'write-failed') {
           metrics.journalLost.inc(it.lost)
-          log.error({ lost: it.lost, error: it.error }, 'journal: cannot be written')
+          unsaidLost += it.lost
+          if (losses(it.error) === undefined) return
+          log.error({ lost: unsaidLost, error: it.error }, 'journal: cannot be written')
+          ;[unsaidLost, saidLost] = [0, true]
+        } else if (it.what === 'writes-again') {
+          // A disk that is full and not full by turns has a line for each minute's first.
+          if (saidLost) log.info({ lost: it.lost }, 'journal: can be written again')
+          saidLost = false
         } else log.warn({ file: it.file, lines: it.lines }, 'journal: unreadable lines were passed over')
       } else if (from === 'store') {
         if (it.what === 'up') return log.info('store: works')

@@ -17,6 +17,8 @@ import { type Entry, type Event, fromLine, type Instant, toLine } from '../core/
 
 export type JournalHappening =
   | { readonly what: 'write-failed'; readonly lost: number; readonly error: string }
+  /** After it had failed, for so many events in all. */
+  | { readonly what: 'writes-again'; readonly lost: number }
   | { readonly what: 'unreadable'; readonly file: string; readonly lines: number }
 
 export type JournalOptions = {
@@ -146,6 +148,7 @@ export class Journal {
       const bytes = Buffer.from(lines)
       await file.handle.appendFile(bytes)
       file.bytes += bytes.length
+      if (this.#trouble) this.#options.tell({ what: 'writes-again', lost: this.#trouble.lost })
       this.#trouble = undefined
       return true
     } catch (error) {

@@ -102,6 +102,9 @@ describe('a disk that is full', () => {
       await comesTrue(async () => (await firstWord(appliance, '198.51.100.3')) === 'action=REJECT')
       expect((await statusOf(appliance)).reputation.journalTrouble).toBeNull()
       expect(await textAt(appliance, '/metrics')).toContain('decoymx_journal_failing 0')
+      expect(appliance.said()).toMatch(/"lost":\d+,"msg":"journal: can be written again/)
+      // Of many writes that failed, one line a minute.
+      expect(appliance.said().match(/journal: cannot be written/g)).toHaveLength(1)
       expect((await appliance.decoymx('why', '198.51.100.3')).stdout).not.toContain('In doubt')
       expect(await firstWord(appliance, '198.51.100.2')).toBe('action=DUNNO')
     },

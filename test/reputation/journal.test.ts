@@ -148,6 +148,8 @@ describe('journal', () => {
     expect(told).toMatchObject([{ what: 'write-failed', lost: 1 }])
     mkdirSync(path)
     expect(await journal.append(contact(NOON))).toBe(2)
+    expect(await journal.append(contact(NOON))).toBe(3)
+    expect(told.slice(1)).toEqual([{ what: 'writes-again', lost: 1 }])
     await journal.close()
   })
 })
