@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { HONEST, openHouse, repliesIn, TO_RCPT } from './visitors.ts'
+import { HONEST, openHouse, PROXIED, repliesIn, TO_RCPT } from './visitors.ts'
 
 /** Sound and unsound, asked and unasked. */
 const COMMANDS = [
@@ -353,8 +353,8 @@ describe('leaving', () => {
 
   test('a client that closes its side early hears the answers to all it asked', async () => {
     const house = await openHouse({ pace: { greetingMs: 0, replyMs: 10, byteMs: 0, dripMs: 100 } })
-    const visitor = house.call()
-    visitor.socket.end(`${TO_RCPT.join('\r\n')}\r\nNOO`)
+    const visitor = house.call('proxy')
+    visitor.socket.end(`${PROXIED}${TO_RCPT.join('\r\n')}\r\nNOO`)
     expect(await visitor.ended).toBe('closed')
     expect(repliesIn(visitor.heard).map((reply) => reply.slice(0, 3))).toEqual(['220', '250', '250', '451'])
     await house.empty()

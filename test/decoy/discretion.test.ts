@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { KIND_NAMES } from '../../src/core/evidence.ts'
 import { discreet, discreetAddress, KEEPINGS, type Keeping } from '../../src/decoy/discretion.ts'
-import { openHouse } from './visitors.ts'
+import { openHouse, PROXIED } from './visitors.ts'
 
 const LOGIN = Buffer.from('\0hildegard@mail.test\0tr0ub4dor').toString('base64')
 const NOSY = [
@@ -22,8 +22,8 @@ const GUESSED = ['root', 'admin', 'info', 'sales', 'office', 'test', 'contact', 
 /** A rude bot, a guesser and a verifier: all that is told of them. */
 async function visits(keepAddresses: Keeping) {
   const house = await openHouse({ offers: { auth: true, tls: undefined, keepBytes: 0, keepAddresses } })
-  const bot = house.call()
-  bot.send('MAIL FROM:<hildegard@mail.test>')
+  const bot = house.call('proxy')
+  bot.socket.write(`${PROXIED}MAIL FROM:<hildegard@mail.test>\r\n`)
   await bot.walk(...NOSY)
   await house.empty()
   const guesser = house.call()

@@ -2,9 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { type Client, parseClient } from '../../src/core/client.ts'
 import { whoOf } from '../../src/decoy/crowd.ts'
 import type { Regard } from '../../src/decoy/happenings.ts'
-import { BRISK, HONEST, type House, networks, openHouse, repliesIn, type Visitor } from './visitors.ts'
+import { BRISK, HONEST, type House, networks, openHouse, PROXIED, repliesIn, type Visitor } from './visitors.ts'
 
-const PROXY = 'PROXY TCP4 192.0.2.7 203.0.113.25 49153 25\r\n'
 /** A greeting that nobody waits for here. */
 const SLOW = { greetingMs: 60_000, replyMs: 60_000, byteMs: 1000, dripMs: 1000 }
 const BLAST = 'EHLO mail.sender.example\r\nMAIL FROM:<a@sender.example>\r\nRCPT TO:<postbox@example.test>\r\nQUIT\r\n'
@@ -42,7 +41,7 @@ describe('while the real MX is away', () => {
     const house = await openHouse({ outage: () => away })
     const { socket } = house.call('proxy')
     socket.removeAllListeners('end')
-    socket.write(PROXY)
+    socket.write(PROXIED)
     await house.until(() => house.told('closed').length === 1)
     expect(house.decoy.counts().connections).toBe(0)
     away = false
@@ -192,7 +191,7 @@ describe('behind a proxy', () => {
   test('header and blast in one packet: the client is known, its early talk is seen, its RCPT gets 451', async () => {
     const house = await openHouse()
     const visitor = house.call('proxy')
-    visitor.socket.write(PROXY + BLAST)
+    visitor.socket.write(PROXIED + BLAST)
     expect(await visitor.ended).toBe('closed')
     expect(repliesIn(visitor.heard).map((reply) => reply.slice(0, 3))).toEqual(['220', '250', '250', '451', '221'])
     await house.empty()
@@ -223,7 +222,7 @@ describe('behind a proxy', () => {
   test('our own address, in a HELO, is the one that the header names', async () => {
     const house = await openHouse()
     const visitor = house.call('proxy')
-    visitor.socket.write(PROXY)
+    visitor.socket.write(PROXIED)
     await visitor.walk('EHLO [203.0.113.25]', 'QUIT')
     await house.empty()
     expect(house.detailOf('false-helo')).toBe('our own address: [203.0.113.25]')
@@ -243,7 +242,7 @@ describe('behind a proxy', () => {
   })
 
   test.each([
-    ['a peer that is no proxy of ours', PROXY, { proxyFrom: networks('192.0.2.0/24') }, 'peer', undefined],
+    ['a peer that is no proxy of ours', PROXIED, { proxyFrom: networks('192.0.2.0/24') }, 'peer', undefined],
     ['a bad header', 'EHLO mail.sender.example\r\n', {}, 'proxy-header', 'it does not begin with a PROXY header'],
   ] as const)('%s is reset, and is no evidence about anybody', async (_name, text, options, reason, because) => {
     const house = await openHouse(options)
@@ -296,7 +295,7 @@ describe('caps', () => {
 
     // Another network has room, and so has this one when somebody leaves.
     const elsewhere = house.call('proxy')
-    elsewhere.socket.write(PROXY)
+    elsewhere.socket.write(PROXIED)
     expect(await elsewhere.reply()).toMatch(/^220 /)
     await one.ask('QUIT')
     await house.until(() => house.told('closed').length === 1)
@@ -340,7 +339,7 @@ describe('caps', () => {
     const crowd = [house.call(), house.call(), house.call()] as const
     for (const one of crowd) await one.reply()
     const other = house.call('proxy')
-    other.socket.write(PROXY)
+    other.socket.write(PROXIED)
     expect(await other.reply()).toMatch(/^220 /)
     expect(await crowd[0].ended).toBe('reset')
     await house.until(() => house.told('closed').length === 1)
@@ -359,7 +358,7 @@ describe('caps', () => {
     await one.connected
     expect(await house.call('proxy').ended).toBe('reset')
     expect(house.told('refused')).toEqual([{ what: 'refused', role: 'backup', reason: 'total' }])
-    one.socket.write(PROXY)
+    one.socket.write(PROXIED)
     expect(await one.reply()).toMatch(/^220 /)
   })
 

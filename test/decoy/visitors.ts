@@ -184,6 +184,9 @@ export class Visitor {
   }
 }
 
+/** What a proxy says first of a client. What is sent in the same breath is surely there before the greeting. */
+export const PROXIED = 'PROXY TCP4 192.0.2.7 203.0.113.25 49153 25\r\n'
+
 /** Everything an honest sender says. */
 export const TO_RCPT = [
   'EHLO mail.sender.example',

@@ -4,7 +4,7 @@ import { SMTPServer } from 'smtp-server'
 import { describe, expect, test } from 'vitest'
 import { newManners } from '../../src/decoy/manners.ts'
 import { guard, type Pace, Wire } from '../../src/decoy/wire.ts'
-import { BRISK, door, HONEST, openHouse, TO_RCPT, type Visitor } from './visitors.ts'
+import { BRISK, door, HONEST, openHouse, PROXIED, TO_RCPT, type Visitor } from './visitors.ts'
 
 /** A wire on a real socket, with no library behind it. */
 async function wired(pace: Pace): Promise<{ wire: Wire; raw: Socket; visitor: Visitor }> {
@@ -158,9 +158,9 @@ describe('manners on the wire', () => {
   })
 
   test('early talk is held back, seen, and answered after the greeting', async () => {
-    const house = await openHouse({ pace: { ...BRISK, greetingMs: 500 } })
-    const visitor = house.call()
-    visitor.send('EHLO mail.sender.example')
+    const house = await openHouse({ pace: { ...BRISK, greetingMs: 150 } })
+    const visitor = house.call('proxy')
+    visitor.socket.write(`${PROXIED}EHLO mail.sender.example\r\n`)
     expect(await visitor.reply()).toBe('220 mx9.example.test ESMTP')
     expect(await visitor.reply()).toMatch(/^250-/)
     expect(await visitor.ask('QUIT')).toBe('221 Bye')
