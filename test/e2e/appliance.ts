@@ -14,6 +14,7 @@ import { stringify } from 'yaml'
 import { ask } from '../../src/command/appliance.ts'
 import { type Address, parseAddress, spellAddress } from '../../src/settings/places.ts'
 import type { StatusView } from '../../src/daemon/status-view.ts'
+import { comesTrue } from '../servers.ts'
 
 export type Appliance = {
   readonly pid: number
@@ -209,6 +210,13 @@ export async function askPolicy(appliance: Appliance, ip: string): Promise<strin
   let answer = ''
   for await (const chunk of asker) answer += String(chunk)
   return answer.trim()
+}
+
+/** Settles when `status` has nothing to remark on: on a busy machine a store may have hung for a moment, and that was said. */
+export async function isWell(appliance: Appliance): Promise<void> {
+  let told: Ended | undefined
+  const holds = comesTrue(async () => (told = await appliance.decoymx('status')).code === 0)
+  await holds.catch(() => Promise.reject(new Error(told?.stdout)))
 }
 
 /** A program that ends by itself: what it said, and its exit code. */

@@ -10,7 +10,7 @@ import type { WaitingView } from '../../src/answer/views.ts'
 import { ask } from '../../src/command/appliance.ts'
 import { Visitor } from '../decoy/visitors.ts'
 import { comesTrue, KEEPS, type RedisServer, startRedis } from '../servers.ts'
-import { type Appliance, startAppliance, statusOf, textAt } from './appliance.ts'
+import { type Appliance, isWell, startAppliance, statusOf, textAt } from './appliance.ts'
 
 const SOUND = readFileSync(join(import.meta.dirname, '../../rules.yaml'), 'utf8')
 /** The note that everybody leaves at the primary becomes a reason to block. */
@@ -86,7 +86,7 @@ describe.each(['embedded', 'redis'] as const)('with the %s store', (store) => {
       await load(SOUND)
       expect(await waiting()).toEqual([])
       await comesTrue(async () => (await statusOf(appliance)).reputation.rulings.rules.block === 0)
-      expect((await appliance.decoymx('status')).code).toBe(0)
+      await isWell(appliance)
       expect(await textAt(appliance, '/metrics')).toContain('decoymx_listings_waiting{why="minute"} 0')
       expect((await appliance.decoymx('governor')).stdout).toBe('No listing waits.\n')
     })

@@ -18,7 +18,7 @@ import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
 import { SHUT } from '../doors.ts'
 import { folder } from '../folders.ts'
 import { KEEPS, type RedisServer, startRedis } from '../servers.ts'
-import { type Appliance, askPolicy, runToEnd, SOON_MS, startAppliance, textAt } from './appliance.ts'
+import { type Appliance, askPolicy, isWell, runToEnd, SOON_MS, startAppliance, textAt } from './appliance.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const START = join(ROOT, 'src/start.js')
@@ -200,7 +200,7 @@ describe.each([{ store: 'embedded' }, { store: 'redis' }] as const)('the main jo
           await new Promise((resolve) => socket.once('close', resolve))
         }
       }
-      expect((await appliance.decoymx('status')).code).toBe(0)
+      await isWell(appliance)
     })
   })
 })
