@@ -3,7 +3,7 @@
  */
 import type { Log } from '../console/log.ts'
 import type { Metrics } from '../console/metrics.ts'
-import type { CrewHappening } from './crew.ts'
+import type { CrewHappening } from './crew-member.ts'
 
 export function tellingOfCrew(log: Log, metrics: Pick<Metrics, 'workerEnds' | 'workersGivenUp'>) {
   return (it: CrewHappening): void => {
