@@ -231,3 +231,13 @@ test('every code of a problem is one that somebody is told', () => {
   const told = [...sources].filter(([file]) => file !== 'src/core/problems.ts').map(([, text]) => text)
   expect(Object.keys(CODES).filter((code) => !told.some((text) => text.includes(`'${code}'`)))).toEqual([])
 })
+
+test('the tree in docs/architecture.md has every file, and none that is gone', () => {
+  const tree = read('docs/architecture.md').split('## Floors')[0]?.split('    src/\n')[1]?.split('    test/ ')[0] ?? ''
+  const listed = new Set(tree.match(/[a-z0-9-]+\.(?:ts|js)\b/g))
+  // A folder within a room is told of as a whole.
+  const rooms = files.filter((file) => !/^src\/(command\/tree|console\/pages)\//.test(file))
+  expect(rooms.filter((file) => !listed.has(basename(file)))).toEqual([])
+  const here = new Set(files.map((file) => basename(file)))
+  expect([...listed].filter((name) => !here.has(name))).toEqual([])
+})

@@ -19,7 +19,7 @@ import type { Visitor } from '../core/rights.ts'
 import { type AllowEntry, type Rules, STANDINGS } from '../core/rules.ts'
 import type { Reputation, Ruling } from '../reputation/reputation.ts'
 import { sentencesOf } from './mistaken.ts'
-import { iso } from './retelling.ts'
+import { iso } from './making-views.ts'
 import type { WordView } from './views.ts'
 
 export type WordsOptions = {

@@ -1,5 +1,5 @@
 /**
- * What the house knows, retold as the HTTP API says it (views.ts): instants in words, undefined as null, points rounded.
+ * Views made of what the house knows, as the HTTP API says it (views.ts): instants in words, undefined as null, points rounded.
  */
 import type { Client } from '../core/client.ts'
 import type { Credit } from '../core/credit.ts'
