@@ -2,7 +2,7 @@
  * Rules edited over HTTP: looked at, checked, replayed, and saved where the settings let that be.
  *
  * A proposal is weighed as a load weighs its file, by the same code and in the same turn (reloading.ts), so that what is told of it
- * is what will be. Its replay is another process's work (replayer.ts): this one answers the real MX.
+ * is what will be. Its replay is another process's work (replay-worker.ts): this one answers the real MX.
  */
 import type { Editing, Proposal, RulesFile, Saving } from '../answer/editing.ts'
 import type { Problem } from '../core/document.ts'

@@ -1,5 +1,5 @@
 /**
- * The box's own recording under proposed rules, one replay at a time, in a process of its own (replayer.ts): this one answers
+ * The box's own recording under proposed rules, one replay at a time, in a process of its own (replay-worker.ts): this one answers
  * the real MX.
  *
  * It ends with whoever asked for it, and after REPLAY_MS in any case. Where memory is short it is the first to go: it can be asked
@@ -30,7 +30,7 @@ export class Replays {
       const { by: other, since } = this.#running
       return { is: 'busy', by: other, seconds: Math.round((this.#now() - since) / 1000) }
     }
-    const child = fork(join(import.meta.dirname, 'replayer.ts'), [], { execArgv: FLAGS, stdio: STDIO })
+    const child = fork(join(import.meta.dirname, 'replay-worker.ts'), [], { execArgv: FLAGS, stdio: STDIO })
     this.#running = { by, since: this.#now(), child }
     let over = false
     // Its news is the end of it: whoever has heard that may ask for the next, though the process is not gone yet.
