@@ -16,7 +16,9 @@ import { isCanary } from '../core/canary.ts'
 import type { Evidence, Witness } from '../core/evidence.ts'
 import { Never } from '../core/never.ts'
 import { withNever } from '../core/rules.ts'
+import type { DecoyHappening } from '../decoy/happenings.ts'
 import { Kernel } from '../decoy/kernel.ts'
+import { Renames } from '../decoy/renames.ts'
 import { openReputation, recording } from '../reputation/reputation.ts'
 import { openAnswers } from './answers.ts'
 import { Canary } from './canary.ts'
@@ -287,6 +289,11 @@ export async function buildHouse(where: Where, read: Sound, options: HouseOption
       door: tell.door,
       pressed: tell.pressed,
     }
+    const renames = new Renames(witness, now)
+    const heard = (it: DecoyHappening, times?: number) => {
+      tell.decoy(it, times)
+      if (it.what === 'ended') renames.hear(it.session)
+    }
     if (workers > 0) {
       crew = startCrew(workers, {
         ...common,
@@ -294,12 +301,12 @@ export async function buildHouse(where: Where, read: Sound, options: HouseOption
         rules: () => reloading.loaded.text,
         never,
         reputation,
-        tell: ({ it, times }) => tell.decoy(it, times),
+        tell: ({ it, times }) => heard(it, times),
         crew: tell.crew,
         lost: tell.lost,
       })
       decoys = crew
-    } else decoys = await openDecoys({ ...common, rules, decide, tell: tell.decoy, now })
+    } else decoys = await openDecoys({ ...common, rules, decide, tell: heard, now })
     doors.push(...decoys.doors)
     closers.push(decoys.close)
     kernel = new Kernel({

@@ -14,7 +14,6 @@ import type { SecureContext } from 'node:tls'
 import { domainToASCII } from 'node:url'
 import { SMTPServer, type SMTPServerSession } from 'smtp-server'
 import type { Client } from '../core/client.ts'
-import { LRUCache } from 'lru-cache'
 import { type Kind, printable, type Stage } from '../core/evidence.ts'
 import { type Talked, talked } from '../core/session.ts'
 import { discreet, discreetAddress, type Keeping } from './discretion.ts'
@@ -69,8 +68,6 @@ export type DialogueOptions = {
   readonly fault: (error: Error) => void
 }
 
-/** So many clients' names are remembered, to see who changes it from one session to the next. */
-const NAMES_MAX = 10_000
 /** Longest wait for the disk before a RCPT is answered. */
 const WITNESS_MS = 250
 
@@ -90,7 +87,6 @@ export type Converse = (raw: Socket, party: Party, early: Buffer) => void
 
 export function dialogues(options: DialogueOptions): Converse {
   const open = new Map<string, { readonly talk: Talk; readonly wire: Wire }>()
-  const names = new LRUCache<string, string>({ max: NAMES_MAX })
   const smtp = new SMTPServer({
     name: options.name,
     heloResponse: '%s',
@@ -152,8 +148,6 @@ export function dialogues(options: DialogueOptions): Converse {
       const { stage } = manners.progress
       show(talk, endTransaction(talk.naming), stage, options)
       for (const sighting of farewell(manners)) see(sighting)
-      const changed = renamed(names, party.client.key, manners.helo)
-      if (changed !== undefined) see({ kind: 'changed-helo', stage, detail: printable(changed) })
       if (wire.hungUp) see({ kind: 'hang-up', stage, detail: `after ${wire.lastCommand || 'the greeting'}` })
       const { recipients } = talk.naming
       const sender = talk.sender === undefined ? undefined : discreetAddress(talk.sender, options.offers.keepAddresses)
@@ -193,15 +187,6 @@ function recipientOf(address: string, { protects, isTrap }: DialogueOptions) {
   const domain = at < 0 ? '' : asciiOf(address.slice(at + 1))
   const local = (at < 0 ? address : address.slice(0, at)).toLowerCase()
   return { local, domain, ours: domain !== '' && protects(domain), trap: isTrap(`${local}@${domain}`) }
-}
-
-/** How the client called itself at its last visit and now, if these differ. */
-function renamed(names: LRUCache<string, string>, key: string, name: string): string | undefined {
-  if (name === '') return undefined
-  const before = names.get(key)
-  if (before === name) return undefined
-  names.set(key, name)
-  return before === undefined ? undefined : `${before} at its last visit, now ${name}`
 }
 
 function show(talk: Talk, shown: readonly Shown[], stage: Stage, options: DialogueOptions): void {

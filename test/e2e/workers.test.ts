@@ -2,13 +2,14 @@
  * The decoys in worker processes: to whoever comes, and to whoever asks, the same appliance; and a worker that dies is
  * replaced, a parent that dies leaves none behind.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClientView } from '../../src/answer/views.ts'
+import { type Evidence, fromLine } from '../../src/core/evidence.ts'
 import { TO_RCPT, Visitor } from '../decoy/visitors.ts'
 import { type Appliance, startAppliance, statusOf, textAt } from './appliance.ts'
 
@@ -49,6 +50,18 @@ describe('two workers', { timeout: 60_000 }, () => {
     expect(new Set(await pids()).size).toBe(2)
     const metrics = await textAt(appliance, '/metrics')
     expect(metrics).toContain('decoymx_workers_missing 0')
+  })
+
+  test('a name that changes from one visit to the next is seen, whichever of them each visit comes to', async () => {
+    const clients = Array.from({ length: 8 }, (_, n) => `203.0.113.${100 + n}`)
+    for (const name of ['a.sender.example', 'b.sender.example']) {
+      const visitors = clients.map((ip) => visit('backup decoy, PROXY', ip))
+      await Promise.all(visitors.map((visitor) => visitor.walk(`EHLO ${name}`, 'QUIT')))
+      await Promise.all(visitors.map(({ ended }) => ended))
+    }
+    const changed = () => evidenceOf(appliance).flatMap(({ kind, client }) => (kind === 'changed-helo' ? client : []))
+    await until(async () => changed().length === clients.length)
+    expect(changed().toSorted()).toEqual(clients.toSorted())
   })
 
   test('evidence from any of them is judged, and what stands is known to all of them', async () => {
@@ -168,6 +181,16 @@ function isRunning(pid: number): boolean {
 }
 
 /** Asks again until it holds; the test's own time limit ends it. */
+/** What is in the journal so far. */
+function evidenceOf({ folder }: Appliance): Evidence[] {
+  const path = join(folder, 'state/journal')
+  return readdirSync(path)
+    .filter((name) => name.endsWith('.jsonl'))
+    .flatMap((name) => readFileSync(join(path, name), 'utf8').split('\n'))
+    .flatMap((line) => fromLine(line)?.event ?? [])
+    .filter((event) => event.type === 'evidence')
+}
+
 async function until(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setImmediate(resolve))
 }
