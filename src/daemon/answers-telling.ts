@@ -27,15 +27,16 @@ export function tellingOfAnswers(log: Log, metrics: Metrics, now: () => number) 
       metrics.wouldHaveBeen.inc({ asker, answer: verdict })
   }
 
+  const refused = (asker: string, { client, effect, ticket }: Decision, said: string = effect) => {
+    if (effect === 'block' || effect === 'defer')
+      log[levelOf(client.ip)]({ client: client.ip, ticket }, `${asker}: ${said}`)
+  }
+
   return {
     policy: (it: PolicyHappening): void => {
       switch (it.what) {
         case 'answered':
-          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
-            log[levelOf(it.decision.client.ip)](
-              { client: it.decision.client.ip, ticket: it.decision.ticket },
-              `policy: ${it.action}`,
-            )
+          refused('policy', it.decision, it.action)
           return answered('policy', it.decision)
         case 'unreadable':
           log.warn({ address: it.address }, 'policy: asked about something that is no address; answered DUNNO')
@@ -52,8 +53,7 @@ export function tellingOfAnswers(log: Log, metrics: Metrics, now: () => number) 
     lookup: (asker: Language['name'], it: LookupHappening): void => {
       switch (it.what) {
         case 'answered':
-          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
-            log.info({ client: it.decision.client.ip, ticket: it.decision.ticket }, `${asker}: ${it.decision.effect}`)
+          refused(asker, it.decision)
           return answered(asker, it.decision)
         case 'closed':
           hungUp(asker, it)
@@ -67,11 +67,7 @@ export function tellingOfAnswers(log: Log, metrics: Metrics, now: () => number) 
     milter: (it: MilterHappening): void => {
       switch (it.what) {
         case 'answered':
-          if (it.decision.effect === 'block' || it.decision.effect === 'defer')
-            log[levelOf(it.decision.client.ip)](
-              { client: it.decision.client.ip, ticket: it.decision.ticket },
-              `milter: ${it.decision.effect}`,
-            )
+          refused('milter', it.decision)
           return answered('milter', it.decision)
         case 'closed':
           hungUp('milter', it)
