@@ -59,7 +59,7 @@ const opts = fc
   })
   .map((more) => ({ type: 'OPT', name: '.', extendedRcode: 0, flag_do: false, ...more }) as unknown as OptAnswer)
 const others = fc.constantFrom<Answer>(
-  { type: 'A', name: 'a.example', data: '192.0.2.1' },
+  { type: 'NULL', name: 'a.example', data: Buffer.from('any') },
   { type: 'TXT', name: '.', data: 'any' },
 )
 const additionals = fc
@@ -88,13 +88,20 @@ const spoiled = fc
     return cut === null ? bytes : bytes.subarray(0, 12 + (cut % (bytes.length - 11)))
   })
 
+/**
+ * What a record of these tells of its length, dns-packet follows, as we do. An A record it reads as four bytes, and names
+ * in a record's data to their own end, whatever the record tells.
+ */
+const FOLLOWED = /^(OPT|TXT|NULL|UNKNOWN_\d+)$/
+
 type Theirs = { name: string; type: string; class: string; opt: OptAnswer | undefined }
 
 function theirs(bytes: Buffer): Theirs | undefined {
   try {
     const { questions, additionals: more } = decode(bytes)
+    if (!more?.every(({ type }) => FOLLOWED.test(type))) return undefined
     const [question] = questions as [Asked]
-    const opt = more?.find((record) => record.type === 'OPT')
+    const opt = more.find((record) => record.type === 'OPT')
     return { name: question.name, type: question.type, class: question.class ?? 'IN', opt }
   } catch {
     return undefined
