@@ -2,7 +2,7 @@
  * Thousands of sessions that nobody planned: any lines, any bytes, any cuts, any moment, plain and behind PROXY headers,
  * with and without TLS. Whatever they do: nothing is accepted, nothing is bounced, no secret is kept, and nothing is left.
  *
- * FUZZ_RUNS says how many sessions; a failure prints the seed to try again with (FUZZ_SEED).
+ * FUZZ_RUNS says how many sessions; a failure prints the seed to try again with (test/worker.ts).
  */
 import type { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
@@ -16,7 +16,6 @@ import { secureContext } from '../certificate.ts'
 import { BRISK, type House, openHouse, repliesIn, Visitor } from './visitors.ts'
 
 const RUNS = Number(process.env['FUZZ_RUNS'] ?? 3000)
-const SEED = process.env['FUZZ_SEED'] === undefined ? {} : { seed: Number(process.env['FUZZ_SEED']) }
 /** Sessions at the same time. */
 const AT_ONCE = 100
 
@@ -265,7 +264,7 @@ const sockets = () => process.getActiveResourcesInfo().filter((name) => /TCPSock
 /** The sessions themselves would fill screens. */
 function reporter({ failed, seed, errorInstance }: { failed: boolean; seed: number; errorInstance: unknown }): void {
   if (failed)
-    throw new Error(`a session broke the promise (FUZZ_SEED=${seed}): ${String(errorInstance).slice(0, 2000)}`)
+    throw new Error(`a session broke the promise (PROPERTY_SEED=${seed}): ${String(errorInstance).slice(0, 2000)}`)
 }
 
 async function fuzz(
@@ -289,7 +288,7 @@ async function fuzz(
       house.happenings.length = 0
       heaps.push(collect())
     }),
-    { ...SEED, numRuns: Math.max(2, Math.round(runs / AT_ONCE)), endOnFailure: true, reporter },
+    { numRuns: Math.max(2, Math.round(runs / AT_ONCE)), endOnFailure: true, reporter },
   )
   expect(house.decoy.counts()).toEqual({ connections: 0, waiting: 0, held: 0, dialogues: 0, hereMs: 0 })
   await noSockets()
