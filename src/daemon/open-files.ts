@@ -3,8 +3,7 @@
  *
  * Node raises its soft limit to the hard one, and so do its children. What is wanted beyond it is said at the start and
  * by `status`, and held offenders are let go in their order before the limit is reached: at the limit the kernel would
- * turn away whoever comes, the unknown among them. A dialogue is never cut for a newcomer, who may be no better: where
- * nobody is held, it is the newcomer that we reset ourselves.
+ * turn away whoever comes, the unknown among them. Where nobody is held, dialogues go or the newcomer does: decoy/room.ts.
  */
 import { readFileSync } from 'node:fs'
 
@@ -14,7 +13,7 @@ const UNLIMITED = 1_000_000_000
 
 /** What becomes of whoever comes then. */
 export const WHEN_FULL =
-  'beyond it held offenders are let go, the longest held first, and while none is held, dialogues of the networks that have most of them'
+  'beyond it held offenders are let go, the longest held first, and while none is held, dialogues of the networks that have most of them, or that have lasted a minute'
 
 export type FileRoom = {
   /** Connections at the decoys that all processes together may have, and that the settings ask for. */

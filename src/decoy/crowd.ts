@@ -3,7 +3,7 @@
  *
  * When somebody has to go, it is the longest held of the largest network: a botnet's share is cut before anybody
  * else's, and it has paid most already. Where nobody is held it is the longest dialogue of the network that has most of
- * them, for a newcomer of whose network there are fewer. Each step costs the same however many there are. A visit is the
+ * them, for a newcomer of whose network there are fewer, or once it has lasted longer than mail takes. Each step costs the same however many there are. A visit is the
  * one object that a connection costs us beside its line, so it has few fields, small integers where it can, and no closures;
  * the list of a network's held, and that of its dialogues, runs through the visits themselves.
  *
@@ -202,9 +202,13 @@ export class Crowd {
     return this.#held.first()
   }
 
-  /** The longest here of the network with the most dialogues, where these are more than so many. */
-  firstToCut(more: number): Visit | undefined {
-    return this.#talking.largest > more ? this.#talking.first() : undefined
+  /**
+   * The longest here of the network with the most dialogues, where these are more than so many, or it came before then. Of
+   * several networks that have as many it is the one that has had them longest.
+   */
+  firstToCut(more: number, cameBefore: number): Visit | undefined {
+    const visit = this.#talking.first()
+    return visit && (this.#talking.largest > more || visit.openedAt < cameBefore) ? visit : undefined
   }
 
   /** The longest held of this network, or of this client, whose network is searched. */

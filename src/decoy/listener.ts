@@ -240,7 +240,8 @@ export class Decoy {
   #awaitHeader(socket: Socket, via: Via, proxy: Client): void {
     const { limits, proxyFrom, tell } = this.#options
     if (via === 'proxy' && !proxyFrom.find(proxy)) return this.#refuse(socket, 'peer')
-    if (!this.#room.hasRoom()) return this.#refuse(socket, 'total')
+    // It counts for no network until it is known.
+    if (!this.#room.hasRoom({ ofItsNetwork: 0, now: monotonic() })) return this.#refuse(socket, 'total')
     this.#waiting.add(socket)
     this.#room.waiting++
     awaitProxyHeader(socket, limits.headerMs, (header) => {
@@ -265,7 +266,8 @@ export class Decoy {
     const regarded = regard(client)
     const who = whoOf(client)
     const offends = regarded === 'offender'
-    const refusal = this.#room.refusalOf(client, who, offends)
+    const now = monotonic()
+    const refusal = this.#room.refusalOf(client, who, offends, now)
     if (refusal) {
       this.#contact(client, offends ? 0 : 1, undefined)
       return this.#refuse(came, refusal)
@@ -273,7 +275,7 @@ export class Decoy {
     const talks = role === 'backup' && !offends
     const line = talks ? this.#lines.toTalk(came) : regarded === 'stranger' ? came : this.#lines.toHold(came)
     if (line === undefined) return tell({ what: 'refused', role, reason: 'gone' })
-    const visit = this.#crowd.enter(line, who, client.network, monotonic())
+    const visit = this.#crowd.enter(line, who, client.network, now)
     if (typeof line !== 'number') this.#follow(line, visit)
     else if (typeof came !== 'number') visit.bytesIn = came.bytesRead
     tell({ what: 'opened', role, via, regard: regarded })

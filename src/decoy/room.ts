@@ -3,8 +3,9 @@
  *
  * Offenders have nine tenths of a decoy's room; whoever is unknown has the rest for itself, and takes the place of a held
  * one when even that is full. Where nobody is held, all are dialogues: then it takes the place of the longest of the network
- * that has most of them, if that has more than its own would have. So a flood of strangers keeps nobody out, unless it comes
- * from as many networks as there are places, and who is alone in its network is never cut.
+ * that has most of them, if that has more than its own would have, or if it has lasted longer than any mail takes. So a flood
+ * of strangers keeps nobody out for long, even from as many networks as there are places; and who is alone in its network is
+ * not cut before it could have said all that it came for.
  *
  * A process has room for as many connections as it may open files, less those that it needs
  * for everything else, and for as much memory as it was given: nearer to either, the held go, in their order, so that no
@@ -19,6 +20,12 @@ import type { Tarpit } from './tarpit.ts'
 const HELD_SHARE = 0.9
 /** Of those who are held, how many go at one beat for want of memory: what they leave is given back slowly. */
 const MEMORY_SHARE = 0.02
+
+/** A dialogue takes seconds; where replies are paced slowly, half a minute. Whoever has had this may be asked to come again. */
+const TALKED_MS = 60_000
+
+/** For whom a dialogue may be cut: how many of its network are here, and when it came, on a clock that never jumps. */
+type Newcomer = { readonly ofItsNetwork: number; readonly now: number }
 
 export class Room {
   readonly crowd: Crowd
@@ -48,28 +55,28 @@ export class Room {
     return this.crowd.size + this.waiting
   }
 
-  refusalOf(client: Client, who: Who, offends: boolean): 'client' | 'network' | 'total' | undefined {
+  refusalOf(client: Client, who: Who, offends: boolean, now: number): 'client' | 'network' | 'total' | undefined {
     const { connections, perNetwork, perClient } = this.#caps
     const { network } = client
     if (this.crowd.ofClient(who) + this.#share.elsewhere(who) >= perClient) return 'client'
     if (this.crowd.ofNetwork(network) + this.#share.elsewhere(network) >= perNetwork) return 'network'
     if (offends && this.crowd.held + this.#share.connections >= Math.ceil(connections * HELD_SHARE) && !this.shed())
       return 'total'
-    return this.hasRoom(offends ? Infinity : this.crowd.ofNetwork(network)) ? undefined : 'total'
+    return this.hasRoom(offends ? undefined : { ofItsNetwork: this.crowd.ofNetwork(network), now })
+      ? undefined
+      : 'total'
   }
 
-  /**
-   * Room for one more, if need be at the cost of one that is held; else of one that talks, of whose network there are more
-   * than there would be then of the newcomer's, of which so many are here. Who comes by a proxy counts for none until it is known.
-   */
-  hasRoom(ofItsNetwork = 0): boolean {
+  /** Room for one more, if need be at the cost of one that is held; else, for a newcomer, of one that talks. */
+  hasRoom(newcomer: Newcomer | undefined): boolean {
     const isFull = this.size + this.#share.connections >= this.#caps.connections
-    if (isFull && !this.shed() && !this.cutDialogue(ofItsNetwork)) return false
-    return this.#berths.hasRoom(ofItsNetwork)
+    if (isFull && !this.shed() && !this.cutDialogue(newcomer)) return false
+    return this.#berths.hasRoom(newcomer)
   }
 
-  cutDialogue(ofItsNetwork: number): boolean {
-    const visit = this.crowd.firstToCut(ofItsNetwork + 1)
+  /** One of whose network there are more than there would be of the newcomer's; or one that has had its time. */
+  cutDialogue(newcomer: Newcomer | undefined): boolean {
+    const visit = newcomer && this.crowd.firstToCut(newcomer.ofItsNetwork + 1, newcomer.now - TALKED_MS)
     if (visit) this.#cut?.(visit)
     return visit !== undefined
   }
@@ -122,9 +129,9 @@ export class Berths {
     this.#rooms.push(room)
   }
 
-  hasRoom(ofItsNetwork: number): boolean {
+  hasRoom(newcomer: Newcomer | undefined): boolean {
     if (this.#rooms.reduce((sum, room) => sum + room.size, 0) < this.#limits.files) return true
-    return this.#fullest().shed() || this.#rooms.some((room) => room.cutDialogue(ofItsNetwork))
+    return this.#fullest().shed() || this.#rooms.some((room) => room.cutDialogue(newcomer))
   }
 
   /** To be called every second. Gives how many had to go for want of memory. */

@@ -30,10 +30,10 @@ function roomFor(berths = boundless(), caps = CAPS, workers = 1) {
       room.crowd.leave(visit)
     },
   )
-  const come = (ip: string, offends = false) => {
-    const refusal = room.refusalOf(client(ip), whoOf(client(ip)), offends)
+  const come = (ip: string, offends = false, now = 0) => {
+    const refusal = room.refusalOf(client(ip), whoOf(client(ip)), offends, now)
     if (refusal) return refusal
-    const visit = room.crowd.enter(new Socket(), whoOf(client(ip)), client(ip).network, 0)
+    const visit = room.crowd.enter(new Socket(), whoOf(client(ip)), client(ip).network, now)
     if (offends) room.crowd.hold(visit)
     else room.crowd.talk(visit)
     return undefined
@@ -82,6 +82,19 @@ describe('a flood of strangers who talk', () => {
     expect(gone.length).toBe(18)
     // All are alone in their networks: nobody goes.
     expect(come('203.0.113.1')).toBe('total')
+    expect(room.size).toBe(20)
+  })
+
+  test('from as many networks as there are places: whoever has talked for a minute makes way, the longest first', () => {
+    const { room, come, gone } = roomFor()
+    for (let i = 0; i < 20; i++) expect(come(`10.0.${i}.1`, false, i)).toBeUndefined()
+    expect(come('203.0.113.1', false, 60_000)).toBe('total')
+    expect(come('203.0.113.1', true, 60_001)).toBe('total')
+    expect(come('203.0.113.1', false, 60_001)).toBeUndefined()
+    expect(come('203.0.113.2', false, 60_001)).toBe('total')
+    // One of its own network is here: it is no better, but it is new.
+    expect(come('203.0.113.2', false, 60_002)).toBeUndefined()
+    expect(gone).toEqual(['10.0.0.0/24', '10.0.1.0/24'])
     expect(room.size).toBe(20)
   })
 
