@@ -126,7 +126,8 @@ function budget(survey: Survey): Finding[] {
     ({ preference, exchange }) => preference < first.preference && exchange !== '.',
   )
   const hosts = namesOf(before)
-  const addresses = hosts.flatMap((host) => addressesOf(survey, host))
+  // By record: the addresses of a name that stands there twice are tried twice.
+  const addresses = before.flatMap(({ exchange }) => addressesOf(survey, exchange))
   const findings: Finding[] = []
   if (hosts.length > 1)
     findings.push(found('MX07', hosts.join(', '), `${hosts.length} names are tried before ${first.exchange}`))

@@ -136,6 +136,14 @@ describe('findings', () => {
     )
   })
 
+  test('addresses before the first real MX count as often as a sender tries them: a name twice, its addresses twice', () => {
+    const own = ['198.51.100.1', '198.51.100.2', '198.51.100.3']
+    const codes = (...more: Line[]) =>
+      lint(surveyOf([[0, 'mx0', ...own], ...more, [20, 'mx1', '198.51.100.25']])).map(({ code }) => code)
+    expect(codes()).not.toContain('MX08')
+    expect(codes([1, 'mx0', ...own])).toContain('MX08')
+  })
+
   test('a host that is part decoy by the settings is a real MX that shares an address', () => {
     const records = {
       domain: 'example.org',
