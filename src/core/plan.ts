@@ -33,6 +33,8 @@ export type Step = {
 export type Plan = { readonly steps: readonly Step[]; readonly after: readonly MxRecord[] }
 
 const GAP = 5
+/** How far the real MXs move up together. */
+const SHIFT = 10
 const CHANGE_TTL_SECONDS = 300
 /** At the end, unless the domain had longer ones, of up to a day. */
 const SETTLED_TTL_SECONDS = 3600
@@ -228,14 +230,21 @@ function obstaclesTo({ layout, hosts, silences }: Survey, { primary, backup }: W
   return obstacles
 }
 
-/** The real MXs, moved up together where nothing fits below them. */
+/**
+ * The real MXs, moved up together where nothing fits below them; those that stand so high that they cannot move stay, as long as
+ * none from below has come to them. Equals stay equal, and the others in their order.
+ */
 function shifted(real: readonly MxRecord[]): MxRecord[] {
-  const least = Math.min(...real.map(({ preference }) => preference))
-  if (least >= GAP) return [...real]
-  return real.map(({ preference, exchange }) => ({
-    preference: Math.min(PREFERENCE_MAX - GAP, preference + 10),
-    exchange,
-  }))
+  const preferences = real.map(({ preference }) => preference)
+  if (Math.min(...preferences) >= GAP) return [...real]
+  const fits = Math.max(...preferences) + SHIFT <= PREFERENCE_MAX - GAP
+  const moved = new Map<number, number>()
+  let last = Math.min(...preferences) + SHIFT - 1
+  for (const preference of [...new Set(preferences)].toSorted((a, b) => a - b)) {
+    last = fits ? preference + SHIFT : Math.max(preference, last + 1)
+    moved.set(preference, last)
+  }
+  return real.map(({ preference, exchange }) => ({ preference: moved.get(preference) ?? preference, exchange }))
 }
 
 /** Well behind, and round where it can be. */

@@ -335,6 +335,34 @@ describe('a plan', () => {
     ])
   })
 
+  test.each<[string, Line[], string[]]>([
+    [
+      'two at the top stay, and are not made one',
+      [
+        [65_521, 'mx1'],
+        [65_520, 'mx1'],
+        [0, 'mx2'],
+      ],
+      ['5 mx0', '65521 mx1', '65520 mx1', '10 mx2', '65535 mx9'],
+    ],
+    [
+      'who comes up to another pushes it on, and equals stay equal',
+      [
+        [0, 'mx1'],
+        [3, 'mx2'],
+        [3, 'mx3'],
+        [10, 'mx4'],
+        [65_530, 'mx5'],
+      ],
+      ['5 mx0', '10 mx1', '11 mx2', '11 mx3', '12 mx4', '65530 mx5', '65535 mx9'],
+    ],
+  ])('real MXs keep their order where not all of them can move up: %s', (_, lines, after) => {
+    const own = lines.map(([preference, exchange], i): Line => [preference, exchange, `198.51.100.${i + 1}`])
+    const plan = planFor(surveyOf(own), wanted)
+    if (!('steps' in plan)) throw new Error(plan.join())
+    expect(plan.after.map(({ preference, exchange }) => `${preference} ${exchange}`)).toEqual(after)
+  })
+
   test('a second address of the primary goes; a decoy in a DANE zone gets a TLSA record', () => {
     const hosts = new Map([
       ['mx1', { ...HOST, tlsa: true }],
