@@ -134,6 +134,8 @@ export class Worker {
     const child = fork(join(import.meta.dirname, 'worker.ts'), [], {
       execArgv: WORKER_FLAGS,
       serialization: 'advanced',
+      // In a group of its own: a signal to ours, as from a terminal, would end it before it can hear any.
+      detached: true,
       stdio: stdioWith(decoyDoors(settings).flatMap(({ address }) => address.fds?.tcp ?? [])),
     })
     this.#child = child

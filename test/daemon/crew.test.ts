@@ -117,3 +117,15 @@ test('one that never comes to its doors is ended, and its successors have more a
   const { late, ends, lastEnd } = crew.state()
   expect({ late, ended: ends >= 2, worker: lastEnd?.worker }).toEqual({ late: [], ended: true, worker: 1 })
 })
+
+test('what a terminal says to all that it started, as when it is closed, does not reach a worker before it can hear it', async () => {
+  const { crew } = crewOf(1, [], {})
+  const [pid] = crew.state().pids
+  // proc(5): the process group, and the session. The handlers of a worker are in place half a second later.
+  const [, , group, session] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+    .map(Number)
+  expect([group, session]).toEqual([pid, pid])
+  await crew.ready
+})
