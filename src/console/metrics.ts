@@ -71,6 +71,11 @@ export function createMetrics(version: string) {
       'Workers that were ended because they did not come to their doors, and were started again',
       {},
     ),
+    workersHung: counter(
+      'workers_hung_total',
+      'Workers that were ready and then said nothing for 10 s: they were killed, and started again',
+      {},
+    ),
     workerEnds: counter('worker_ends_total', 'Workers that ended by themselves, and were started again', {}),
     evidence: evidenceCounter(registers),
     waived: counter('evidence_waived_total', 'Evidence that did not count, by reason', {

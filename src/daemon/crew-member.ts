@@ -3,6 +3,9 @@
  *
  * One that is slow to begin is told. One that does not come to its doors for minutes is ended, and its successor may take twice as
  * long, and so on: on a slow machine another would be as slow, and one of them has the time that it needs.
+ *
+ * One that was at its doors and falls silent hangs (`crew-silence`). The kernel goes on giving it senders, who would wait for
+ * minutes: so it is killed, for it hears nothing else, and those senders are reset and come again.
  */
 import { type ChildProcess, fork, type StdioOptions } from 'node:child_process'
 import { join } from 'node:path'
@@ -18,6 +21,7 @@ import type { RulesText } from '../settings/checked.ts'
 import { Asking } from './crew-asking.ts'
 import type { Counts, FromWorker, Shares, ToWorker } from './crew-channel.ts'
 import { SharedDoors } from './crew-doors.ts'
+import { Silence } from './crew-silence.ts'
 import { decoyDoors, type Found } from './decoys.ts'
 import { WORKER_FLAGS } from './heap.ts'
 import type { Settings } from '../settings/settings.ts'
@@ -30,11 +34,13 @@ export type CrewHappening =
   | { readonly what: 'ready late'; readonly worker: number; readonly afterMs: number }
   /** It has had its time, and is ended; `ended` follows. */
   | { readonly what: 'given up'; readonly worker: number; readonly afterMs: number }
+  /** It was ready, has said nothing for so many beats of ours, and is killed; `ended` follows. */
+  | { readonly what: 'silent'; readonly worker: number; readonly beats: number }
   | {
       readonly what: 'ended'
       readonly worker: number
       readonly how: string
-      /** False: it was given up. */
+      /** False: by us. */
       readonly itself: boolean
       readonly againMs: number
     }
@@ -61,17 +67,23 @@ export type CrewOptions = {
 
 /**
  * After `lateMs` a worker is told to be late; after `readyMs` the appliance goes on without those that are; after `giveUpMs`
- * it is ended, and its successor has twice as long. Whoever is asked to end and has not after `endMs` is killed.
+ * it is ended, and its successor has twice as long. Whoever is asked to end and has not after `endMs` is killed, and who is
+ * ready and then says nothing for `silentBeats`.
  */
 export type Patience = {
   readonly lateMs: number
   readonly readyMs: number
   readonly giveUpMs: number
   readonly endMs: number
+  readonly silentBeats: number
 }
 
-/** A worker takes half a second to open its doors; 20 s are enough on a machine 20 times slower. */
-export const PATIENCE: Patience = { lateMs: 5000, readyMs: 20_000, giveUpMs: 120_000, endMs: 3500 }
+/**
+ * A worker takes half a second to open its doors; 20 s are enough on a machine 20 times slower. What it does longest at once, to
+ * collect garbage, takes half a second with 100,000 held; and a sender that the kernel gave to one that hangs would wait five
+ * minutes for its greeting (RFC 5321, section 4.5.3.2.1).
+ */
+export const PATIENCE: Patience = { lateMs: 5000, readyMs: 20_000, giveUpMs: 120_000, endMs: 3500, silentBeats: 10 }
 /** The last of many successors has so many times as long as the first: half an hour. */
 const PATIENCE_GROWTH_MAX = 16
 /** From the end of a worker to the next one's start: doubled each time, and short again after a life so long. */
@@ -99,6 +111,9 @@ export class Worker {
   /** How many times as long as the first this one has until it is given up. */
   #growth = 1
   #ending = false
+  /** Undefined: it is not at its doors yet, or on its way out. */
+  #silence: Silence | undefined
+  #hangs = () => {}
   #settle = () => {}
   #isReady = () => {}
   #ended = () => {}
@@ -123,9 +138,9 @@ export class Worker {
     this.ready = new Promise((resolve) => (this.#settle = resolve))
   }
 
-  /** Of its process, while it runs. */
+  /** Of its process, while it runs; one that hangs does not. */
   get pid(): number | undefined {
-    return this.#child?.connected ? this.#child.pid : undefined
+    return this.#child?.connected && !this.#child.killed ? this.#child.pid : undefined
   }
 
   start(): void {
@@ -140,16 +155,16 @@ export class Worker {
     })
     this.#child = child
     const began = performance.now()
-    const { lateMs, giveUpMs } = this.#patience
+    const { lateMs, giveUpMs, silentBeats } = this.#patience
     const tellLate = () => {
       this.isLate = true
       crew({ what: 'late', worker: this.number, afterMs: lateMs })
     }
     const timeMs = giveUpMs * this.#growth
-    let givenUp = false
+    let byUs: string | undefined
     let killing: NodeJS.Timeout | undefined
     const giveUp = () => {
-      givenUp = true
+      byUs = `not ready after ${timeMs / 1000} s`
       this.#growth = Math.min(this.#growth * 2, PATIENCE_GROWTH_MAX)
       crew({ what: 'given up', worker: this.number, afterMs: timeMs })
       killing = this.#endSoon(child)
@@ -157,12 +172,19 @@ export class Worker {
     const timers = [setTimeout(tellLate, lateMs), setTimeout(giveUp, timeMs)]
     this.#isReady = () => {
       // Too late: it is on its way out.
-      if (givenUp) return
+      if (byUs !== undefined) return
       for (const timer of timers) clearTimeout(timer)
       if (this.isLate) crew({ what: 'ready late', worker: this.number, afterMs: performance.now() - began })
       this.isLate = false
       this.#growth = 1
+      this.#silence = new Silence(silentBeats)
       this.#settle()
+    }
+    this.#hangs = () => {
+      byUs = 'as it hung'
+      this.#silence = undefined
+      crew({ what: 'silent', worker: this.number, beats: silentBeats })
+      child.kill('SIGKILL')
     }
     this.send({
       what: 'begin',
@@ -183,20 +205,26 @@ export class Worker {
       for (const timer of [...timers, killing]) clearTimeout(timer)
       this.isLate = false
       this.counts = undefined
+      this.#silence = undefined
       this.#child = undefined
       this.isNew = true
       this.#told = undefined
       for (const census of [this.census.primary, this.census.backup]) census.gone(this.number)
       this.#doors.gone(this.number)
       if (this.#ending) return this.#ended()
-      if (!givenUp && performance.now() - began > AGAIN_MS.long) this.#pauseMs = AGAIN_MS.first
+      if (this.#growth === 1 && performance.now() - began > AGAIN_MS.long) this.#pauseMs = AGAIN_MS.first
       const itself = signal ? `by ${signal}` : `with exit code ${code}`
-      const how = givenUp ? `by us, not ready after ${timeMs / 1000} s` : itself
-      crew({ what: 'ended', worker: this.number, how, itself: !givenUp, againMs: this.#pauseMs })
+      const how = byUs === undefined ? itself : `by us, ${byUs}`
+      crew({ what: 'ended', worker: this.number, how, itself: byUs === undefined, againMs: this.#pauseMs })
       this.#timer = setTimeout(() => this.start(), this.#pauseMs)
       this.#pauseMs = Math.min(this.#pauseMs * 2, AGAIN_MS.most)
     })
     if (child.pid !== undefined) crew({ what: 'began', worker: this.number, pid: child.pid })
+  }
+
+  /** A beat of the crew's, one a second. */
+  beat(): void {
+    if (this.#silence?.beat()) this.#hangs()
   }
 
   send(message: ToWorker): void {
@@ -214,9 +242,9 @@ export class Worker {
     this.send({ what: 'beat', shares, outage, look })
   }
 
-  /** What it has of this client. */
+  /** What it has of this client: nothing, where it is not at its doors. */
   async find({ ip }: Client): Promise<Found> {
-    if (!this.counts) return { count: 0, some: [], silent: 0 }
+    if (!this.#silence) return { count: 0, some: [], silent: 0 }
     const found = await this.#asking.ask((number) => this.send({ what: 'find', number, client: ip }))
     return found ?? { count: 0, some: [], silent: 1 }
   }
@@ -224,6 +252,7 @@ export class Worker {
   /** In order, if it can; else at once. */
   async end(): Promise<void> {
     this.#ending = true
+    this.#silence = undefined
     clearTimeout(this.#timer)
     const child = this.#child
     if (!child) return
@@ -240,6 +269,7 @@ export class Worker {
 
   #hear(message: FromWorker): void {
     const { witness, tell, lost, pressed } = this.#options
+    this.#silence?.heard()
     switch (message.what) {
       case 'ready':
         return this.#isReady()

@@ -1,11 +1,11 @@
 /**
- * A worker's life, told: that it began, is slow to open its doors, is given up for that, and that it ended.
+ * A worker's life, told: that it began, is slow to open its doors, is given up for that, hangs, and that it ended.
  */
 import type { Log } from '../console/log.ts'
 import type { Metrics } from '../console/metrics.ts'
 import type { CrewHappening } from './crew-member.ts'
 
-export function tellingOfCrew(log: Log, metrics: Pick<Metrics, 'workerEnds' | 'workersGivenUp'>) {
+export function tellingOfCrew(log: Log, metrics: Pick<Metrics, 'workerEnds' | 'workersGivenUp' | 'workersHung'>) {
   return (it: CrewHappening): void => {
     const worker = `worker ${it.worker}:`
     switch (it.what) {
@@ -21,6 +21,11 @@ export function tellingOfCrew(log: Log, metrics: Pick<Metrics, 'workerEnds' | 'w
         metrics.workersGivenUp.inc()
         return log.error(
           `${worker} not ready after ${seconds(it.afterMs)}: it is ended, and another begins in its place`,
+        )
+      case 'silent':
+        metrics.workersHung.inc()
+        return log.error(
+          `${worker} has said nothing for ${it.beats} s, so it hangs: it is killed, and another begins in its place`,
         )
       case 'ended':
         if (it.itself) metrics.workerEnds.inc()

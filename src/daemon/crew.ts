@@ -2,8 +2,8 @@
  * The workers: child processes that hold the decoys, so that one process's memory, file limit and core are not all there
  * is. All listen on the same addresses, and the kernel deals connections out among them (SO_REUSEPORT).
  *
- * A worker that ends by itself is told, and started again after a pause that grows; the others go on meanwhile. What it
- * had not yet handed over is lost, as it would be with us. Journal, store and rules stay here: workers get a copy of what
+ * A worker that ends by itself, or hangs and is killed, is told, and started again after a pause that grows; the others go on
+ * meanwhile. What it had not yet handed over is lost, as it would be with us. Journal, store and rules stay here: workers get a copy of what
  * stands, and their evidence is on disk here before it is settled there.
  *
  * The appliance opens its other doors without a worker that is slow to begin, and the worker's open when it comes to them.
@@ -24,7 +24,7 @@ export type Crew = Decoys & {
 
 /**
  * `late`: those that run and have not come to their doors, and ought to have. `ends`: so many ended since the start, by
- * themselves or because they were given up; the instant of the last is ISO 8601, UTC.
+ * themselves or by us; the instant of the last is ISO 8601, UTC.
  */
 export type CrewState = {
   readonly pids: readonly number[]
@@ -37,10 +37,14 @@ export const NO_CREW: CrewState = { pids: [], late: [], ends: 0, lastEnd: null }
 
 /** The workers hear what the others have so long after the first news of it. */
 const SHARE_MS = 100
-/** How often it is looked whether the real MX is away, and how it looks. */
+/** How often it is looked whether the real MX is away, how it looks, and whether a worker hangs. */
 const BEAT_MS = 1000
-/** It is there at once, so that it hears what changes while its workers begin. */
-export function startCrew(workers: number, options: CrewOptions): Crew {
+
+/**
+ * It is there at once, so that it hears what changes while its workers begin.
+ * @param beats - calls on each beat, until it is ended
+ */
+export function startCrew(workers: number, options: CrewOptions, beats: Beats = everySecond): Crew {
   const doors = new SharedDoors(options.settings, options.door)
   const census = { primary: new Census(), backup: new Census() }
   let sharing: NodeJS.Timeout | undefined
@@ -72,7 +76,10 @@ export function startCrew(workers: number, options: CrewOptions): Crew {
   const waited = Promise.withResolvers<void>()
   const enough = setTimeout(waited.resolve, readyMs)
   void Promise.all(crew.map(({ ready }) => ready)).then(() => waited.resolve())
-  const beat = setInterval(share, BEAT_MS)
+  const endBeats = beats(() => {
+    for (const worker of crew) worker.beat()
+    share()
+  })
   return {
     ready: waited.promise.finally(() => clearTimeout(enough)),
     doors: doors.all,
@@ -101,12 +108,19 @@ export function startCrew(workers: number, options: CrewOptions): Crew {
       lastEnd,
     }),
     async close() {
-      clearInterval(beat)
+      endBeats()
       clearTimeout(sharing)
       waited.resolve()
       await Promise.all(crew.map((worker) => worker.end()))
     },
   }
+}
+
+type Beats = (beat: () => void) => () => void
+
+function everySecond(beat: () => void): () => void {
+  const timer = setInterval(beat, BEAT_MS)
+  return () => clearInterval(timer)
 }
 
 /** Each worker hears what the others have, and a new one everything. */

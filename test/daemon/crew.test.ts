@@ -1,10 +1,15 @@
-/** Workers that are slow to begin, as on a slow machine: a stopped process is as slow as can be. Real processes, real doors. */
+/**
+ * Workers that are slow to begin, as on a slow machine, and such as hang: a stopped process is as slow as can be. Real processes,
+ * real doors; the beats, by which silence is counted, are the test's.
+ */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
+import { type Client, parseClient } from '../../src/core/client.ts'
 import { Never } from '../../src/core/never.ts'
 import { startCrew } from '../../src/daemon/crew.ts'
-import type { CrewHappening, Patience } from '../../src/daemon/crew-member.ts'
+import type { CrewHappening, CrewOptions, Patience } from '../../src/daemon/crew-member.ts'
 import { allShut } from '../../src/daemon/sockets.ts'
 import { parseAddress } from '../../src/settings/places.ts'
 import { readSettings } from '../../src/settings/settings.ts'
@@ -12,7 +17,7 @@ import { callAt, type Door } from '../doors.ts'
 import { folder } from '../folders.ts'
 
 /** Nobody is late, nor given up. */
-const PROMPT: Patience = { lateMs: 60_000, readyMs: 60_000, giveUpMs: 60_000, endMs: 100 }
+const PROMPT: Patience = { lateMs: 60_000, readyMs: 60_000, giveUpMs: 60_000, endMs: 100, silentBeats: 3 }
 const RULES = join(import.meta.dirname, '../../rules.yaml')
 
 /** Stops a worker as soon as it began, as often as its number is named. */
@@ -26,7 +31,8 @@ function crewOf(workers: number, stopped: readonly number[], patience: Partial<P
   const told: CrewHappening[] = []
   const heard = new Map<string, () => void>()
   const pids = new Map<number, number>()
-  const crew = startCrew(workers, {
+  let beat = () => {}
+  const options: CrewOptions = {
     settings: read.settings.decoys,
     maxAgeMs: 60_000,
     rules: () => ({ file: RULES, source: readFileSync(RULES, 'utf8') }),
@@ -53,11 +59,13 @@ function crewOf(workers: number, stopped: readonly number[], patience: Partial<P
     pressed: () => {},
     canary: undefined,
     patience: { ...PROMPT, ...patience },
-  })
+  }
+  const crew = startCrew(workers, options, (by) => ((beat = by), () => {}))
   onTestFinished(() => crew.close())
   return {
     crew,
     told,
+    beat: () => beat(),
     goOn: (worker: number) => process.kill(pids.get(worker) as number, 'SIGCONT'),
     hears: (what: CrewHappening['what'], worker: number) =>
       new Promise<void>((resolve) => {
@@ -118,6 +126,35 @@ test('one that never comes to its doors is ended, and its successors have more a
   expect({ late, ended: ends >= 2, worker: lastEnd?.worker }).toEqual({ late: [], ended: true, worker: 1 })
 })
 
+test('one that hangs is killed, and another serves at its doors; who is heard between two beats is left alone', async () => {
+  const { crew, told, beat, hears } = crewOf(1, [], {})
+  await crew.ready
+  for (let n = 0; n < 10; n++) {
+    beat()
+    beat()
+    while ((await crew.ofClient(SOMEBODY)).silent > 0);
+  }
+  expect(told.map(({ what }) => what)).toEqual(['began'])
+
+  const places = crew.doors.map(({ bound }) => bound)
+  process.kill(crew.state().pids[0] as number, 'SIGSTOP')
+  // What it said before may still be on its way.
+  while (!told.some(({ what }) => what === 'silent')) {
+    beat()
+    await setImmediate()
+  }
+  // From then on it does not run, though it may take its time to go, as behind a disk that does not answer.
+  expect(crew.state().pids).toEqual([])
+  await hears('ended', 1)
+  expect(told.slice(1)).toEqual([
+    { what: 'silent', worker: 1, beats: 3 },
+    { what: 'ended', worker: 1, how: 'by us, as it hung', itself: false, againMs: 250 },
+  ])
+  expect(crew.state()).toMatchObject({ ends: 1, lastEnd: { worker: 1, how: 'by us, as it hung' } })
+  await expect.poll(() => crew.doors.map(({ bound }) => bound), { timeout: 30_000 }).toEqual(places)
+  for (const place of places) expect(await callAt(parseAddress(place ?? '') as Door)).toMatch(/^(open|reset)$/)
+})
+
 test('what a terminal says to all that it started, as when it is closed, does not reach a worker before it can hear it', async () => {
   const { crew } = crewOf(1, [], {})
   const [pid] = crew.state().pids
@@ -129,3 +166,5 @@ test('what a terminal says to all that it started, as when it is closed, does no
   expect([group, session]).toEqual([pid, pid])
   await crew.ready
 })
+
+const SOMEBODY = parseClient('203.0.113.7') as Client

@@ -150,6 +150,21 @@ describe('two workers', { timeout: 60_000 }, () => {
     for (const each of senders) each.socket.destroy()
   })
 
+  test('an appliance that is stopped keeps no sender waiting, and finds its workers and what they saw when it goes on', async () => {
+    const before = await pids()
+    appliance.signal('SIGSTOP')
+    // Enough of them for both workers.
+    const senders = Array.from({ length: 8 }, (_, n) => visit('backup decoy, PROXY', `198.51.100.${200 + n}`))
+    const walks = await Promise.all(senders.map((each) => each.walk(...TO_RCPT)))
+    for (const replies of walks) expect(replies.at(-1)).toMatch(/^451 /)
+    appliance.signal('SIGCONT')
+    const seen = () =>
+      new Set(evidenceOf(appliance).flatMap(({ kind, client }) => (kind === 'recipient' ? client : [])))
+    await until(() => Promise.resolve(senders.every((_, n) => seen().has(`198.51.100.${200 + n}`))))
+    expect(await pids()).toEqual(before)
+    expect(await textAt(appliance, '/metrics')).toContain('decoymx_workers_hung_total 0')
+  })
+
   test('the end is in order: what was seen last is in the journal', async () => {
     const visitors = Array.from({ length: 5 }, () => visit('backup decoy, PROXY', '198.51.100.9'))
     await Promise.all(visitors.map((visitor) => visitor.hears(4)))
