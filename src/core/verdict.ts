@@ -146,7 +146,7 @@ function reachedBy(score: number, trials: readonly Trial[], { thresholds }: Rule
   // The heaviest first: a lesser word clears no sooner.
   for (const word of STANDINGS) {
     if (score < thresholds[word]) continue
-    const clearsAt = whenBelow(thresholds[word], trials, now, (reached.at(-1)?.clearsAt ?? now) - MINUTE_MS)
+    const clearsAt = whenBelow(thresholds[word], trials, now, reached.at(-1)?.clearsAt)
     reached.push({ word, clearsAt })
   }
   return reached
@@ -307,14 +307,16 @@ function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, with
 }
 
 /**
- * The first minute at which the sum is below `threshold`: believed as it is now it only falls while nothing is seen, so
+ * The first minute at which the sum is below `threshold`, no sooner than below a `heavier` one: believed as it is now it only falls while nothing is seen, so
  * halving finds it. That credit fades, and a release ends, is no reason to hold anybody longer.
  */
-function whenBelow(threshold: number, trials: readonly Trial[], now: Instant, from: Instant): Instant {
+function whenBelow(threshold: number, trials: readonly Trial[], now: Instant, heavier: Instant | undefined): Instant {
   const weighing = trials.filter(({ rule, marks }) => rule.weight !== 0 && marks.length > 0)
   const fades = weighing.map((trial) => fadeOf(trial, now))
   const holds = (at: Instant) => rounded(fades.reduce((total, weightAt) => total + weightAt(at), 0)) >= threshold
-  let [low, high] = [Math.max(now, from), now + Math.max(HOUR_MS, ...weighing.map(({ rule }) => rule.windowMs))]
+  // Where both fall at one stroke, as with the end of a window, both clear in the same minute.
+  if (heavier !== undefined && !holds(heavier)) return heavier
+  let [low, high] = [heavier ?? now, now + Math.max(HOUR_MS, ...weighing.map(({ rule }) => rule.windowMs))]
   while (high - low > MINUTE_MS) {
     const middle = Math.floor((low + high) / 2)
     if (holds(middle)) low = middle

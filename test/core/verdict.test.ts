@@ -440,6 +440,22 @@ const anySeen = fc.array(
 )
 const anyFacts = anySeen.map((seen) => alone(seen))
 const END = T0 + 31 * DAY_MS
+const ALL_AT_ONCE: Rule = {
+  name: 'any',
+  kind: 'order',
+  mode: 'enforce',
+  counts: ['primary.contact'],
+  each: 'sighting',
+  when: undefined,
+  unlessSeenMs: undefined,
+  unlessWalkedMs: undefined,
+  weight: 150,
+  halfLifeMs: RETENTION_MS,
+  windowMs: DAY_MS,
+  cap: 150,
+  because: 'any',
+  line: 1,
+}
 
 describe('under any rules', () => {
   test('the sum never rises while nothing is seen and no credit runs out', () => {
@@ -488,6 +504,19 @@ describe('under any rules', () => {
           )
       }),
     )
+  })
+
+  test('thresholds that the end of a window leaves at one stroke clear in the same minute, whenever that is', () => {
+    const seen = alone([['primary.contact', T0]])
+    for (let windowMs = HOUR_MS; windowMs < 2 * DAY_MS; windowMs += 1_234_567) {
+      const rule = { ...ALL_AT_ONCE, windowMs }
+      const { reached } = judge(BOT, seen, { ...shipped, list: [rule] }, T0 + windowMs / 3)
+      expect(reached.map(({ word }) => word)).toEqual(STANDINGS)
+      const ends = reached.map(({ clearsAt }) => clearsAt)
+      expect(new Set(ends).size).toBe(1)
+      expect(ends[0]).toBeGreaterThanOrEqual(T0 + windowMs)
+      expect(ends[0]).toBeLessThan(T0 + windowMs + MINUTE_MS)
+    }
   })
 
   test('the order of the rules, and that in which the evidence came, do not matter', () => {
