@@ -66,3 +66,22 @@ export type FromWorker =
     }
   /** Everything is told and on disk; it goes now. */
   | { readonly what: 'ended' }
+
+/**
+ * To a process that hangs, one message waits to be taken; what happens meanwhile is gathered by the caller, and costs no memory here.
+ * @param send - is given what to call when the channel has taken it
+ * @param again - is called when it was taken, and more was to be said meanwhile
+ */
+export function oneAtATime(send: (taken: () => void) => void, again: () => void): () => void {
+  let [untaken, more] = [false, false]
+  const taken = () => {
+    untaken = false
+    if (more) again()
+  }
+  return () => {
+    more = untaken
+    if (untaken) return
+    untaken = true
+    send(taken)
+  }
+}

@@ -4,6 +4,9 @@
  * Evidence goes there in batches and is settled when it is on disk there; what stands for a client is decided here, from
  * a copy. It lives as long as its parent: without it, evidence has nowhere to go. Signals are the parent's to heed; it
  * tells its workers when to end.
+ *
+ * While the parent hangs, it serves: strangers at the primary are reset, everybody at the backup hears 4xx, and nobody waits, as
+ * they would at doors that nobody keeps. Its copy ages and then holds nobody any more (`copy`), and what it has to tell is bounded.
  */
 import { type Client, parseClient } from '../core/client.ts'
 import type { Event, Witness } from '../core/evidence.ts'
@@ -13,7 +16,7 @@ import { readRules, type Rules, withNever } from '../core/rules.ts'
 import { Gathering } from '../decoy/gathering.ts'
 import { openCopy } from '../reputation/reputation.ts'
 import type { RulesText } from '../settings/checked.ts'
-import type { Begin, FromWorker, Shares, ToWorker } from './crew-channel.ts'
+import { type Begin, type FromWorker, oneAtATime, type Shares, type ToWorker } from './crew-channel.ts'
 import { type Found, openDecoys } from './decoys.ts'
 
 /** Events on their way to the disk; beyond it they are refused and counted, so that a dead disk costs no memory. */
@@ -103,14 +106,18 @@ async function work(begin: Begin): Promise<void> {
     now: Date.now,
   })
   ;({ reconsider, hear, renewCertificate, ofClient: find } = decoys)
+  const reports = oneAtATime(tellAll, reportSoon)
   function report() {
     clearTimeout(reporting)
     reporting = undefined
     // What is too many may go only some time after it was found to be.
     if (hear(SAME)) reportSoon()
+    reports()
+  }
+  function tellAll(taken: () => void) {
     const [counts, shares, told, lost] = [decoys.counts(), decoys.reports(), gathering.take(), evidence.takeLost()]
     // Who is here is told again only when somebody has come or gone.
-    say({ what: 'report', counts, guests: moved ? decoys.guests() : undefined, shares, told, lost, pressed })
+    say({ what: 'report', counts, guests: moved ? decoys.guests() : undefined, shares, told, lost, pressed }, taken)
     moved = false
     pressed = 0
   }
@@ -129,15 +136,15 @@ async function work(begin: Begin): Promise<void> {
   end = async () => {
     await decoys.close()
     await evidence.settled()
-    report()
+    tellAll(() => {})
     say({ what: 'ended' })
   }
   say({ what: 'ready' })
 }
 
-function say(message: FromWorker): void {
+function say(message: FromWorker, taken: () => void = () => {}): void {
   // An error here means that the channel is closed: then `disconnect` ends us.
-  process.send?.(message, undefined, undefined, () => {})
+  process.send?.(message, undefined, undefined, taken)
 }
 
 function isPrefix(prefix: Prefix | string): prefix is Prefix {
