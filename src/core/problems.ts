@@ -242,7 +242,7 @@ export const CODES = {
   W009: {
     title: 'a fact that is never seen here',
     means:
-      'As the settings are, nothing on this host tells of it: no policy service asks, the primary decoy has no address, or a bait is not offered. A condition that it was never seen is then true of everybody.',
+      'As the settings are, nothing on this host tells of it: no policy service asks, the primary decoy has no address, or a bait is not offered. A condition that it was never seen is then true of everybody. A host that shares a Redis may hear of it from another: there it is not missed that nobody asks here, nor that all decoys are elsewhere.',
     mend: 'Turn on what would see it, or leave the fact out. A rule with an excuse that nobody can have here belongs in `mode: observe`.',
   },
   W010: {

@@ -49,11 +49,16 @@ export function mistakesTogether(rules: Rules, { decoys }: Settings): Problem[] 
   return []
 }
 
-/** Which facts nothing on this host can tell of, and why. */
+/**
+ * Which facts nothing on this host can tell of, and why. Where a Redis is shared, a host that answers nobody, or has no decoy at
+ * all, hears through it of those who came to another that does.
+ */
 export function unseenUnder(settings: Settings): Unseen {
-  const { decoys, policy, readsocket, milter, 'tcp-table': table } = settings
-  const nobodyAsks = [policy, readsocket, milter, table].every(({ listen }) => listen.length === 0)
+  const { decoys, policy, readsocket, milter, 'tcp-table': table, store } = settings
+  const isShared = store.redis !== undefined
+  const nobodyAsks = !isShared && [policy, readsocket, milter, table].every(({ listen }) => listen.length === 0)
   const deaf = (role: 'primary' | 'backup') => decoys[role].listen.length + decoys[role].proxy.length === 0
+  const decoysAreElsewhere = isShared && deaf('primary') && deaf('backup')
   return (fact) => {
     const wrong = (because: string) => ({ because, rests: false })
     const role = fact.slice(0, fact.indexOf('.'))
@@ -61,6 +66,7 @@ export function unseenUnder(settings: Settings): Unseen {
       return nobodyAsks
         ? wrong('no real MX asks us: policy, milter, tcp-table and readsocket have no addresses')
         : undefined
+    if (decoysAreElsewhere) return undefined
     // Whoever has no backup decoy has nolisting alone, and the rules of everybody: nearly all of them count there.
     if (role === 'backup' && deaf(role)) return { because: 'decoys.backup has no addresses', rests: true }
     if (role === 'primary' && deaf(role)) return wrong('decoys.primary has no addresses')

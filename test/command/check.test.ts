@@ -105,6 +105,32 @@ steps:
     expect(err.join('\n')).toContain('excuses nobody here: no real MX asks us')
   })
 
+  test.each([
+    ['that answers nobody', 'policy: { listen: [] }'],
+    ['without decoys', 'decoys: { primary: { listen: [], proxy: [] }, backup: { listen: [], proxy: [] } }'],
+  ])(
+    'a host %s misses nothing where it shares a Redis with another, and is warned where it does not',
+    async (_, lacks) => {
+      const settings = join(folder(), 'decoymx.yaml')
+      const tried = (store: string) => {
+        writeFileSync(settings, `${lacks}\n${store}\n`)
+        return run(shipped, { strict: true }, settings)
+      }
+      const shared = await tried('store: { url: "redis://127.0.0.1:6379" }')
+      expect([shared.code, shared.err, shared.out.length]).toEqual([0, [], 1])
+      expect((await tried('')).code).toBe(1)
+    },
+  )
+
+  test('of the decoys a host that shares a Redis has one: what it has not is told as anywhere', async () => {
+    const settings = join(folder(), 'decoymx.yaml')
+    writeFileSync(
+      settings,
+      'decoys: { primary: { listen: [], proxy: [] } }\nstore: { url: "redis://127.0.0.1:6379" }\n',
+    )
+    expect((await run(shipped, {}, settings)).err.join('\n')).toContain('decoys.primary has no addresses')
+  })
+
   test('without a backup decoy rules that count there rest, and are no mistake; what is then true of everybody is', async () => {
     const settings = join(folder(), 'decoymx.yaml')
     writeFileSync(settings, 'decoys: { backup: { listen: [], proxy: [] } }\n')
