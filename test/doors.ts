@@ -7,6 +7,7 @@ import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
+import { networkInterfaces } from 'node:os'
 
 export type Door = { readonly host: string; readonly port: number }
 
@@ -15,6 +16,9 @@ export type Door = { readonly host: string; readonly port: number }
  * later, and who calls one that the kernel hands out may even meet itself.
  */
 export const SHUT: Door = { host: '127.0.0.1', port: 1 }
+
+/** Many containers have no IPv6 at all: what is tried at ::1 is skipped there, and a sentence says so (test/setup.ts). */
+export const HAS_IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
 
 /**
  * Ports of loopback that nobody has, over TCP and UDP, and that the kernel gives to nobody: a server may take one later, or again

@@ -11,6 +11,7 @@ import { accessSync, chmodSync, constants, existsSync, mkdtempSync, readdirSync,
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { TestProject } from 'vitest/node'
+import { HAS_IPV6 } from './doors.ts'
 
 /** Program to Debian package. */
 const PROGRAMS = {
@@ -51,6 +52,7 @@ declare module 'vitest' {
 
 export default function setup(project: TestProject): () => void {
   const clear = openFolder(project)
+  if (!HAS_IPV6) process.stderr.write('\nThere is no ::1 here: what is tried over IPv6 on loopback is skipped.\n\n')
   const missing = (Object.keys(PROGRAMS) as Program[]).filter((program) => !isInstalled(program))
   project.provide('missing', missing)
   if (missing.length === 0) return clear

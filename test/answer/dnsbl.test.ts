@@ -11,6 +11,7 @@ import { Dnsbl, type DnsblHappening, type DnsblOptions } from '../../src/answer/
 import { type Client, parseClient, reversedLabels } from '../../src/core/client.ts'
 import { type Prefix, parsePrefix, Prefixes } from '../../src/core/prefixes.ts'
 import type { Decide } from '../../src/reputation/decision.ts'
+import { HAS_IPV6 } from '../doors.ts'
 import { ANSWERS } from '../rules.ts'
 import { CLEAN, decideBy, readAll } from './ruled.ts'
 
@@ -623,7 +624,7 @@ describe('asked by node:dns', () => {
 })
 
 describe('UDP', () => {
-  test.skipIf(NO_DIG)('over IPv6, too', async () => {
+  test.skipIf(NO_DIG || !HAS_IPV6)('over IPv6, too', async () => {
     const served = await start({}, '::1')
     expect((await dig(served, LISTED)).answer).toEqual([`${LISTED}. 60 IN A 127.0.0.2`])
     expect((await dig(served, '+tcp', LISTED)).answer).toEqual([`${LISTED}. 60 IN A 127.0.0.2`])

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Bare, bare, descriptorOf, type Sign, type Watch } from '../../src/libc/bare.ts'
 import { type Koffi, type Native, prove } from '../../src/libc/koffi.ts'
+import { HAS_IPV6 } from '../doors.ts'
 
 const koffi = createRequire(import.meta.url)('koffi') as Koffi
 const lines = bare() as Bare
@@ -40,56 +41,57 @@ test('bare lines can be had on the machines that we run our tests on', () => {
   expect(lines).toBeInstanceOf(Bare)
 })
 
-describe.each(['127.0.0.1', '::1'])('a connection to %s', (host) => {
-  test('is taken from a socket of Node without a word to its peer, speaks, hears, and is reset', async () => {
-    const { socket, caller, port } = await call(host)
-    const fd = lines.undress(socket) as number
-    await once(socket, 'close')
-    expect(lines.placeOf(fd)).toEqual({ address: host, port })
-    const watch = lines.watch<string>() as Watch<string>
-    expect(watch.add(fd, 'it')).toBe(true)
-    caller.write('EHLO mail.sender.example\r\n')
-    expect(await sign(watch, 'it')).toBe('EHLO mail.sender.example\r\n')
-    const heard = once(caller, 'data') as Promise<[Buffer]>
-    expect(lines.say(fd, '220-mx9')).toBe(true)
-    expect((await heard)[0].toString()).toBe('220-mx9')
-    caller.end()
-    expect(await sign(watch, 'it')).toBe('ended')
-    const error = once(caller, 'error') as Promise<[NodeJS.ErrnoException]>
-    watch.reset(fd)
-    expect((await error)[0].code).toBe('ECONNRESET')
-    watch.look(() => expect.unreachable('nothing more is told of it'))
-    watch.close()
-  })
+for (const host of ['127.0.0.1', '::1'])
+  describe.skipIf(host === '::1' && !HAS_IPV6)(`a connection to ${host}`, () => {
+    test('is taken from a socket of Node without a word to its peer, speaks, hears, and is reset', async () => {
+      const { socket, caller, port } = await call(host)
+      const fd = lines.undress(socket) as number
+      await once(socket, 'close')
+      expect(lines.placeOf(fd)).toEqual({ address: host, port })
+      const watch = lines.watch<string>() as Watch<string>
+      expect(watch.add(fd, 'it')).toBe(true)
+      caller.write('EHLO mail.sender.example\r\n')
+      expect(await sign(watch, 'it')).toBe('EHLO mail.sender.example\r\n')
+      const heard = once(caller, 'data') as Promise<[Buffer]>
+      expect(lines.say(fd, '220-mx9')).toBe(true)
+      expect((await heard)[0].toString()).toBe('220-mx9')
+      caller.end()
+      expect(await sign(watch, 'it')).toBe('ended')
+      const error = once(caller, 'error') as Promise<[NodeJS.ErrnoException]>
+      watch.reset(fd)
+      expect((await error)[0].code).toBe('ECONNRESET')
+      watch.look(() => expect.unreachable('nothing more is told of it'))
+      watch.close()
+    })
 
-  test('is made a socket of Node again, which hears what was sent meanwhile', async () => {
-    const { socket, caller } = await call(host)
-    const fd = lines.undress(socket) as number
-    const sent = new Promise((resolve) => caller.write('early', resolve))
-    await sent
-    const dressed = lines.dress(fd) as Socket
-    onTestFinished(() => void dressed.destroy())
-    expect([dressed.remoteAddress, dressed.remotePort]).toEqual([host, (caller.address() as AddressInfo).port])
-    const heard = once(dressed, 'data') as Promise<[Buffer]>
-    dressed.resume()
-    expect((await heard)[0].toString()).toBe('early')
-    const answered = once(caller, 'data') as Promise<[Buffer]>
-    dressed.write('220 late')
-    expect((await answered)[0].toString()).toBe('220 late')
-  })
+    test('is made a socket of Node again, which hears what was sent meanwhile', async () => {
+      const { socket, caller } = await call(host)
+      const fd = lines.undress(socket) as number
+      const sent = new Promise((resolve) => caller.write('early', resolve))
+      await sent
+      const dressed = lines.dress(fd) as Socket
+      onTestFinished(() => void dressed.destroy())
+      expect([dressed.remoteAddress, dressed.remotePort]).toEqual([host, (caller.address() as AddressInfo).port])
+      const heard = once(dressed, 'data') as Promise<[Buffer]>
+      dressed.resume()
+      expect((await heard)[0].toString()).toBe('early')
+      const answered = once(caller, 'data') as Promise<[Buffer]>
+      dressed.write('220 late')
+      expect((await answered)[0].toString()).toBe('220 late')
+    })
 
-  test('that its peer resets is gone', async () => {
-    const { socket, caller } = await call(host)
-    const fd = lines.undress(socket) as number
-    const watch = lines.watch<string>() as Watch<string>
-    watch.add(fd, 'it')
-    caller.resetAndDestroy()
-    expect(await sign(watch, 'it')).toBe('gone')
-    expect(lines.say(fd, 'anybody?')).toBe(false)
-    watch.reset(fd)
-    watch.close()
+    test('that its peer resets is gone', async () => {
+      const { socket, caller } = await call(host)
+      const fd = lines.undress(socket) as number
+      const watch = lines.watch<string>() as Watch<string>
+      watch.add(fd, 'it')
+      caller.resetAndDestroy()
+      expect(await sign(watch, 'it')).toBe('gone')
+      expect(lines.say(fd, 'anybody?')).toBe(false)
+      watch.reset(fd)
+      watch.close()
+    })
   })
-})
 
 test('who does not read is told no more than the kernel keeps', async () => {
   const { socket, caller } = await call()
