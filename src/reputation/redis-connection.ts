@@ -63,6 +63,8 @@ export type ConnectionHappenings = {
 const RETRY_MAX_MS = 1000
 /** How often a Cluster is asked where its slots are, when nothing else tells. */
 const SLOTS_REFRESH_MS = 2000
+/** An attempt to connect is waited for so long: Sentinels are asked one after the other until one answers. */
+const CONNECT_MS = 3000
 
 /** Opens nothing yet: both connections are made when they are first asked to connect, and then made again by themselves. */
 export function prepareConnection(access: RedisAccess, commandTimeoutMs: number, on: ConnectionHappenings): Connection {
@@ -243,6 +245,13 @@ export function plainly(error: Error, commandTimeoutMs: number): Error {
     return new Error(`no answer within ${commandTimeoutMs} ms`, { cause: error })
   const [message = ''] = error.message.split(/\.? script: [0-9a-f]{40}/)
   return message === error.message ? error : new Error(message, { cause: error })
+}
+
+/** Settles with an attempt to connect, or once it has taken too long; it then goes on by itself. */
+export async function inTime(attempt: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, CONNECT_MS)))
+  await Promise.race([attempt, late]).finally(() => clearTimeout(timer))
 }
 
 /** For one piece of work, and closed again. Rejects when there is no connection within two of its time-outs. */

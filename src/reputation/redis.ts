@@ -1,15 +1,15 @@
 /**
  * The store that several boxes share: Redis, one script per record, so that every step is whole and can be repeated.
  *
- * Where everything stands is told in redis-keys.ts. A record is one key and
- * the rulings are one slot, so the same scripts run on a Cluster. Nothing waits for a Redis that is away, since the
- * journal is the queue, and one that hangs costs one deadline (breaker.ts). What is read is checked, because another
- * program may write there: what cannot be ours is passed over and told, and a key of another type is begun anew.
+ * Where everything stands is told in redis-keys.ts. A record is one key and the rulings are one slot, so the same scripts
+ * run on a Cluster. Whether it can be asked now is for redis-health.ts to know; nothing waits for a Redis that is away, since
+ * the journal is the queue. What is read is checked, because another program may write there: what cannot be ours is passed
+ * over and told, and a key of another type is begun anew.
  */
 import type { Instant } from '../core/evidence.ts'
 import { BUCKETS_MAX, type Counts, RETENTION_MS, type Tally } from '../core/facts.ts'
-import { Breaker } from './breaker.ts'
-import { type Connection, plainly, prepareConnection, type RedisAccess } from './redis-connection.ts'
+import { type Connection, inTime, prepareConnection, type RedisAccess } from './redis-connection.ts'
+import { RedisHealth } from './redis-health.ts'
 import { type Addition, additionsOf, meetBoxes, pairs, portions, readChange, readCounts, whole } from './redis-wire.ts'
 import { CHANNEL, cursorKeys, recordKey, RULINGS_KEYS } from './redis-keys.ts'
 import { SWEEP_MAX } from './redis-scripts.ts'
@@ -48,12 +48,6 @@ export async function openRedis(access: RedisAccess, options: RedisOptions): Pro
 const RECORDS_MAX = 100
 /** Rulings read, or swept, in one step: HGETALL of a million would stop Redis for all its clients for a second. */
 const SCAN_COUNT = 1000
-/** A server that hung is looked at again so often. */
-const BREAK_MS = 1000
-/** An attempt to connect is waited for so long: Sentinels are asked one after the other until one answers. */
-const CONNECT_MS = 3000
-/** What is told of a connection that ended without an error. */
-const CLOSED = 'the connection was closed'
 
 class RedisStore implements Store {
   readonly kind = 'redis'
@@ -61,10 +55,8 @@ class RedisStore implements Store {
   readonly #now: () => Instant
   readonly #tell: (happening: StoreHappening) => void
   readonly #rulingsMax: number
-  readonly #commandTimeoutMs: number
   readonly #timer: NodeJS.Timeout
-  /** In a Cluster the rulings may be on a node that answers while one with records hangs, and the other way round. */
-  readonly #breakers: Record<'records' | 'rulings', Breaker>
+  readonly #health: RedisHealth
   /** Rises with each connection: what stood in the store before may be gone after it. */
   #epoch = 0
   /** Of each box of ours the cursor as we last knew it, and in which epoch. */
@@ -72,13 +64,6 @@ class RedisStore implements Store {
   #watcher: { readonly onChange: (change: Change) => void; readonly onLost: () => void } | undefined
   /** The generation of the last change that was told. */
   #told: number | undefined
-  #connected = false
-  /** Settles when it is known whether the server we are connected to is a master. */
-  #examined: Promise<void> = Promise.resolve()
-  /** Why it is of no use, though it answers. */
-  #unfit: string | undefined
-  #health: StoreHealth | undefined
-  #lastError = CLOSED
   #sweeping = false
   #closed = false
 
@@ -89,25 +74,16 @@ class RedisStore implements Store {
     this.#now = now
     this.#tell = tell
     this.#rulingsMax = rulingsMax
-    this.#commandTimeoutMs = commandTimeoutMs
     this.#connection = prepareConnection(access, commandTimeoutMs, {
-      ready: () => this.#ready(),
-      closed: () => this.#disconnected(),
-      failed: (error) => (this.#lastError = plainly(error, commandTimeoutMs).message),
+      ready: () => {
+        this.#startEpoch()
+        this.#health.connected()
+      },
+      closed: () => this.#health.disconnected(),
+      failed: (error) => this.#health.failed(error),
       nodesChanged: () => this.#startEpoch(),
     })
-    const breaker = () =>
-      new Breaker({
-        slowMs: 0.9 * commandTimeoutMs,
-        pauseMs: BREAK_MS,
-        clock: () => performance.now(),
-        turned: (error) => {
-          if (error !== undefined) this.#lastError = error
-          this.#settleHealth()
-        },
-      })
-    const records = breaker()
-    this.#breakers = { records, rulings: this.#connection.kind === 'cluster' ? breaker() : records }
+    this.#health = new RedisHealth(this.#connection, { now, tell, commandTimeoutMs })
     const { subscriber } = this.#connection
     // Whatever is wrong is wrong with the other connection, too, and told there.
     subscriber.on('error', () => {})
@@ -118,62 +94,55 @@ class RedisStore implements Store {
 
   /** Settles when the first attempt to connect has come to an end, one way or the other. */
   async greet(): Promise<void> {
-    const first = this.#redis.connect().catch((error: Error) => {
-      if (this.#lastError === CLOSED) this.#lastError = error.message
-    })
-    await inTime(first)
-    // The library may settle before it says that it is ready.
-    await new Promise((resolve) => setImmediate(resolve))
-    await this.#examined
-    this.#settleHealth()
+    await this.#health.first(this.#redis.connect())
   }
 
   health(): StoreHealth {
-    return this.#health ?? { state: 'down', since: this.#now(), error: this.#lastError }
+    return this.#health.told
   }
 
   async cursor(box: string): Promise<number> {
     const epoch = this.#epoch
-    const cursor = await this.#through('records', () => this.#readCursor(box))
+    const cursor = await this.#health.through('records', () => this.#readCursor(box))
     this.#cursors.set(box, { cursor, epoch })
     return cursor
   }
 
   async add(box: string, tallies: readonly Tally[], upTo: number): Promise<ReadonlyMap<string, Counts>> {
     await this.#proveCursor(box)
-    return await this.#through('records', () => this.#add(box, tallies, upTo))
+    return await this.#health.through('records', () => this.#add(box, tallies, upTo))
   }
 
   async counts(key: string): Promise<Counts> {
-    const [flat] = await this.#through('records', () => this.#addTo('', [{ key, text: '' }]))
+    const [flat] = await this.#health.through('records', () => this.#addTo('', [{ key, text: '' }]))
     return this.#countsOf(key, flat)
   }
 
   async forget(key: string, at: Instant): Promise<void> {
-    await this.#through('records', () => this.#redis.decoymxForget(recordKey(key), at, RETENTION_MS))
+    await this.#health.through('records', () => this.#redis.decoymxForget(recordKey(key), at, RETENTION_MS))
   }
 
   rulings(): Promise<Snapshot> {
-    return this.#through('rulings', () => this.#readRulings())
+    return this.#health.through('rulings', () => this.#readRulings())
   }
 
   generation(): Promise<number> {
-    return this.#through('rulings', () => this.#readGeneration())
+    return this.#health.through('rulings', () => this.#readGeneration())
   }
 
   meet(mine: Omit<Neighbour, 'at'>): Promise<readonly Neighbour[]> {
-    return this.#through('rulings', () => meetBoxes(this.#redis, { ...mine, at: this.#now() }))
+    return this.#health.through('rulings', () => meetBoxes(this.#redis, { ...mine, at: this.#now() }))
   }
 
   async put(ruling: Ruling): Promise<void> {
     const text = JSON.stringify(ruling)
-    await this.#through('rulings', () =>
+    await this.#health.through('rulings', () =>
       this.#redis.decoymxPut(...RULINGS_KEYS, idOf(ruling), text, ruling.until ?? '', this.#rulingsMax),
     )
   }
 
   async drop(id: string): Promise<void> {
-    await this.#through('rulings', () => this.#redis.decoymxDrop(...RULINGS_KEYS, id))
+    await this.#health.through('rulings', () => this.#redis.decoymxDrop(...RULINGS_KEYS, id))
   }
 
   async watch(onChange: (change: Change) => void, onLost: () => void): Promise<void> {
@@ -188,33 +157,12 @@ class RedisStore implements Store {
     if (this.#closed) return
     this.#closed = true
     clearInterval(this.#timer)
+    this.#health.close()
     await this.#connection.close()
   }
 
   get #redis(): Connection['commands'] {
     return this.#connection.commands
-  }
-
-  async #through<Value>(what: 'records' | 'rulings', call: () => Promise<Value>): Promise<Value> {
-    if (!this.#closed && !this.#connected) throw new Error(`not connected: ${this.#lastError}`)
-    if (!this.#closed && this.#unfit !== undefined) throw new Error(this.#unfit)
-    try {
-      return await this.#breakers[what].through(async () => {
-        try {
-          return await call()
-        } catch (error) {
-          throw plainly(error as Error, this.#commandTimeoutMs)
-        }
-      })
-    } catch (error) {
-      // It was made a replica while we were connected.
-      const { message } = error as Error
-      if (message.startsWith('READONLY')) void this.#examine()
-      // What the library says of a connection that broke meanwhile does not say why.
-      if (/max retries per request|Connection is closed|isn't writeable/.test(message) && !this.#closed)
-        throw new Error(`not connected: ${this.#lastError}`, { cause: error })
-      throw error
-    }
   }
 
   async #add(box: string, tallies: readonly Tally[], upTo: number): Promise<ReadonlyMap<string, Counts>> {
@@ -304,14 +252,16 @@ class RedisStore implements Store {
 
   /** Takes away the rulings that have ended, whoever comes first, and looks again at a server that was of no use. */
   async #tend(): Promise<void> {
-    if (this.#sweeping || !this.#connected) return
+    if (this.#sweeping) return
     this.#sweeping = true
     try {
-      if (this.#unfit !== undefined) await this.#examine()
+      await this.#health.lookAgain()
       let dropped = SWEEP_MAX
       while (dropped === SWEEP_MAX && !this.#closed)
         dropped = Number(
-          await this.#through('rulings', () => this.#redis.decoymxSweep(...RULINGS_KEYS, this.#now(), SWEEP_MAX)),
+          await this.#health.through('rulings', () =>
+            this.#redis.decoymxSweep(...RULINGS_KEYS, this.#now(), SWEEP_MAX),
+          ),
         )
     } catch {
       // Away, or ill: the connection tells of it, and the next round tries again.
@@ -342,61 +292,11 @@ class RedisStore implements Store {
     }
   }
 
-  #ready(): void {
-    this.#connected = true
-    this.#startEpoch()
-    this.#lastError = CLOSED
-    for (const breaker of Object.values(this.#breakers)) breaker.close()
-    this.#examined = this.#examine()
-  }
-
-  #disconnected(): void {
-    this.#connected = false
-    this.#unfit = undefined
-    this.#settleHealth()
-  }
-
   #startEpoch(): void {
     this.#epoch++
-  }
-
-  /**
-   * Sentinels and Clusters name their masters. A single server may be a replica: it takes nothing, and its rulings may be
-   * old without its knowing, so it proves nothing either.
-   */
-  async #examine(): Promise<void> {
-    if (this.#connection.kind === 'one') {
-      // Who may not ask is not told, and learns it by the first write.
-      const text = await this.#redis.info('replication').catch(() => '')
-      const master = /^role:slave\r?\nmaster_host:(\S+)\r?\nmaster_port:(\d+)/m.exec(text)
-      this.#unfit = master
-        ? `this is a read-only replica: the store is at its master, ${master[1]} port ${master[2]}`
-        : undefined
-    }
-    this.#settleHealth()
-  }
-
-  /** Each turn for the better or the worse is told once. */
-  #settleHealth(): void {
-    if (this.#closed) return
-    const before = this.#health?.state
-    const hung = this.#breakers.records.error ?? this.#breakers.rulings.error
-    const error = this.#connected ? (this.#unfit ?? hung) : this.#lastError
-    const state = error === undefined ? 'up' : this.#connected && this.#unfit === undefined ? 'hung' : 'down'
-    this.#health = { state, since: state === before ? this.health().since : this.#now(), error }
-    if (state === before) return
-    if (error === undefined) this.#tell({ what: 'up' })
-    else if (before === undefined || before === 'up') this.#tell({ what: 'down', error })
   }
 
   #ignored(what: readonly string[]): void {
     if (what[0] !== undefined) this.#tell({ what: 'ignored', where: what[0], count: what.length })
   }
-}
-
-/** Settles with the attempt, or once it has taken too long; it then goes on by itself. */
-async function inTime(attempt: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise((resolve) => (timer = setTimeout(resolve, CONNECT_MS)))
-  await Promise.race([attempt, late]).finally(() => clearTimeout(timer))
 }
