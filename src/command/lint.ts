@@ -1,6 +1,6 @@
 /**
  * `lint DOMAIN`: is this MX layout safe to have decoys in? Every finding with a code, what was seen, why it matters, and a fix;
- * exit codes as monitoring plugins have them (0 ok, 1 warning, 2 critical, 3 unknown).
+ * exit codes as monitoring plugins have them (0 ok, 1 warning, 2 critical, 3 unknown), and 64 where its own words are wrong.
  */
 import { asTyped } from '../console/called.ts'
 import { hanging, type Screen, table, wrapped } from '../console/terminal.ts'
@@ -11,7 +11,6 @@ import { roleAt } from '../core/mx.ts'
 import type { Survey } from '../core/survey.ts'
 import { surveyDomain, type SurveyWords } from './surveying.ts'
 
-const UNKNOWN = 3
 const WORDS = ['OK', 'WARNING', 'CRITICAL', 'UNKNOWN'] as const
 
 export type LintTools = {
@@ -34,7 +33,7 @@ export async function lintDomain(
   const surveyed = await surveyDomain(domain, words, env, begin)
   if (!surveyed.ok) {
     problems(surveyed.problems)
-    return UNKNOWN
+    return surveyed.code
   }
   const { survey, from } = surveyed
   const findings = lint(survey)

@@ -12,7 +12,7 @@ import { misread } from '../core/misread.ts'
 import type { Survey } from '../core/survey.ts'
 import { neverListed } from '../core/never.ts'
 import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zoneLine } from '../core/plan.ts'
-import { hostName, mistakesInSurvey, slip, spellSlip, surveyDomain, type SurveyWords } from './surveying.ts'
+import { hostName, mistakesInSurvey, slip, spellSlip, surveyDomain, type SurveyWords, UNKNOWN } from './surveying.ts'
 import type { Settings } from '../settings/settings.ts'
 import { isWildcard } from '../settings/places.ts'
 import { asTyped, typed } from '../console/called.ts'
@@ -23,7 +23,6 @@ export type PlanWords = SurveyWords & {
 }
 
 const WARNING = 1
-const UNKNOWN = 3
 
 export async function planDomain(
   domain: string,
@@ -53,7 +52,7 @@ export async function planDomain(
   const surveyed = await surveyDomain(domain, words, env, begin, strangeAddresses(words), besideOf)
   if (!surveyed.ok) {
     problems(surveyed.problems)
-    return UNKNOWN
+    return surveyed.code
   }
   const { survey, settings } = surveyed
   const plan = planFor(survey, wantedOf(settings))

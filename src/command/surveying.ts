@@ -20,6 +20,7 @@ import { fetchStsPolicy } from '../watch/sts-policy.ts'
 import { survey } from '../watch/surveyor.ts'
 import { type Address, isWildcard, parseAddress, spellAddress } from '../settings/places.ts'
 import { readSettings, type Settings } from '../settings/settings.ts'
+import { USAGE } from './exit-codes.ts'
 import { typed } from '../console/called.ts'
 
 export type SurveyWords = {
@@ -36,8 +37,11 @@ export type SurveyWords = {
 
 export type Surveyed =
   | { readonly ok: true; readonly survey: Survey; readonly settings: Settings; readonly from: string }
-  | { readonly ok: false; readonly problems: readonly Problem[] }
+  /** `code`: what the command ends with. */
+  | { readonly ok: false; readonly problems: readonly Problem[]; readonly code: number }
 
+/** The domain cannot be known: as monitoring plugins have it. */
+export const UNKNOWN = 3
 /** All questions to DNS together. */
 const IN_ALL_MS = 45_000
 
@@ -51,7 +55,10 @@ export async function surveyDomain(
 ): Promise<Surveyed> {
   const { domain, settings, servers, named, policy, zone, ...read } = readWords(domainText, words, env)
   const problems = [...mistakes, ...read.problems]
-  if (problems.length > 0 || domain === undefined || !settings.ok || (zone && !zone.ok)) return { ok: false, problems }
+  // Words come first: mended, they may name other files.
+  const code = mistakes.length > 0 || read.isMistyped ? USAGE : UNKNOWN
+  if (problems.length > 0 || domain === undefined || !settings.ok || (zone && !zone.ok))
+    return { ok: false, problems, code }
 
   const reachable = servers.filter((server) => server !== undefined)
   const asking = lookupAt({ servers: reachable, signal: AbortSignal.timeout(IN_ALL_MS) })
@@ -86,13 +93,18 @@ export function spellSlip(problem: Problem): string {
 /** `domainText`: undefined where it is missing, which somebody else tells. */
 function readWords(domainText: string | undefined, words: SurveyWords, env: NodeJS.ProcessEnv) {
   const problems: Problem[] = []
-  const say = (word: string, message: string, hint?: string) => problems.push(slip(word, message, hint))
+  let isMistyped = false
+  const say = (word: string, message: string, hint?: string) => {
+    isMistyped = true
+    problems.push(slip(word, message, hint))
+  }
   const readText = (file: string | undefined): string | undefined => {
     try {
       return file === undefined ? undefined : readFileSync(file, 'utf8')
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-      say(file as string, missing ? 'there is no such file' : `cannot be read: ${(error as Error).message}`)
+      const message = missing ? 'there is no such file' : `cannot be read: ${(error as Error).message}`
+      problems.push(slip(file as string, message))
       return undefined
     }
   }
@@ -122,10 +134,10 @@ function readWords(domainText: string | undefined, words: SurveyWords, env: Node
   const zone =
     zoneText === undefined || domain === undefined ? undefined : readZoneFile(words.zone as string, zoneText, domain)
   if (zone && !zone.ok) problems.push(...zone.problems)
-  return { problems, domain, settings, servers, named, policy, zone }
+  return { problems, isMistyped, domain, settings, servers, named, policy, zone }
 }
 
-/** A mistake in a word of the command line. */
+/** A mistake in a word of the command line, or in a file as a whole. */
 export function slip(word: string, message: string, hint?: string): Problem {
   return { file: word, line: 0, column: 0, message, hint }
 }

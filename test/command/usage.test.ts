@@ -111,6 +111,8 @@ test.each([
     'error  target: expected an IP address, a CIDR or a pool, got "203.0.113.999"',
     'error  --for: expected a time span like 15m, 24h or 7d, got "7days"',
   ],
+  [['lint', 'bad..name'], 'error  DOMAIN: expected a domain like example.org, got "bad..name"\n'],
+  [['plan', 'example.org', '--zone', '/nowhere', '--primary-address', 'x'], 'expected an IP address, got "x"\n'],
   [['why', 'mail.example.org'], 'error  expected an IP address, a CIDR or a ticket'],
   [['simulate', '--layout', 'primary:5'], 'error  --layout: '],
   [['run', '--only', 'decoy'], 'decoys, policy, dnsbl, http, got "decoy"; did you mean decoys?'],

@@ -205,12 +205,16 @@ describe('read from the zone file', () => {
     expect(findings.filter(({ code }) => code === wanted).map(({ place }) => place?.line)).toEqual(lines)
   })
 
-  test('mistakes in it, and in the arguments, are told all at once, and nothing is judged: exit 3', async () => {
+  test('mistakes in it, and in the arguments, are told all at once, and nothing is judged: exit 64, and 3 for its own alone', async () => {
     const file = join(folder(), 'wrong.zone')
     writeFileSync(file, '$TTL soon\n@ IN MX mx0\nmx0 IN A 300.1.2.3\n@ MXX 10 mx1\ngarbage here\n')
-    const words = ['lint', 'example.test', '--zone', file, '--primary', 'mx 0', '--server', 'nearby']
-    const { code, stderr } = await runToEnd('node', ['src/start.js', ...words])
-    expect(code).toBe(3)
+    const alone = ['src/start.js', 'lint', 'example.test', '--zone', file]
+    expect(await runToEnd('node', alone)).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/\n5 problems\n$/) as string,
+    })
+    const { code, stderr } = await runToEnd('node', [...alone, '--primary', 'mx 0', '--server', 'nearby'])
+    expect(code).toBe(64)
     expect(stderr.replaceAll(file, 'wrong.zone')).toBe(
       [
         'error  --server: expected an IP address, with a port or without, got "nearby"',
