@@ -9,7 +9,8 @@
  * Each change is one transaction of `nft -f`, which happens as a whole or not at all. No other table is ever named.
  *
  * A table that is left behind, by a crash or by an end in order, goes on refusing strangers: that costs honest mail nothing.
- * Its suspects run out by themselves, within the hour, and its memory of whom it refused is read by the next start.
+ * Its suspects run out by themselves, within the hour, and its memory of whom it refused is read by the next start. The networks
+ * that the operator blocked stay and need no end: who is let in where no decoy listens meets the kernel's own reset, as a stranger does.
  */
 import { execFile } from 'node:child_process'
 import { delimiter } from 'node:path'
