@@ -66,7 +66,7 @@ describe('what ships about metrics', () => {
     )
     expect(rules.map(({ alert }) => alert).toSorted()).toEqual(headings.toSorted())
     for (const { alert, labels, annotations } of rules) {
-      expect(labels['severity']).toMatch(/^(critical|warning)$/)
+      expect(labels['severity']).toMatch(/^(critical|warning|info)$/)
       expect(annotations['summary']).toMatch(/\S/)
       expect(annotations['runbook']).toBe(`docs/runbooks.md#${alert.toLowerCase()}`)
     }
