@@ -17,6 +17,7 @@ import { POOL_NAME } from '../core/pools.ts'
 import { covers, parsePrefix, type Prefix } from '../core/prefixes.ts'
 import type { Visitor } from '../core/rights.ts'
 import { type AllowEntry, type Rules, STANDINGS } from '../core/rules.ts'
+import { spellSpan } from '../core/span.ts'
 import type { Reputation, Ruling } from '../reputation/reputation.ts'
 import { sentencesOf } from './mistaken.ts'
 import { iso } from './making-views.ts'
@@ -68,7 +69,7 @@ export const saidSchema = z.strictObject({
   for: duration()
     .refine((ms) => ms > 0 && ms <= WORD_MS_MAX, {
       error: ({ input }) =>
-        `expected a span above 0 and at most ten years, got ${Math.round(Number(input) / 86_400_000)} days; leave it out for good`,
+        `expected a span above 0 and at most ten years, got ${spellSpan(Number(input))}; leave it out for good`,
     })
     .optional()
     .describe('How long it stands; without it until released'),

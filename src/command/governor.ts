@@ -3,8 +3,9 @@
  * and an operator's word about them: enlist puts them into effect, discard lets them go.
  */
 import { userInfo } from 'node:os'
+import { span } from '../core/span.ts'
 import type { WaitingView, WordView } from '../answer/views.ts'
-import { hanging, type Screen, span, table } from '../console/terminal.ts'
+import { hanging, type Screen, table } from '../console/terminal.ts'
 import { ask } from './appliance.ts'
 import { asWords, effectOf, LIST_LIMIT } from './decisions.ts'
 import { type Complain, exitCodeFor } from './exit-codes.ts'

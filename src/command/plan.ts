@@ -3,7 +3,7 @@
  * long to wait after it. Nothing is changed. Exit 0; 1 when
  * an error that lint finds is left, for no MX record mends it; 3 when there can be no plan.
  */
-import { hanging, type Screen, span, table, wrapped } from '../console/terminal.ts'
+import { hanging, type Screen, table, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'
 import type { Problem } from '../core/document.ts'
 import type { Finding } from '../core/dangers.ts'
@@ -12,6 +12,7 @@ import { misread } from '../core/misread.ts'
 import type { Survey } from '../core/survey.ts'
 import { neverListed } from '../core/never.ts'
 import { type Plan, planFor, type PlannedRecord, type Step, type WantedDecoy, zoneLine } from '../core/plan.ts'
+import { waitOf } from '../core/span.ts'
 import { hostName, mistakesInSurvey, slip, spellSlip, surveyDomain, type SurveyWords, UNKNOWN } from './surveying.ts'
 import type { Settings } from '../settings/settings.ts'
 import { isWildcard } from '../settings/places.ts'
@@ -134,7 +135,7 @@ function told(domain: string, { steps }: Plan, screen: Screen): string[] {
     ...hanging(`${colours.bold(`${i + 1}.`)} `, asTyped(does), screen.width, 3),
     ...remove.flatMap((record) => lineWithin('   - ', record, screen.width).map(colours.red)),
     ...add.flatMap((record) => lineWithin('   + ', record, screen.width).map(colours.green)),
-    ...(waitSeconds > 0 ? [colours.dim(`   then wait ${span(waitSeconds * 1000)}`)] : []),
+    ...(waitSeconds > 0 ? [colours.dim(`   then wait ${waitOf(waitSeconds * 1000)}`)] : []),
     '',
   ])
   return [

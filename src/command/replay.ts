@@ -10,9 +10,10 @@
  * operator looks at those before the rules are changed; 1 when it cannot be told.
  */
 import { writeFileSync } from 'node:fs'
-import { counted, hanging, type Screen, span, table, wrapped } from '../console/terminal.ts'
+import { counted, hanging, type Screen, table, wrapped } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { compare, type Compared, type Comparing, isDoubtful, pictured, viewOf } from '../core/comparing.ts'
+import { span } from '../core/span.ts'
 import { retellJournals } from '../daemon/replaying.ts'
 import { drawReplay } from '../console/replay-picture.ts'
 import { readAll } from '../settings/checked.ts'

@@ -8,10 +8,11 @@
  */
 import { type Complain, USAGE } from './exit-codes.ts'
 import { readFileSync } from 'node:fs'
-import { hanging, type Screen, span } from '../console/terminal.ts'
+import { hanging, type Screen } from '../console/terminal.ts'
 import type { Problem } from '../core/document.ts'
 import { readLayout } from '../core/mx.ts'
 import type { Rules } from '../core/rules.ts'
+import { span } from '../core/span.ts'
 import type { Reason } from '../core/verdict.ts'
 import { type PopulationReading, readPopulation } from '../simulation/population.ts'
 import type { Behaviour } from '../simulation/senders.ts'

@@ -4,8 +4,9 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import { asTyped, typed } from '../console/called.ts'
-import { counted, hanging, type Screen, span, table, when } from '../console/terminal.ts'
+import { counted, hanging, type Screen, table, when } from '../console/terminal.ts'
 import type { Freeze } from '../core/outage.ts'
+import { span } from '../core/span.ts'
 import type { KernelState } from '../decoy/kernel.ts'
 import type { ReputationState } from '../reputation/reputation.ts'
 import { ask, NotRunning } from './appliance.ts'

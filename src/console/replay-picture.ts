@@ -5,6 +5,7 @@
  * Shaded is when the real MX was in doubt, for then no order of visits counts, and a flat stretch has its reason.
  */
 import type { Instant } from '../core/evidence.ts'
+import { span } from '../core/span.ts'
 
 export type ReplayPicture = {
   readonly old: string
@@ -73,7 +74,7 @@ export function drawReplay(picture: ReplayPicture): string {
         `<line x1="${round(x(at))}" x2="${round(x(at))}" y1="${upper}" y2="${PANELS.begun[1]}" stroke="${GRID}"/>${label(x(at), PANELS.begun[1] + 20, text, 'middle')}`,
     )
     .join('')
-  const about = `${events.toLocaleString('en')} events, ${clock(first)} to ${clock(last)} UTC (${spelledLength(lengthMs)}), both as if enforced`
+  const about = `${events.toLocaleString('en')} events, ${clock(first)} to ${clock(last)} UTC (${span(lengthMs)}), both as if enforced`
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" font-family="system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="13" fill="${SOFT}">
 <title>Clients listed over time under ${escape(old)} and ${escape(other)}</title>
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>
@@ -170,13 +171,6 @@ function axisName(y: number, text: string): string {
 /** 4, 8, 20, 40, 80, ...: a top that is cut into four without fractions. */
 function niceTop(most: number): number {
   for (let size = 1; ; size *= 10) for (const step of [4, 8, 12, 20]) if (step * size >= most) return step * size
-}
-
-function spelledLength(ms: number): string {
-  const [seconds, minutes, hours] = [ms / 1000, ms / 60_000, ms / 3_600_000]
-  if (seconds < 120) return `${seconds.toFixed(0)} seconds`
-  if (minutes < 120) return `${minutes.toFixed(0)} minutes`
-  return hours < 48 ? `${hours.toFixed(1)} hours` : `${(hours / 24).toFixed(0)} days`
 }
 
 const STEPS_MS = [

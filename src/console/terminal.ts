@@ -1,9 +1,10 @@
 /**
  * What a person sees in a terminal, and what a pipe gets: tables that fit, tab-separated lines when nobody looks, colours by
- * the usual rules (NO_COLOR, FORCE_COLOR, a terminal or not), spans and instants in words.
+ * the usual rules (NO_COLOR, FORCE_COLOR, a terminal or not), instants in words.
  */
 import { stripVTControlCharacters } from 'node:util'
 import picocolors from 'picocolors'
+import { span } from '../core/span.ts'
 
 export type Screen = {
   readonly colours: ReturnType<typeof picocolors.createColors>
@@ -156,18 +157,6 @@ function padded(text: string, width: number): string {
 /** `1 story`, `2 stories`. */
 export function counted(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`
-}
-
-/** `3 h`, `12 min`, `2 d`: the one unit that tells enough. */
-export function span(ms: number): string {
-  const units: readonly [number, string][] = [
-    [86_400_000, 'd'],
-    [3_600_000, 'h'],
-    [60_000, 'min'],
-    [1000, 's'],
-  ]
-  const [size, name] = units.find(([each]) => ms >= each * 1.95 || each === 1000) as [number, string]
-  return `${Math.max(0, Math.round(ms / size))} ${name}`
 }
 
 /** `2026-11-24 14:20 UTC (in 23 h)`. */

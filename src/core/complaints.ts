@@ -7,6 +7,7 @@
 import { z } from 'zod'
 import { didYouMean, nearest } from './likely.ts'
 import type { Code } from './problems.ts'
+import { A_SPAN } from './span.ts'
 
 export type Path = readonly PropertyKey[]
 
@@ -87,8 +88,6 @@ function meantBy(issue: Issue): string | undefined {
   const values = issue.code === 'invalid_value' ? issue.values.map(String) : []
   return didYouMean(issue.input, values) ?? unquoted(issue) ?? bracketed(issue)
 }
-
-export const A_SPAN = 'expected a time span like 15m, 24h or 7d'
 
 /** What an issue of ours may carry: its code, a hint, and a place within the text it is about. */
 type Said = { readonly code?: Code; readonly hint?: string | undefined; readonly at?: number; readonly width?: number }

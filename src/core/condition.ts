@@ -12,7 +12,6 @@
  * Presence is counted back from now, absence back from the last sighting that the rule counts; what came after that sighting
  * is seen, too. So a condition never comes true by mere waiting, and a sum only falls while nothing is seen.
  */
-import { parseDuration } from './document.ts'
 import { didYouMean } from './likely.ts'
 import type { Instant } from './evidence.ts'
 import {
@@ -25,6 +24,7 @@ import {
   RULE_FACTS,
   type RuleFact,
 } from './facts.ts'
+import { parseSpan, spellSpan } from './span.ts'
 
 export type Condition = { readonly all: readonly Condition[] } | { readonly any: readonly Condition[] } | Comparison
 
@@ -147,18 +147,6 @@ function totalOf(buckets: readonly Bucket[]): number {
   return buckets.reduce((sum, { count }) => sum + count, 0)
 }
 
-function spellSpan(ms: number): string {
-  const units: readonly (readonly [string, number])[] = [
-    ['w', 604_800_000],
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['m', 60_000],
-    ['s', 1000],
-  ]
-  const [unit, size] = units.find(([, each]) => ms % each === 0) ?? ['ms', 1]
-  return `${ms / size}${unit}`
-}
-
 type Token = { readonly text: string; readonly at: number }
 
 class Stumble extends Error {
@@ -279,7 +267,7 @@ class Reader {
 
   #span(): number {
     const token = this.#peek()
-    const ms = token && parseDuration(token.text)
+    const ms = token && parseSpan(token.text)
     if (!token || ms === undefined)
       return this.#stop(
         token,

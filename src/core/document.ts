@@ -6,10 +6,11 @@
  */
 import { type Document, isMap, isNode, isScalar, type Node, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
-import { A_SPAN, complaintsOf, named, type Path, PROBLEMS_MAX, type Replaced, show } from './complaints.ts'
+import { complaintsOf, named, type Path, PROBLEMS_MAX, type Replaced, show } from './complaints.ts'
 import type { Code } from './problems.ts'
 import { slipsOf } from './slips.ts'
 import { type Place, Places, stopIn } from './source.ts'
+import { A_SPAN, parseSpan, SPAN, spanMeant } from './span.ts'
 
 export type Problem = Place & {
   readonly file: string
@@ -167,26 +168,9 @@ export const duration = () =>
     })
     .meta({ pattern: SPAN.source })
     .transform((text, ctx) => {
-      const ms = parseDuration(text)
+      const ms = parseSpan(text)
       if (ms !== undefined) return ms
       const message = `${A_SPAN}, got ${show(text)}`
       ctx.addIssue({ code: 'custom', message, params: { code: 'D015', hint: spanMeant(text) } })
       return z.NEVER
     })
-
-export function parseDuration(text: string): number | undefined {
-  const match = SPAN.exec(text.trim())
-  return match ? Number(match[1]) * (UNIT_MS[match[2] as string] as number) : undefined
-}
-
-const SPAN = /^(\d{1,6})(ms|s|m|h|d|w)$/
-const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
-
-/** `7 days`, `1 H`: a span with its unit in other words, as a hint. */
-function spanMeant(text: string): string | undefined {
-  const match = /^(\d{1,6})\s*(ms|s|m|h|d|w|milliseconds?|sec(?:ond)?s?|min(?:ute)?s?|hours?|hrs?|days?|weeks?)$/i.exec(
-    text.trim(),
-  )
-  const unit = match?.[2]?.toLowerCase()
-  return unit && `did you mean ${match?.[1]}${/^(?:ms|milli)/.test(unit) ? 'ms' : unit[0]}?`
-}

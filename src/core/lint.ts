@@ -10,6 +10,7 @@ import { parseClient } from './client.ts'
 import { neverListed } from './never.ts'
 import { parsePrefix, type Prefix, Prefixes } from './prefixes.ts'
 import { promises } from './lint-promises.ts'
+import { waitOf } from './span.ts'
 import type { Survey } from './survey.ts'
 
 /** What senders are known to take of a list of exchanges: the first so many addresses (Postfix, Exim). */
@@ -301,14 +302,8 @@ function ttl(survey: Survey): Finding[] {
   if (longest === 0) return findings
   return [
     ...findings,
-    found('TT01', layout.domain, `the longest TTL is ${longest} s: two of them are ${twice(longest)}`),
+    found('TT01', layout.domain, `the longest TTL is ${longest} s: two of them are ${waitOf(2 * longest * 1000)}`),
   ]
-}
-
-function twice(seconds: number): string {
-  const all = 2 * seconds
-  if (all < 2 * 3600) return `${Math.ceil(all / 60)} min`
-  return all < 2 * DAY_SECONDS ? `${Math.ceil(all / 3600)} h` : `${Math.ceil(all / DAY_SECONDS)} d`
 }
 
 /** Where it is put right: the record of the address, if one is named and the file holds it, else the MX record. */

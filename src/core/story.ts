@@ -18,6 +18,7 @@ import type { Watch } from './outage.ts'
 import { type Membership, POOL_NAME } from './pools.ts'
 import { newWorld, step, verdictOf, type World } from './replay.ts'
 import type { Rules } from './rules.ts'
+import { spellSpan } from './span.ts'
 import type { Reason } from './verdict.ts'
 
 export type Story = {
@@ -266,7 +267,7 @@ function hold(world: World, who: Client, wanted: Expectation, at: Instant): Outc
   return {
     line: wanted.line,
     ok: demands.every(([, met]) => met),
-    expected: `${who.ip} after ${spell(at - STARTS_AT)}: ${demands.map(([said]) => said).join(', ')}`,
+    expected: `${who.ip} after ${spellSpan(at - STARTS_AT)}: ${demands.map(([said]) => said).join(', ')}`,
     got: `${word}, a sum of ${score}`,
     counted: reasons.filter(({ count }) => count > 0).map(({ rule }) => rule),
     excused: reasons.filter(({ count }) => count === 0).map(({ rule }) => rule),
@@ -283,22 +284,4 @@ function unknown(name: string, { list }: Rules): string {
 function told({ rule, weight, count, waived }: Reason): string {
   const parts = [count > 0 ? `${count} counted` : '', waived > 0 ? `${waived} waived` : '']
   return `${rule} ${Math.round(weight * 100) / 100} (${parts.filter(Boolean).join(', ')})`
-}
-
-/** A span in the units of the file: `1d 2h`. */
-function spell(ms: number): string {
-  const units: readonly [string, number][] = [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['m', 60_000],
-    ['s', 1000],
-    ['ms', 1],
-  ]
-  let rest = ms
-  const parts = units.flatMap(([unit, size]) => {
-    const n = Math.floor(rest / size)
-    rest -= n * size
-    return n > 0 ? [`${n}${unit}`] : []
-  })
-  return parts.join(' ') || '0s'
 }

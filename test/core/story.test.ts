@@ -122,7 +122,7 @@ describe('what is expected', () => {
       {
         line: 5,
         ok: false,
-        expected: `${BOT} after 1h 30m: defer, a sum of at most 99, trap to count, talks-frist to count (no such rule; did you mean talks-first?)`,
+        expected: `${BOT} after 90m: defer, a sum of at most 99, trap to count, talks-frist to count (no such rule; did you mean talks-first?)`,
         got: 'block, a sum of 120.15',
         counted: ['talks-first', 'strange-talk', 'backup-first'],
         excused: [],

@@ -210,7 +210,7 @@ test('of a wrong address it is told what is wrong with it, and every wrong argum
   expect(await said('block', '192.0.2.1/24', '--for', '5000d')).toEqual([
     64,
     'error  target: "192.0.2.1/24" has host bits set: did you mean 192.0.2.0/24?',
-    'error  --for: expected a span above 0 and at most ten years, got 5000 days; leave it out for good',
+    'error  --for: expected a span above 0 and at most ten years, got 5000d; leave it out for good',
   ])
 })
 

@@ -1,8 +1,8 @@
 /**
  * How long the certificates that this host shows or believes are good for: nobody else tells before the day on which they are not.
  */
-import { span } from '../../console/terminal.ts'
 import type { Instant } from '../../core/evidence.ts'
+import { span } from '../../core/span.ts'
 import type { CertificateEnd } from '../../settings/certificate.ts'
 import { fail, type Finding, ok, warn } from './finding.ts'
 

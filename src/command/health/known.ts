@@ -5,7 +5,8 @@
  * What costs mail, or evidence, or refuses nobody is a failure; what still works, but not as it should, a warning; and what is
  * only slower than it could be a note, which is told and is no alarm: on some hosts it can never be otherwise.
  */
-import { counted, span } from '../../console/terminal.ts'
+import { span } from '../../core/span.ts'
+import { counted } from '../../console/terminal.ts'
 import { shortfalls, type StatusView } from '../../daemon/status-view.ts'
 import { otherBoxes } from './box-check.ts'
 import { certificateFindings } from './certificate-check.ts'
