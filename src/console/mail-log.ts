@@ -87,7 +87,10 @@ export function mailLines(session: Session): Line[] {
   const to = RECIPIENTS.map((kind) => seen.get(kind)).find((detail) => detail !== undefined)
   if (to !== undefined) {
     const envelope = `from=<${plain(sender ?? '')}>, to=<${plain(to)}>, proto=ESMTP, helo=<${plain(helo)}>`
-    lines.push({ daemon: 'postscreen', text: `NOQUEUE: reject: RCPT ${from}: 451 4.7.1 Try again later; ${envelope}` })
+    lines.push({
+      daemon: 'postscreen',
+      text: `NOQUEUE: reject: RCPT ${from}: 451 4.7.1 Service unavailable - try again later; ${envelope}`,
+    })
   }
   return [...lines, { daemon: 'postscreen', text: `DISCONNECT [${client}]` }]
 }

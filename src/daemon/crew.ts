@@ -9,7 +9,7 @@
  * The appliance opens its other doors without a worker that is slow to begin, and the worker's open when it comes to them.
  */
 import type { DecoyCounts } from '../decoy/listener.ts'
-import type { Look } from '../decoy/script.ts'
+import type { Look } from '../decoy/look.ts'
 import { Census, type Report } from '../decoy/shares.ts'
 import { SharedDoors } from './crew-doors.ts'
 import { type CrewHappening, type CrewOptions, PATIENCE, Worker } from './crew-member.ts'

@@ -5,9 +5,8 @@
  * it sees a Wire, never a socket. What a client is told about is on disk first: the reply to RCPT waits for the
  * witness, but never long, because a slow disk is no reason to keep mail waiting.
  *
- * 451 and not 5xx, because honest senders come here too while the real MX is away, and must try again. 8BITMIME and
- * SMTPUTF8 are offered, because senders bounce at once what needs them and is not offered them; no SIZE, for the same
- * reason.
+ * 451 and not 5xx, because honest senders come here too while the real MX is away, and must try again. What is offered is
+ * told in look.ts, with its reasons, and the words in which all this is said are those of phrasing.ts.
  */
 import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
@@ -28,6 +27,7 @@ import {
   noteManner,
   type Shown,
 } from './recipients.ts'
+import type { Phrases } from './phrasing.ts'
 import { type Pace, Wire } from './wire.ts'
 
 /** One connection's client, and where it came in. */
@@ -55,6 +55,7 @@ export type Offers = {
 export type DialogueOptions = {
   readonly name: string
   readonly pace: Pace
+  readonly phrases: () => Phrases
   readonly offers: Offers
   readonly protects: (domain: string) => boolean
   readonly isTrap: (address: string) => boolean
@@ -71,13 +72,16 @@ export type DialogueOptions = {
 /** Longest wait for the disk before a RCPT is answered. */
 const WITNESS_MS = 250
 
-/** What the library is told to answer. Made once: an error of its own for each reply would carry a stack nobody reads. */
-const NO_LOGIN = later(454, '4.7.0 Temporary authentication failure')
-const NO_RECIPIENT = later(451, '4.7.1 Try again later')
-const NO_MESSAGE = later(451, '4.3.0 Try again later')
+/**
+ * What the library is told to answer; the words are phrasing's. Made once: an error of its own for each reply would carry a stack
+ * nobody reads.
+ */
+const NO_LOGIN = later(454)
+const NO_RECIPIENT = later(451)
+const NO_MESSAGE = later(451)
 
-function later(responseCode: number, text: string): Error {
-  return Object.assign(new Error(text), { responseCode })
+function later(responseCode: number): Error {
+  return Object.assign(new Error('later'), { responseCode })
 }
 
 /**
@@ -141,7 +145,9 @@ export function dialogues(options: DialogueOptions): Converse {
     const see = (sighting: Sighting) => testify(talk, sighting, options)
     const manners = newManners(options.name, party.address, options.offers.keepBytes)
     const poured = () => options.poured(raw)
-    const wire = new Wire(raw, { manners, pace: options.pace, early, tls: options.offers.tls, see, poured })
+    const { pace, phrases, offers } = options
+    const ip = party.client.ip
+    const wire = new Wire(raw, { manners, pace, phrases: phrases(), ip, early, tls: offers.tls, see, poured })
     open.set(party.session, { talk, wire })
     raw.once('close', () => {
       open.delete(party.session)
@@ -159,8 +165,11 @@ export function dialogues(options: DialogueOptions): Converse {
   }
 }
 
-/** STARTTLS is the wire's (see there); the others answer jokes, or believe who the client says it is. */
-const NEVER = ['STARTTLS', 'WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD', 'HELP']
+/**
+ * STARTTLS is the wire's (see there); the others answer jokes, believe who the client says it is, or tell more than most mail
+ * servers do.
+ */
+const NEVER = ['STARTTLS', 'WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD', 'HELP', 'VRFY']
 
 /** What ends a transaction. */
 const ENDINGS: ReadonlySet<string> = new Set(['HELO', 'EHLO', 'RSET', 'QUIT'])

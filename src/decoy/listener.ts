@@ -24,8 +24,10 @@ import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts
 import type { Sighting } from './manners.ts'
 import type { DecoyHappening, Refusal, Regard, Via } from './happenings.ts'
 import { ignore, Lines, type Place } from './lines.ts'
+import { type Look, lookOf, type Wish } from './look.ts'
+import { type Phrases, phrasesLike } from './phrasing.ts'
 import { awaitProxyHeader } from './proxy.ts'
-import { type Form, type Look, lookOf, type Wish } from './script.ts'
+import type { Form } from './script.ts'
 import { type Merged, Sightings } from './sightings.ts'
 import { type Berths, boundless, Room } from './room.ts'
 import type { Report } from './shares.ts'
@@ -59,7 +61,7 @@ export type DecoyOptions = {
   readonly isTrap: (address: string) => boolean
   /** Is the real MX known to take no mail now? Without it never. */
   readonly outage?: (() => boolean) | undefined
-  /** What a held offender is told; and how the real MX looks, as far as that is known. */
+  /** What a held offender is told, and how we look; and how the real MX looks, as far as that is known. */
   readonly tarpit?: { readonly form: Form; readonly jitter: number; readonly look: Wish } | undefined
   readonly looksLike?: (() => Look | undefined) | undefined
   /** What the process can hold of all its decoys; and among how many processes this decoy is shared. */
@@ -102,6 +104,7 @@ export class Decoy {
   /** Those that no one holds: dialogues, mostly. */
   readonly #talking = new Set<Visit>()
   readonly #converse: Converse
+  readonly #phrases: () => Phrases
   readonly #onClose: (this: Socket) => void
   /** Sessions are numbered, after a few letters that tell this run from others. */
   readonly #run = randomBytes(4).toString('hex')
@@ -115,12 +118,14 @@ export class Decoy {
     this.#lines = new Lines(options.bare)
     this.#room = new Room(options.limits, options.berths ?? boundless(), options.workers)
     this.#crowd = this.#room.crowd
+    const look = lookOf(options.name, options.tarpit?.look, options.looksLike)
+    this.#phrases = phrasesLike(look, options.name, options.offers)
     this.#tarpit = new Tarpit({
       name: options.name,
       dripMs: options.pace.dripMs,
       jitter: options.tarpit?.jitter,
       form: options.tarpit?.form,
-      look: lookOf(options.name, options.tarpit?.look, options.looksLike),
+      look,
       crowd: this.#crowd,
       now: monotonic,
       keeps: (who: Who) => options.regard(clientOfWho(who)) !== 'stranger',
@@ -131,6 +136,7 @@ export class Decoy {
     this.#converse = dialogues({
       name: options.name,
       pace: options.pace,
+      phrases: this.#phrases,
       offers: options.offers,
       protects: options.protects,
       isTrap: options.isTrap,
@@ -303,13 +309,13 @@ export class Decoy {
   }
 
   #talk(socket: Socket, visit: Visit, party: Party, early: Buffer): void {
-    const { limits, name, outage } = this.#options
+    const { limits, outage } = this.#options
     const away = outage?.() ?? false
     visit.outcome = away ? 'later' : 'dialogue'
     visit.deadline = setTimeout(() => this.#cut(visit), away ? LATER_MS : limits.dialogueMs).unref()
     this.#crowd.talk(visit)
     // What it sends meanwhile is read and dropped: a close on unread bytes would be a reset, and could swallow the 421.
-    if (away) return void socket.resume().end(`421 4.3.2 ${name} is not taking mail now, try again later\r\n`)
+    if (away) return void socket.resume().end(this.#phrases().away)
     this.#talking.add(visit)
     this.#converse(socket, party, early)
   }

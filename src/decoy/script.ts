@@ -4,46 +4,14 @@
  *
  * In either form it hears no 2xx to anything of a message, and no 5xx: 220 greets, 250 answers EHLO and HELO alone, 221
  * says goodbye, and everything else is told to come again later. So an honest server that is held by mistake keeps its mail
- * and tries again. The banner and the list after EHLO are by default those of the real MX: a tarpit that names itself is
- * one to be skipped.
+ * and tries again. How it looks (look.ts) and in which words it speaks (phrasing.ts) are those of the dialogue: a tarpit that
+ * names itself is one to be skipped.
  *
  * The client's lines are read no further than their first four letters, and only while it waits for us.
  */
-import { printable } from '../core/evidence.ts'
 import type { Visit } from './crowd.ts'
-
-/**
- * How a mail server looks from outside: what stands after `220 `, the lines after the first of its answer to EHLO, and how long
- * it takes to greet.
- */
-export type Look = {
-  readonly banner: string
-  readonly ehlo: readonly string[]
-  readonly greetingMs?: number | undefined
-}
-
-/** What the settings want of it. */
-export type Wish = { readonly [Part in 'banner' | 'ehlo']: Look[Part] | undefined }
-
-/** The settings' word first, then what the real MX says, then a mail server like many. The same object while nothing changes. */
-export function lookOf(
-  name: string,
-  wish: Wish | undefined,
-  looksLike: (() => Look | undefined) | undefined,
-): () => Look {
-  let [seen, look] = [undefined as Look | undefined, undefined as Look | undefined]
-  return () => {
-    const real = looksLike?.()
-    if (!look || real !== seen)
-      look = {
-        banner: wish?.banner ?? real?.banner ?? `${name} ESMTP, one moment please`,
-        ehlo: wish?.ehlo ?? real?.ehlo ?? ['SIZE 10240000', '8BITMIME', 'ENHANCEDSTATUSCODES'],
-        greetingMs: real?.greetingMs,
-      }
-    seen = real
-    return look
-  }
-}
+import { hostOf, type Look } from './look.ts'
+import { BANNER_MAX, listOf, phrasesOf, plain } from './phrasing.ts'
 
 export type Form = 'greeting' | 'replies'
 
@@ -61,27 +29,21 @@ const DRIP_BYTES = 4
 /** More keywords and longer ones than any mail server has. */
 const EHLO_MAX = 20
 const KEYWORD_MAX = 64
-/** RFC 5321, 4.5.3.1.5: a reply line has at most 512 bytes, its code and end among them. */
-const BANNER_MAX = 200
 
 /** `name`: how we call ourselves where the banner does not begin with a host's name. */
 export function scriptOf(name: string, form: Form, look: Look): Script {
-  const banner = plain(look.banner, BANNER_MAX)
-  const self = HOST_FIRST.exec(banner)?.[0] ?? name
+  const phrases = phrasesOf(name, look, { auth: false, tls: undefined })
+  const self = hostOf(plain(look.banner, BANNER_MAX), name)
   const keywords = look.ehlo.slice(0, EHLO_MAX).map((keyword) => plain(keyword, KEYWORD_MAX))
-  const ehlo = [self, ...keywords].map((line, i, { length }) => `250${i < length - 1 ? '-' : ' '}${line}\r\n`).join('')
   const texts = [
-    `220${form === 'greeting' ? '-' : ' '}${banner}\r\n`,
-    ehlo,
-    `250 ${self}\r\n`,
-    '451 4.7.1 Try again later\r\n',
-    `221 2.0.0 Bye\r\n`,
+    form === 'greeting' ? phrases.greeting.replace('220 ', '220-') : phrases.greeting,
+    listOf([self, ...keywords]),
+    phrases.helo,
+    phrases.later,
+    phrases.bye,
   ]
   return { texts: texts.map(piecesOf), form }
 }
-
-/** RFC 5321, 4.2: a greeting begins with the name of its host, and so does what answers EHLO (4.1.1.1). */
-const HOST_FIRST = /^[a-z0-9_-]+(\.[a-z0-9_-]+)+(?= |$)/i
 
 /** After the goodbye there is no next piece. */
 export const ALL_SAID = Symbol('all said')
@@ -129,11 +91,6 @@ const ANSWERS: ReadonlyMap<number, number> = new Map([
 
 function packed(verb: string): number {
   return Buffer.from(verb, 'latin1').readInt32BE()
-}
-
-/** Somebody else's text, which may have come from the network. */
-function plain(text: string, max: number): string {
-  return printable(text.slice(0, max)).slice(0, max)
 }
 
 /** Of ASCII, so a character is a byte. */

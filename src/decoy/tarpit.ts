@@ -15,7 +15,8 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Bare, Fd, Sign, Watch } from '../libc/bare.ts'
 import type { Crowd, Line, Outcome, Visit, Who } from './crowd.ts'
-import { ALL_SAID, type Form, hearken, type Look, nextPiece, type Script, scriptOf } from './script.ts'
+import { type Look, lookOf } from './look.ts'
+import { ALL_SAID, type Form, hearken, nextPiece, type Script, scriptOf } from './script.ts'
 
 /** How a client is held. */
 export type Manner = 'drip' | 'silent'
@@ -87,7 +88,7 @@ export class Tarpit {
   constructor(options: TarpitOptions) {
     this.#options = options
     this.#wheel = newWheel(options.now(), tickMsFor(options.dripMs))
-    this.#look = { banner: `${options.name} ESMTP, one moment please`, ehlo: [] }
+    this.#look = lookOf(options.name)()
     this.#script = scriptOf(options.name, options.form ?? 'greeting', this.#look)
   }
 

@@ -1,10 +1,10 @@
 /**
  * The socket as smtp-server sees it: what stands between the library and the client.
  *
- * It observes every byte that comes (manners), holds early talk back until the greeting, drips replies as slowly as
- * the pace says, and guards what we say: nothing that starts with 2 may answer a message, and nothing at all may start
- * with 5. The library gives the dialogue its grammar; this file makes sure that no path through the library, known or
- * not, ends in an acceptance, or in a bounce of honest mail.
+ * It observes every byte that comes (manners), holds early talk back until the greeting, puts the library's replies in the
+ * words of the server that we look like (phrasing), drips them as slowly as the pace says, and guards what we say: nothing
+ * that starts with 2 may answer a message, and nothing at all may start with 5. The library gives the dialogue its grammar;
+ * this file makes sure that no path through the library, known or not, ends in an acceptance, or in a bounce of honest mail.
  *
  * STARTTLS is this file's, too: it is offered where we have a certificate, and TLS then lies below (tls.ts). Nothing that
  * came in plain after the command is read: who does not wait for our answer, or somebody in between, is cut off.
@@ -21,6 +21,7 @@ import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import { COMMANDS, type Manners, noteReply, noteTls, observe, observeHello, type Sighting } from './manners.ts'
+import { phrase, type Phrases, salute } from './phrasing.ts'
 import { beginTls } from './tls.ts'
 
 export type Pace = {
@@ -37,6 +38,10 @@ export type Pace = {
 export type WireOptions = {
   readonly manners: Manners
   readonly pace: Pace
+  /** In which words we say what the library says. */
+  readonly phrases: Phrases
+  /** The client's, for who greets it by that. */
+  readonly ip: string
   /** What the client has sent before we came to listen (behind a PROXY header). */
   readonly early: Buffer
   /** With it STARTTLS is offered. */
@@ -53,8 +58,6 @@ const AHEAD_MAX = 4096
 /** How long a client that said QUIT may take to close its side. */
 const LINGER_MS = 2000
 
-/** What the library does not say for us: STARTTLS is none of its business. */
-const GO_AHEAD = '220 2.0.0 Ready to start TLS\r\n'
 /** What it says to a line that is longer than any command. */
 const TOO_LONG = '421 Error: Command line too long'
 
@@ -231,18 +234,22 @@ export class Wire extends EventEmitter {
 
   #begin(said: string): void {
     const { pace } = this.#options
-    const reply = guard(this.#withTls(said), this.#inMessage)
+    const reply = guard(this.#phrased(said), this.#inMessage)
     this.#speech = pace.byteMs > 0 ? Buffer.from(reply) : reply
     this.#code = reply.slice(0, 3)
     this.#said = 0
     this.#later(this.#open ? pace.replyMs : Math.max(0, pace.greetingMs - LIBRARY_GREETING_MS))
   }
 
-  /** The library's reply, with our own STARTTLS in it where we have one. */
-  #withTls(reply: string): string {
-    if (!this.#options.tls || this.#secure || this.#inMessage) return reply
-    if (this.#command === 'EHLO' && reply.startsWith('250-')) return reply.replace(/^250 /m, '250-STARTTLS\r\n250 ')
-    return this.#command === 'STARTTLS' && reply.startsWith('5') ? GO_AHEAD : reply
+  /** What the library says, in our words; and what it cannot say for us, for STARTTLS is none of its business. */
+  #phrased(said: string): string {
+    const { phrases, manners, ip, tls } = this.#options
+    const command = this.#command
+    if (!this.#open && said.startsWith('220')) return phrases.greeting
+    if (!this.#inMessage && (command === 'EHLO' || command === 'HELO') && said.startsWith('250'))
+      return salute(command, this.#secure, manners.helo, ip, phrases)
+    const goesAhead = command === 'STARTTLS' && tls && !this.#secure && !this.#inMessage && said.startsWith('5')
+    return goesAhead ? phrases.startTls : phrase(said, command, this.#inMessage, phrases)
   }
 
   #later(ms: number): void {

@@ -99,8 +99,16 @@ export const decoysSchema = z
           .describe('What a held offender is told: a greeting that never ends, or the replies of a very slow server'),
         banner: said(200)
           .optional()
-          .describe('What it reads after 220; by default what the real MX says, where the witness greets it'),
-        ehlo: z.array(said(64)).max(20).optional().describe('The keywords after EHLO, in the form "replies"'),
+          .describe(
+            'What is read after 220, in a dialogue, too; by default what the real MX says, with our name, where the witness greets it',
+          ),
+        ehlo: z
+          .array(said(64))
+          .max(20)
+          .optional()
+          .describe(
+            'The keywords after EHLO, in the form "replies"; in a dialogue those of them that cost honest mail nothing',
+          ),
         jitter: z.number().min(0).max(0.9).default(0.3).describe('How far pauses between drips vary, as a share'),
       })
       .prefault({}),

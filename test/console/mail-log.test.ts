@@ -53,7 +53,7 @@ describe('lines', () => {
     expect(told(EARLY)).toEqual([
       'postscreen: CONNECT from [203.0.113.2] to [192.0.2.67]:25',
       'postscreen: PREGREET 8 after 0 from [203.0.113.2]: EHLO bot',
-      'postscreen: NOQUEUE: reject: RCPT from [203.0.113.2]: 451 4.7.1 Try again later; from=<x@bot.example>, to=<anna@example.test>, proto=ESMTP, helo=<bot.example>',
+      'postscreen: NOQUEUE: reject: RCPT from [203.0.113.2]: 451 4.7.1 Service unavailable - try again later; from=<x@bot.example>, to=<anna@example.test>, proto=ESMTP, helo=<bot.example>',
       'postscreen: DISCONNECT [203.0.113.2]',
     ])
     expect(told(LOGIN)).toContain(

@@ -220,7 +220,7 @@ class Session {
 }
 
 /** Never 354, never 5xx, and of 2xx only what takes nothing. */
-const ALLOWED = /^(220|221|250|252|334|421|451|454)[- \r]/
+const ALLOWED = /^(220|221|250|334|40[0-3]|421|435|451|454)[- \r]/
 
 function judgeEvidence(evidence: readonly Evidence[]): void {
   told.evidence += evidence.length

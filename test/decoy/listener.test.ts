@@ -16,9 +16,7 @@ describe('while the real MX is away', () => {
       const visitor = house.call()
       visitor.send('EHLO mail.sender.example')
       expect(await visitor.ended).toBe('closed')
-      expect(repliesIn(visitor.heard)).toEqual([
-        '421 4.3.2 mx9.example.test is not taking mail now, try again later\r\n',
-      ])
+      expect(repliesIn(visitor.heard)).toEqual(['421 4.3.2 All server ports are busy\r\n'])
       await house.empty()
       expect(house.kinds).toEqual(['contact'])
       expect(house.told('closed')).toMatchObject([{ outcome: 'later' }])
@@ -153,10 +151,10 @@ describe('a known offender', () => {
     const looksLike = () => ({ banner: 'mx.example.org ESMTP Exim', ehlo: ['CHUNKING'] })
     const house = await openHouse({ regard: () => 'offender', tarpit, looksLike, pace: { ...BRISK, dripMs: 50 } })
     const visitor = house.call()
-    expect(await visitor.reply()).toBe('220 mx.example.org ESMTP Exim')
-    expect(await visitor.ask('EHLO bot.example')).toBe('250-mx.example.org\r\n250 SIZE 1000')
-    expect(await visitor.ask('MAIL FROM:<a@bot.example>')).toBe('451 4.7.1 Try again later')
-    expect(await visitor.ask('QUIT')).toBe('221 2.0.0 Bye')
+    expect(await visitor.reply()).toBe('220 mx9.example.test ESMTP Exim')
+    expect(await visitor.ask('EHLO bot.example')).toBe('250-mx9.example.test\r\n250 SIZE 1000')
+    expect(await visitor.ask('MAIL FROM:<a@bot.example>')).toBe('451 Temporary local problem - please try later')
+    expect(await visitor.ask('QUIT')).toBe('221 mx9.example.test closing connection')
     expect(await visitor.ended).toBe('reset')
   })
 

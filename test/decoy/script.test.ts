@@ -4,7 +4,9 @@ import { describe, expect, test } from 'vitest'
 import { Crowd, type Visit } from '../../src/decoy/crowd.ts'
 import { ALL_SAID, type Form, hearken, nextPiece, scriptOf } from '../../src/decoy/script.ts'
 
-const LOOK = { banner: 'mx.example.org ESMTP Postfix', ehlo: ['SIZE 10240000', '8BITMIME'] }
+import { LATER } from './visitors.ts'
+
+const LOOK = { banner: 'mx.example.org ESMTP Postfix', ehlo: ['SIZE 10240000', 'ENHANCEDSTATUSCODES'] }
 
 const visitor = (): Visit => new Crowd().enter(new Socket(), 1, 'a', 0)
 
@@ -41,10 +43,10 @@ describe('what a held offender is told', () => {
     const heard = told('replies', say('EHLO a.example', 'MAIL FROM:<a@a.example>', 'helo a', 'DATA', 'quit'))
     expect(heard).toBe(
       '220 mx.example.org ESMTP Postfix\r\n' +
-        '250-mx.example.org\r\n250-SIZE 10240000\r\n250 8BITMIME\r\n' +
-        '451 4.7.1 Try again later\r\n' +
+        '250-mx.example.org\r\n250-SIZE 10240000\r\n250 ENHANCEDSTATUSCODES\r\n' +
+        `${LATER}\r\n` +
         '250 mx.example.org\r\n' +
-        '451 4.7.1 Try again later\r\n' +
+        `${LATER}\r\n` +
         '221 2.0.0 Bye\r\n(bye)',
     )
   })
@@ -95,7 +97,7 @@ describe('what a held offender is told', () => {
         const heard = told(form, lines)
         for (const reply of heard.split('\r\n').filter((each) => each.length >= 3))
           expect(reply).toMatch(
-            form === 'greeting' ? /^220-/ : /^220 mx\.|^250[- ](mx9|SIZE|8BIT)|^451 |^221 |^\(bye\)|^25$|^45$|^2/,
+            form === 'greeting' ? /^220-/ : /^220 mx\.|^250[- ](mx9|SIZE|ENH)|^451 |^221 |^\(bye\)|^25$|^45$|^2/,
           )
         if (form === 'replies' && !lines.some((each) => /^(EHLO|HELO)/im.test(each.toString('latin1'))))
           expect(heard).not.toMatch(/^250/m)

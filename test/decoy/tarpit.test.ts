@@ -68,7 +68,7 @@ describe.each([
     expect(held.heard).toMatch(/^220-mx9\.example\.test ESMTP/)
     expect(held.heard.length).toBeGreaterThan(20)
     expect(held.heard).not.toMatch(/^220 /m)
-    const line = '220-mx9.example.test ESMTP, one moment please'
+    const line = '220-mx9.example.test ESMTP Postfix'
     for (const heard of held.heard.split('\r\n')) expect(heard).toBe(line.slice(0, heard.length))
   })
 

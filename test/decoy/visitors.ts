@@ -187,6 +187,9 @@ export class Visitor {
 /** What a proxy says first of a client. What is sent in the same breath is surely there before the greeting. */
 export const PROXIED = 'PROXY TCP4 192.0.2.7 203.0.113.25 49153 25\r\n'
 
+/** What every recipient is told. */
+export const LATER = '451 4.7.1 Service unavailable - try again later'
+
 /** Everything an honest sender says. */
 export const TO_RCPT = [
   'EHLO mail.sender.example',

@@ -3,6 +3,8 @@ import type { Socket } from 'node:net'
 import { SMTPServer } from 'smtp-server'
 import { describe, expect, test } from 'vitest'
 import { newManners } from '../../src/decoy/manners.ts'
+import { lookOf } from '../../src/decoy/look.ts'
+import { phrasesOf } from '../../src/decoy/phrasing.ts'
 import { guard, type Pace, Wire } from '../../src/decoy/wire.ts'
 import { BRISK, door, HONEST, openHouse, PROXIED, TO_RCPT, type Visitor } from './visitors.ts'
 
@@ -12,7 +14,17 @@ async function wired(pace: Pace): Promise<{ wire: Wire; raw: Socket; visitor: Vi
   const visitor = call()
   const [[raw]] = (await Promise.all([once(server, 'connection'), visitor.connected])) as [[Socket], void]
   const manners = newManners('mx9.example.test', '127.0.0.1')
-  const wire = new Wire(raw, { manners, pace, early: Buffer.alloc(0), tls: undefined, see: () => {}, poured: () => {} })
+  const phrases = phrasesOf('mx9.example.test', lookOf('mx9.example.test')(), { auth: true, tls: undefined })
+  const ignore = { see: () => {}, poured: () => {} }
+  const wire = new Wire(raw, {
+    manners,
+    pace,
+    phrases,
+    ip: '192.0.2.7',
+    early: Buffer.alloc(0),
+    tls: undefined,
+    ...ignore,
+  })
   return { wire, raw, visitor }
 }
 
@@ -51,11 +63,11 @@ describe('pace', () => {
     let chunks = 0
     visitor.socket.on('data', () => chunks++)
     const replies = await visitor.walk('EHLO mail.sender.example', 'QUIT')
-    expect(replies[0]).toBe('220 mx9.example.test ESMTP')
+    expect(replies[0]).toBe('220 mx9.example.test ESMTP Postfix')
     expect(replies[1]).toMatch(/^250-mx9\.example\.test\r\n(250-.*\r\n)*250 .*$/)
     expect(replies[1]).not.toContain('PIPELINING')
     expect(replies[1]).not.toContain('SIZE')
-    expect(replies[2]).toBe('221 Bye')
+    expect(replies[2]).toBe('221 2.0.0 Bye')
     expect(await visitor.ended).toBe('closed')
     expect(chunks).toBeGreaterThan(20)
   })
@@ -65,7 +77,7 @@ describe('pace', () => {
     wire.answering('QUIT')
     wire.end('221 Bye\r\n')
     visitor.socket.once('data', () => wire.destroy())
-    expect(await visitor.reply()).toBe('221 Bye')
+    expect(await visitor.reply()).toBe('221 2.0.0 Bye')
     expect(await visitor.ended).toBe('closed')
     expect(wire.hungUp).toBe(false)
   })
@@ -73,7 +85,7 @@ describe('pace', () => {
   test('what is said without a QUIT before it ends in a reset', async () => {
     const { wire, visitor } = await wired(BRISK)
     wire.end('421 4.3.0 Not now\r\n')
-    expect(await visitor.reply()).toBe('421 4.3.0 Not now')
+    expect(await visitor.reply()).toBe('421 4.7.0 mx9.example.test Error: too many errors')
     expect(await visitor.ended).toBe('reset')
   })
 
@@ -82,7 +94,7 @@ describe('pace', () => {
     visitor.socket.removeAllListeners('end')
     wire.answering('QUIT')
     wire.end('221 Bye\r\n')
-    expect(await visitor.reply()).toBe('221 Bye')
+    expect(await visitor.reply()).toBe('221 2.0.0 Bye')
     visitor.send('NOOP')
     await once(raw, 'close')
     // A client whose peer has said goodbye learns of the reset when it writes.
@@ -152,7 +164,7 @@ describe('manners on the wire', () => {
     await house.until(() => house.kinds.includes('talk-over'))
     expect(house.detailOf('talk-over')).toBe('NOOP')
     expect(await visitor.reply()).toMatch(/^250-/)
-    expect(await visitor.reply()).toBe('250 OK')
+    expect(await visitor.reply()).toBe('250 2.0.0 Ok')
     await visitor.ask('QUIT')
     await house.empty()
   })
@@ -161,9 +173,9 @@ describe('manners on the wire', () => {
     const house = await openHouse({ pace: { ...BRISK, greetingMs: 150 } })
     const visitor = house.call('proxy')
     visitor.socket.write(`${PROXIED}EHLO mail.sender.example\r\n`)
-    expect(await visitor.reply()).toBe('220 mx9.example.test ESMTP')
+    expect(await visitor.reply()).toBe('220 mx9.example.test ESMTP Postfix')
     expect(await visitor.reply()).toMatch(/^250-/)
-    expect(await visitor.ask('QUIT')).toBe('221 Bye')
+    expect(await visitor.ask('QUIT')).toBe('221 2.0.0 Bye')
     await house.empty()
     expect(house.kinds).toEqual(['contact', 'early-talk'])
     expect(house.detailOf('early-talk')).toBe('EHLO mail.sender.example')

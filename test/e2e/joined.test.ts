@@ -59,7 +59,7 @@ describe.each([0, 2])('with %d workers', { timeout: 90_000 }, (workers) => {
     expect((await appliance.decoymx('block', '203.0.113.9')).code).toBe(0)
     await allHeld(appliance, '203.0.113.9')
     const offenders = Array.from({ length: 6 }, () => visit(appliance, '203.0.113.9'))
-    const line = '220-real.example.test ESMTP Honest\r\n'
+    const line = '220-mx9.example.test ESMTP Honest\r\n'
     for (const offender of offenders) {
       await offender.hears(line.length)
       expect(offender.heard.slice(0, line.length)).toBe(line)
