@@ -154,13 +154,17 @@ describe('two workers', { timeout: 60_000 }, () => {
     const before = await pids()
     appliance.signal('SIGSTOP')
     // Enough of them for both workers.
-    const senders = Array.from({ length: 8 }, (_, n) => visit('backup decoy, PROXY', `198.51.100.${200 + n}`))
+    const clients = Array.from({ length: 8 }, (_, n) => `198.51.100.${200 + n}`)
+    const senders = clients.map((ip) => visit('backup decoy, PROXY', ip))
     const walks = await Promise.all(senders.map((each) => each.walk(...TO_RCPT)))
     for (const replies of walks) expect(replies.at(-1)).toMatch(/^451 /)
+    const seen = () => {
+      const all = new Set(evidenceOf(appliance).flatMap(({ kind, client }) => (kind === 'recipient' ? client : [])))
+      return clients.filter((client) => all.has(client))
+    }
+    expect(seen()).toEqual([])
     appliance.signal('SIGCONT')
-    const seen = () =>
-      new Set(evidenceOf(appliance).flatMap(({ kind, client }) => (kind === 'recipient' ? client : [])))
-    await until(() => Promise.resolve(senders.every((_, n) => seen().has(`198.51.100.${200 + n}`))))
+    await until(() => Promise.resolve(seen().length === clients.length))
     expect(await pids()).toEqual(before)
     expect(await textAt(appliance, '/metrics')).toContain('decoymx_workers_hung_total 0')
   })
