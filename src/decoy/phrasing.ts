@@ -104,7 +104,7 @@ export function phrasesOf(name: string, look: Look, { auth, tls }: Extras): Phra
   const said = (words: string) => `${words.replace('%', () => self)}\r\n`
   const all = (words: Words) => new Map(Object.entries(words).map(([key, each]) => [key, said(each)]))
   return {
-    greeting: said(`220 ${banner}`),
+    greeting: `220 ${banner}\r\n`,
     ehlo: listOf([self, ...(tls === undefined ? [] : ['STARTTLS']), ...baits, ...keywords]),
     ehloWithinTls: listOf([self, ...baits, ...keywords]),
     helo: `250 ${self}\r\n`,

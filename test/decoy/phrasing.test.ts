@@ -63,6 +63,7 @@ describe('like Postfix', () => {
 
   test('greets, and answers a name, with what can be offered', () => {
     expect(LIKE_POSTFIX.greeting).toBe('220 mx9.example.org ESMTP Postfix\r\n')
+    expect(of('mx9.example.org 100% spam-free').greeting).toBe('220 mx9.example.org 100% spam-free\r\n')
     const list = (phrases: Phrases, withinTls = false) => salute('EHLO', withinTls, 'a.example', '192.0.2.7', phrases)
     expect(list(LIKE_POSTFIX).split(/\r\n250[ -]/)).toEqual([
       '250-mx9.example.org',
