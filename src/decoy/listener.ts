@@ -1,5 +1,6 @@
 /**
- * The sockets on the spare addresses: who is refused, turned away, held, or talked to; and every cap and deadline.
+ * The sockets on the spare addresses: who is refused, turned away, held, or talked to, and how long at most. For how many
+ * there is room is known to room.ts.
  *
  * At the primary only a reset before the first byte moves every mail server we measured on to the next MX (research on
  * mail servers at a decoy: any reply code strands or bounces mail of some, and a FIN hangs others). So a stranger
