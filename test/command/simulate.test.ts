@@ -47,7 +47,7 @@ function merciless(): string {
   return path
 }
 
-describe('simulate', { timeout: 60_000 }, () => {
+describe('simulate', () => {
   test('in a pipe is a table with a row for each kind; the sentence goes beside it', async () => {
     const { code, out, err } = await run()
     expect(code).toBe(0)

@@ -45,7 +45,7 @@ describe('while the real MX is away', () => {
     away = false
     const honest = house.call()
     expect((await honest.walk(...HONEST)).at(-2)).toMatch(/^451 /)
-  }, 15_000)
+  })
 })
 
 describe('at the primary', () => {

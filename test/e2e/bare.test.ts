@@ -13,13 +13,12 @@ import { startAppliance, textAt } from './appliance.ts'
 
 const ANY = ['127.0.0.1:0']
 const COME = 30
-const SOON = { timeout: 10_000 }
 
 test.each([
   { workers: 0, bare: true, note: null },
   { workers: 1, bare: true, note: null },
   { workers: 1, bare: false, note: 'offenders on sockets of Node: the settings say so' },
-])('workers: $workers, bare: $bare', { timeout: 60_000 }, async ({ workers, bare, note }) => {
+])('workers: $workers, bare: $bare', async ({ workers, bare, note }) => {
   const decoys = {
     workers,
     bare,
@@ -42,14 +41,14 @@ test.each([
   )
   await Promise.all(visitors.map((visitor) => visitor.hears(12)))
   for (const { heard } of visitors) expect(heard).toMatch(/^220-/)
-  await expect.poll(async () => (await status()).held.backup, SOON).toBe(COME)
+  await expect.poll(async () => (await status()).held.backup).toBe(COME)
   for (const { socket } of visitors) socket.resetAndDestroy()
-  await expect.poll(async () => (await status()).held.backup, SOON).toBe(0)
+  await expect.poll(async () => (await status()).held.backup).toBe(0)
   // What it watches them by stays open, as does what came up meanwhile for whoever asked for the status.
-  await expect.poll(descriptors, SOON).toBeLessThanOrEqual(before + 2)
+  await expect.poll(descriptors).toBeLessThanOrEqual(before + 2)
 })
 
-test('without koffi it is told how much slower it is served, and that is no alarm', { timeout: 60_000 }, async () => {
+test('without koffi it is told how much slower it is served, and that is no alarm', async () => {
   const none = join(folder(), 'none.cjs')
   writeFileSync(
     none,

@@ -55,7 +55,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the console', () => {
     })
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
     browser = await openBrowser()
-  }, 60_000)
+  })
   afterAll(async () => {
     await browser?.close()
     proxy?.closeAllConnections()

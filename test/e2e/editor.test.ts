@@ -57,7 +57,7 @@ describe.skipIf(inject('missing').includes('chromium'))('the rules editor', () =
       inside.set(name, await door.storageState())
       await door.close()
     }
-  }, 60_000)
+  })
   afterAll(async () => {
     await browser?.close()
     await appliance?.clear()

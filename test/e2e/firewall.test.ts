@@ -14,7 +14,7 @@ import { type Appliance, startAppliance } from './appliance.ts'
 const [MX, BOT, HONEST] = ['192.0.2.25', '203.0.113.9', '198.51.100.7']
 const RULES = join(import.meta.dirname, '../../deploy/nftables/decoymx-list.nft')
 /** A beat, and what a busy machine adds. */
-const FOLLOWS = { timeout: 10_000, interval: 100 }
+const FOLLOWS = { interval: 100 }
 
 const missing = inject('missing').filter((program) => ['ip', 'nft'].includes(program))
 const hindered = missing.length > 0 ? `missing: ${missing.join(', ')}` : noNamespaces()

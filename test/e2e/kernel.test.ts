@@ -139,13 +139,11 @@ describe.skipIf(hindered !== undefined)('the kernel at the primary', () => {
   ])('a stranger gets a reset to its SYN, and its contact is known: %s', async (_, ip, decoy, detail) => {
     const capture = await captured(host!, ip)
     const mark = appliance.mark()
-    const asked = performance.now()
     expect(await knock(outside!, ip, decoy)).toMatchObject({ outcome: 'ECONNREFUSED' })
     await capture.until(/\[R\.\]/)
     expect(await capture.flags()).toEqual(['S', 'R.'])
 
     await appliance.heard(/seen: primary contact/, mark)
-    expect(performance.now() - asked).toBeLessThan(10_000)
     await counted(ip, 1)
     expect((await view(ip)).contacts).toMatchObject({ primary: 1, backup: 0 })
     const [evidence] = journalled(folder, ip)

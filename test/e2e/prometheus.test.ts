@@ -101,7 +101,7 @@ describe('what ships about metrics', () => {
       })
       const tested = readFileSync(join(PROMETHEUS, 'rules.test.yaml'), 'utf8')
       for (const { alert } of rules) expect(tested.split(`alertname: ${alert}\n`)).toHaveLength(3)
-    }, 60_000)
+    })
   })
 })
 
@@ -158,7 +158,7 @@ describe.skipIf(missing.includes('prometheus'))('a Prometheus', () => {
     })
     // The first scrape comes at a time of Prometheus’s own choosing within the interval.
     await vi.waitFor(async () => expect((await query('decoymx_build_info')).data).toMatchObject({ result: [{}] }), {
-      timeout: 15_000,
+      timeout: 60_000,
       interval: 100,
     })
   })
@@ -195,7 +195,7 @@ describe.skipIf(missing.includes('prometheus'))('a Prometheus', () => {
             .filter(({ data }) => (data as { result: unknown[] } | undefined)?.result.length === 0)
             .map(({ title, expr }) => `${title}: ${expr}`)
         },
-        { timeout: 20_000, interval: 500 },
+        { timeout: 60_000, interval: 500 },
       )
       .toEqual([])
   })
@@ -212,7 +212,7 @@ describe.skipIf(missing.includes('prometheus'))('a Prometheus', () => {
           }
           return groups.flatMap((group) => group.rules).filter(({ health }) => health !== 'ok')
         },
-        { timeout: 15_000 },
+        { timeout: 60_000 },
       )
       .toEqual([])
   })

@@ -82,7 +82,7 @@ test('while a worker begins, whoever asks is answered, SIGHUP ends nobody, and S
   process.kill(worker, 'SIGCONT')
   expect(await ended).toEqual([0, null])
   expect(() => process.kill(worker, 0)).toThrow('ESRCH')
-}, 60_000)
+})
 
 test('whoever reads the log has stopped: answers go on, and the end comes all the same', async () => {
   const { child, state } = start(0)
@@ -95,4 +95,4 @@ test('whoever reads the log has stopped: answers go on, and the end comes all th
   for (let n = 0; n < QUESTIONS; n++) expect(await policy(`203.0.${n >> 8}.${n & 255}`)).toMatch(/^action=DUNNO/)
   // Far more than a pipe and its reader hold.
   expect(await endOf(child)).toEqual([0, null])
-}, 60_000)
+})

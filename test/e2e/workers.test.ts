@@ -22,7 +22,7 @@ const DECOYS = {
   backup: { listen: ANY, proxy: ANY },
 }
 
-describe('two workers', { timeout: 60_000 }, () => {
+describe('two workers', () => {
   let appliance: Appliance
   let place: string
   let rules: string
