@@ -1,6 +1,6 @@
 /**
- * `list`, `allow`, `block`, `release`: the decisions that stand, and the operator's own. Each word of the operator's is
- * journalled with its reason and author before it takes effect.
+ * `list`, `allow`, `block`, `release`, `audit`: the decisions that stand, the operator's own, and all that operators ever said.
+ * Each word is journalled with its reason and author before it takes effect.
  */
 import { userInfo } from 'node:os'
 import type { RulingView, SpokenView } from '../answer/views.ts'

@@ -1,7 +1,7 @@
 /**
  * `plan DOMAIN`: the zone lines to add and to take away so that decoys may stand in the layout, step by step, each with how
- * long to wait after it. Nothing is changed. Exit 0; 1 when
- * an error that lint finds is left, for no MX record mends it; 3 when there can be no plan.
+ * long to wait after it. Nothing is changed. Exit 0; 1 when an error that lint finds is left, for no MX record mends it; 3 when
+ * there can be no plan; 64 where its own words are wrong.
  */
 import { hanging, type Screen, table, wrapped } from '../console/terminal.ts'
 import { parseClient } from '../core/client.ts'

@@ -2,7 +2,7 @@
  * What was seen once, at one moment; and its one-line JSON form, which is the journal's.
  *
  * Three kinds of event reach the house: Evidence (a client did something at an MX), a Probe (we looked whether the real
- * MX is up) and a Word (the operator said allow, block or release). All are plain JSON and never changed afterwards.
+ * MX is up) and a Word (the operator's: `Word`). All are plain JSON and never changed afterwards.
  * A client's text is escaped and cut before it gets here (`printable`).
  */
 import { z } from 'zod'

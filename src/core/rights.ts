@@ -1,5 +1,5 @@
 /**
- * Who comes in over HTTP, and what they may do: a viewer reads, an operator also says allow, block and release.
+ * Who comes in over HTTP, and what they may do: a viewer reads; an operator also says what stands, and changes the rules.
  */
 export const RIGHTS = ['viewer', 'operator'] as const
 export type Rights = (typeof RIGHTS)[number]

@@ -1,10 +1,10 @@
 /**
- * The store that several boxes share: Redis, one script per record, so that every step is whole and can be repeated.
+ * The store that several boxes share: Redis, one script for each step, so that it is whole and can be repeated.
  *
  * Where everything stands is told in redis-keys.ts. A record is one key and the rulings are one slot, so the same scripts
- * run on a Cluster. Whether it can be asked now is for redis-health.ts to know; nothing waits for a Redis that is away, since
- * the journal is the queue. What is read is checked, because another program may write there: what cannot be ours is passed
- * over and told, and a key of another type is begun anew.
+ * run on a Cluster, there with one record at a time. Whether it can be asked now is for redis-health.ts to know; nothing waits
+ * for a Redis that is away, since the journal is the queue. What is read is checked, because another program may write there:
+ * what cannot be ours is passed over and told, and a key of another type is begun anew.
  */
 import type { Instant } from '../core/evidence.ts'
 import { BUCKETS_MAX, type Counts, RETENTION_MS, type Tally } from '../core/facts.ts'
@@ -46,7 +46,7 @@ export async function openRedis(access: RedisAccess, options: RedisOptions): Pro
 
 /** Records that one script call adds to: some milliseconds, so that it does not hold up others for long. */
 const RECORDS_MAX = 100
-/** Rulings read, or swept, in one step: HGETALL of a million would stop Redis for all its clients for a second. */
+/** Rulings read in one step: HGETALL of a million would stop Redis for all its clients for a second. */
 const SCAN_COUNT = 1000
 
 class RedisStore implements Store {

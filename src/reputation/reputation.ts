@@ -1,6 +1,6 @@
 /**
  * The door of the room: opens the journal and the chosen store, joins intake, ledger and decision, and hands back what the
- * rest of the house needs. Outside, only this file (and the types of decision.ts and store.ts) is opened.
+ * rest of the house needs. Outside, only this file (and the types of decision.ts) is opened.
  */
 import { join } from 'node:path'
 import { isPlayed } from '../core/canary.ts'

@@ -29,7 +29,6 @@ export type SurveyOptions = {
   readonly fetchPolicy?: (domain: string) => Promise<{ readonly text: string } | { readonly failed: string }>
   /** Calls every address at this port. */
   readonly knockAt?: number | undefined
-  readonly knockMs?: number
 }
 
 /** Most exchanges, and most addresses of each, that are looked at. */
@@ -205,7 +204,7 @@ function stsIn(text: string): Survey['sts'] {
 
 async function knockAll(
   layout: Survey['layout'],
-  { domain, knockAt: port = 25, knockMs = KNOCK_MS }: SurveyOptions,
+  { domain, knockAt: port = 25 }: SurveyOptions,
 ): Promise<ReadonlyMap<string, Knock>> {
   const all = layout.mx.flatMap(({ exchange }) =>
     (layout.addresses.get(exchange) ?? []).map((address) => ({ address, role: layout.roles.get(exchange) ?? 'real' })),
@@ -215,7 +214,7 @@ async function knockAll(
       const full = role !== 'primary'
       // Only a decoy of ours is told a recipient: it is to put it off.
       const recipient = role === 'backup' ? { recipient: `postmaster@${domain}` } : {}
-      const look = await lookAt({ host: address, port }, { full, ...recipient, lookMs: knockMs })
+      const look = await lookAt({ host: address, port }, { full, ...recipient, lookMs: KNOCK_MS })
       return [address, knockOf(look)] as const
     }),
   )
