@@ -139,7 +139,7 @@ describe('two workers', () => {
     expect(await textAt(appliance, '/metrics')).toContain('decoymx_worker_ends_total 1')
     const { stdout } = await appliance.decoymx('status')
     expect(stdout).toMatch(
-      /worker 1 ended by SIGKILL \S+ \S+ ago, the first since the start; it runs again\. Next: the log/,
+      /worker 1 ended \S+ \S+ ago \(by SIGKILL\), the first since the start; it runs again\. Next: the log/,
     )
     expect(stdout).toMatch(
       /Workers +2 of 2 run, pid \d+, \d+; ended and started again since the start: 1, the last worker 1 by/,

@@ -144,7 +144,7 @@ function workers({ workers: { wanted, pids, late, ends, lastEnd } }: StatusView,
   const last = lastEnd && now - Date.parse(lastEnd.at) < ENDED_LATELY_MS ? lastEnd : undefined
   const ended =
     last &&
-    `worker ${last.worker} ended ${last.how} ${span(now - Date.parse(last.at))} ago, ${ends === 1 ? 'the first' : `one of ${ends}`} since the start`
+    `worker ${last.worker} ended ${span(now - Date.parse(last.at))} ago (${last.how}), ${ends === 1 ? 'the first' : `one of ${ends}`} since the start`
   if (missing > 0)
     return [
       warn('workers', `${missing} of ${wanted} workers are not running${ended ? `: ${ended}` : ''}`, WORKERS_NEXT),
