@@ -179,7 +179,9 @@ export class RealMx {
     const looks = await Promise.all(
       addresses.map(async (address) => {
         const look = await lookAt(address, { full, signal, ...(lookMs === undefined ? {} : { lookMs }) })
-        return { ...look, because: `${spellPlace(address.host, address.port)} ${look.because}` }
+        const place = spellPlace(address.host, address.port)
+        // Where `greet` gives an address, that is its name already.
+        return place === name ? look : { ...look, because: `${place} ${look.because}` }
       }),
     )
     return ORDER.flatMap((outcome) => looks.filter((look) => look.outcome === outcome))[0] as Look

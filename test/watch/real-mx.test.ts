@@ -189,6 +189,15 @@ describe('the witness', () => {
     expect(none.witness.states).toMatchObject([{ outcome: 'down', because: 'has no address' }])
   })
 
+  test('says which address it was, unless the MX is named by it', async () => {
+    const { witness } = watch([one(SHUT, 'mx'), one(SHUT, '127.0.0.1:1')])
+    await witness.start()
+    expect(witness.states.map(({ name, because }) => `${name}: ${because}`)).toEqual([
+      '127.0.0.1:1: ECONNREFUSED',
+      'mx: 127.0.0.1:1 ECONNREFUSED',
+    ])
+  })
+
   test('a good probe vouches for the time before it began, a bad one counts from its end', async () => {
     const good = watch([one(await up())])
     await good.witness.start()
