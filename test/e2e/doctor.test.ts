@@ -12,6 +12,8 @@ import { type Appliance, runToEnd, startAppliance } from './appliance.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const START = join(ROOT, 'src/start.js')
+/** The doctor warns where the disk has less room than that. */
+const SMALL_JOURNAL = { 'max-megabytes': 64 }
 const SETTLED = ['primary', 'backup'] as const
 
 type Told = { readonly level: string; readonly findings: Finding[] }
@@ -29,7 +31,7 @@ describe('beside an appliance', () => {
     const decoys = Object.fromEntries(
       SETTLED.map((role, i) => [role, { listen: [`127.0.0.1:${ports[i]}`], proxy: [] }]),
     )
-    appliance = await startAppliance({ settings: { decoys } })
+    appliance = await startAppliance({ settings: { decoys, journal: SMALL_JOURNAL } })
   })
 
   afterAll(() => appliance?.clear())
@@ -128,7 +130,7 @@ describe.skipIf(inject('missing').includes('redis-server'))('status and doctor',
     const box = await startAppliance({
       redisUrl: redis.url,
       rules,
-      settings: { 'real-mx': { greet: [`127.0.0.1:${port}`], every: '1s' } },
+      settings: { journal: SMALL_JOURNAL, 'real-mx': { greet: [`127.0.0.1:${port}`], every: '1s' } },
     })
     onTestFinished(() => box.clear())
     const said = async (command: string) => {

@@ -237,6 +237,7 @@ const SENDMAIL_WAYS = [
   { name: 'milter', port: 2507 },
   { name: 'dnsbl', port: 2508 },
 ] as const
+/** It takes mail whatever the load of the machine is (makes.ts). */
 const SENDMAIL: Asker = {
   name: 'Sendmail',
   debian: 'sendmail',
@@ -255,6 +256,8 @@ define(\`confPID_FILE', \`/run/${name}.pid')
 undefine(\`confHOST_STATUS_DIRECTORY')
 FEATURE(\`no_default_msa')
 FEATURE(\`use_cw_file')
+define(\`confQUEUE_LA', \`1000')
+define(\`confREFUSE_LA', \`1000')
 DAEMON_OPTIONS(\`Family=inet, Name=MTA-v4, Port=${port}, Addr=${MX}')
 ${deployed(`sendmail/${name}.mc`)}
 MAILER(\`local')

@@ -185,6 +185,7 @@ const DMA: Make = {
 }
 
 const SENDMAIL_COMMAND = '/usr/libexec/sendmail/sendmail'
+/** On a machine that is at work (a load of 8 for each core) it would only queue, and at 12 take nothing: here it may not look. */
 const SENDMAIL: Make = {
   name: 'Sendmail',
   debian: 'sendmail',
@@ -198,6 +199,8 @@ DOMAIN(\`debian-mta')
 define(\`confDOMAIN_NAME', \`${host}')
 undefine(\`confHOST_STATUS_DIRECTORY')
 FEATURE(\`no_default_msa')
+define(\`confQUEUE_LA', \`1000')
+define(\`confREFUSE_LA', \`1000')
 DAEMON_OPTIONS(\`Family=inet, Name=MTA-v4, Port=smtp, Addr=127.0.0.1')
 MAILER(\`local')
 MAILER(\`smtp')
