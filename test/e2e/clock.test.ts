@@ -89,7 +89,8 @@ describe.skipIf(inject('missing').includes('faketime'))('a clock that is set', (
       .flatMap((name) => readFileSync(join(journal, name), 'utf8').trim().split('\n'))
       .flatMap((line) => fromLine(line)?.event ?? [])
     const contacts = events.flatMap((each) => (each.type === 'evidence' && each.kind === 'contact' ? each.client : []))
-    expect(contacts.filter((ip) => ip !== HONEST)).toEqual(bots)
+    // Files are told apart by the day of the clock: around midnight one that was set back writes to the day before.
+    expect(contacts.filter((ip) => ip !== HONEST).toSorted()).toEqual(bots)
   })
 })
 
