@@ -410,8 +410,9 @@ describe('what goes wrong is said', () => {
       return said
     }
     expect(await greeted()).toMatch(/^220 /)
+    // This MX offers no enhanced codes, so we say none.
     greeting = '421 4.3.2 too busy'
-    while (!(await greeted())?.startsWith('421 4.3.2 All server ports are busy'))
+    while (!(await greeted())?.startsWith('421 All server ports are busy'))
       expect(appliance.said()).not.toContain('failed')
     const metrics = await textAt(appliance, '/metrics')
     expect(metrics).toContain('decoymx_real_mx_outage 1')
