@@ -307,8 +307,8 @@ function before(counts: Counts, facts: readonly FactName[], bucket: Bucket, with
 }
 
 /**
- * The first minute at which the sum is below `threshold`, no sooner than below a `heavier` one: believed as it is now it only falls while nothing is seen, so
- * halving finds it. That credit fades, and a release ends, is no reason to hold anybody longer.
+ * The first minute at which the sum is below `threshold`, no sooner than below a `heavier` one: believed as it is now it only
+ * falls while nothing is seen, so halving finds it. That credit fades, and a release ends, is no reason to hold anybody longer.
  */
 function whenBelow(threshold: number, trials: readonly Trial[], now: Instant, heavier: Instant | undefined): Instant {
   const weighing = trials.filter(({ rule, marks }) => rule.weight !== 0 && marks.length > 0)

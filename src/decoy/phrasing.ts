@@ -3,10 +3,10 @@
  * regular expression knows a decoy, every decoy in the world, by its phrases.
  *
  * Ours is the wording, the library's the grammar: the first digit of a reply is never another, nor the number of its
- * lines, but for the list after EHLO, which is a list of its own (look.ts). Where the library says 5xx we say 4xx, in the very words that
- * Postfix has for it with `soft_bounce = yes` (`500 5.5.2 Error: command not recognized` becomes `400 4.5.2 ...`): a setting
- * that operators use, and the only voice of a real mail server that never bounces. The guard (wire.ts) comes after this, and
- * holds whatever stands here.
+ * lines, but for the list after EHLO, which is a list of its own (look.ts). Where the library says 5xx we say 4xx, in the very
+ * words that Postfix has for it with `soft_bounce = yes` (`500 5.5.2 Error: command not recognized` becomes `400 4.5.2 ...`): a
+ * setting that operators use, and the only voice of a real mail server that never bounces. The guard (wire.ts) comes after
+ * this, and holds whatever stands here.
  *
  * Exim speaks without enhanced codes, and says hello. They are said of all replies where ENHANCEDSTATUSCODES is offered,
  * and of none where it is not (RFC 2034, section 4: a client that was offered them may insist on them).
@@ -102,26 +102,16 @@ export function phrasesOf(name: string, look: Look, { auth, tls }: Extras): Phra
   const baits = auth ? ['AUTH PLAIN LOGIN'] : []
   const voice = exim ? EXIM : keywords.includes(CODED) ? POSTFIX : WITHOUT_CODES
   const said = (words: string) => `${words.replace('%', () => self)}\r\n`
-  const all = (words: Words) => new Map(Object.entries(words).map(([key, each]) => [key, said(each)]))
+  const { complaints, refusals, ...words } = mapped(voice, said)
   return {
+    ...words,
     greeting: `220 ${banner}\r\n`,
     ehlo: listOf([self, ...(tls === undefined ? [] : ['STARTTLS']), ...baits, ...keywords]),
     ehloWithinTls: listOf([self, ...baits, ...keywords]),
     helo: `250 ${self}\r\n`,
     salutes: exim,
-    startTls: said(voice.startTls),
-    later: said(voice.later),
-    away: said(voice.away),
-    bye: said(voice.bye),
-    ok: said(voice.ok),
-    reset: said(voice.reset),
-    sender: said(voice.sender),
-    login: said(voice.login),
-    message: said(voice.message),
-    closing: said(voice.closing),
-    complaints: all(voice.complaints),
-    refusals: all(voice.refusals),
-    unknown: said(voice.unknown),
+    complaints: new Map(Object.entries(complaints)),
+    refusals: new Map(Object.entries(refusals)),
   }
 }
 
