@@ -22,17 +22,16 @@ import type { Prefixes } from '../core/prefixes.ts'
 import type { Bare } from '../libc/bare.ts'
 import { type Crowd, type Guest, guestOf, type Line, type Visit, type Who, clientOfWho, whoOf } from './crowd.ts'
 import { type Converse, dialogues, type Offers, type Party } from './dialogue.ts'
-import type { Sighting } from './manners.ts'
 import type { DecoyHappening, Refusal, Regard, Via } from './happenings.ts'
 import { ignore, Lines, type Place } from './lines.ts'
 import { type Look, lookOf, type Wish } from './look.ts'
 import { type Phrases, phrasesLike } from './phrasing.ts'
 import { awaitProxyHeader } from './proxy.ts'
 import type { Form } from './script.ts'
-import { type Merged, Sightings } from './sightings.ts'
 import { type Berths, boundless, Room } from './room.ts'
 import type { Report } from './shares.ts'
 import { setVisit, Tarpit, visitOf } from './tarpit.ts'
+import { Testimony } from './testimony.ts'
 import type { Talked } from '../core/session.ts'
 import { addressIn } from '../core/place.ts'
 import type { Pace } from './wire.ts'
@@ -89,8 +88,6 @@ export type DecoyCounts = {
 const LATER_MS = 5000
 /** Contacts of one client in a minute that are told each by itself. */
 const CONTACTS_TOLD = 100
-/** How often it is looked whose sightings are to be told. */
-const BEAT_MS = 1000
 
 export class Decoy {
   readonly role: 'primary' | 'backup'
@@ -100,7 +97,7 @@ export class Decoy {
   readonly #lines: Lines
   readonly #room: Room
   readonly #crowd: Crowd
-  readonly #sightings = new Sightings()
+  readonly #testimony: Testimony
   readonly #tarpit: Tarpit
   /** Those that no one holds: dialogues, mostly. */
   readonly #talking = new Set<Visit>()
@@ -110,12 +107,13 @@ export class Decoy {
   /** Sessions are numbered, after a few letters that tell this run from others. */
   readonly #run = randomBytes(4).toString('hex')
   #session = 0
-  #beat: NodeJS.Timeout | undefined
   #closed = false
 
   constructor(options: DecoyOptions) {
     this.role = options.role
     this.#options = options
+    const { role, witness, now } = options
+    this.#testimony = new Testimony({ role, witness, now, monotonic })
     this.#lines = new Lines(options.bare)
     this.#room = new Room(options.limits, options.berths ?? boundless(), options.workers)
     this.#crowd = this.#room.crowd
@@ -141,7 +139,7 @@ export class Decoy {
       offers: options.offers,
       protects: options.protects,
       isTrap: options.isTrap,
-      testify: (party, sighting) => this.#testify(party, sighting),
+      testify: (party, sighting) => this.#testimony.testify(party, sighting),
       poured: (socket) => {
         const visit = visitOf(socket)
         if (visit) visit.outcome = 'poured'
@@ -217,13 +215,12 @@ export class Decoy {
   async close(): Promise<void> {
     this.#closed = true
     const closing = [...this.#servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
-    clearInterval(this.#beat)
     for (const socket of this.#waiting) socket.resetAndDestroy()
     for (const visit of this.#talking) this.#cut(visit)
     for (let visit = this.#crowd.firstToGo(); visit; visit = this.#crowd.firstToGo())
       this.#tarpit.letGo(visit, visit.outcome)
     this.#tarpit.close()
-    await Promise.all([...closing, this.#tellMerged(this.#sightings.rest())])
+    await Promise.all([...closing, this.#testimony.close()])
   }
 
   #take(socket: Socket, via: Via): void {
@@ -269,14 +266,13 @@ export class Decoy {
   /** Who comes through a proxy came to the place that the header names, else to the line's own. */
   #admit(came: Line, via: Via, client: Client, place: Place | undefined, early: Buffer): void {
     const { limits, regard, role, tell } = this.#options
-    this.#beat ??= setInterval(() => void this.#tellMerged(this.#sightings.due(monotonic())), BEAT_MS).unref()
     const regarded = regard(client)
     const who = whoOf(client)
     const offends = regarded === 'offender'
     const now = monotonic()
     const refusal = this.#room.refusalOf(client, who, offends, now)
     if (refusal) {
-      this.#contact(client, offends ? 0 : 1, undefined)
+      this.#testimony.contact(client, offends ? 0 : 1, undefined)
       return this.#refuse(came, refusal)
     }
     const talks = role === 'backup' && !offends
@@ -288,12 +284,12 @@ export class Decoy {
     tell({ what: 'opened', role, via, regard: regarded })
 
     if (offends) {
-      this.#contact(client, 0, undefined)
+      this.#testimony.contact(client, 0, undefined)
       visit.outcome = 'tarpit'
       return this.#tarpit.hold(visit, 'drip', limits.tarpitMs)
     }
     const party: Party = { client, ...(place ?? this.#lines.placeOf(line)), session: this.#nextSession() }
-    this.#contact(client, CONTACTS_TOLD, party)
+    this.#testimony.contact(client, CONTACTS_TOLD, party)
     if (talks && typeof line !== 'number') this.#talk(line, visit, party, early)
     else if (regarded === 'suspect') {
       visit.outcome = 'held'
@@ -319,22 +315,6 @@ export class Decoy {
     if (away) return void socket.resume().end(this.#phrases().away)
     this.#talking.add(visit)
     this.#converse(socket, party, early)
-  }
-
-  /** Told at once, so many a minute of one client; the others are told together. */
-  #contact(client: Client, allowance: number, party: Party | undefined): void {
-    if (this.#sightings.note(client, this.#options.now(), monotonic(), allowance))
-      void this.#testify(party ?? { client }, { kind: 'contact', stage: 'connect' })
-    if (this.#sightings.crowded) void this.#tellMerged(this.#sightings.due(monotonic()))
-  }
-
-  async #tellMerged(merged: readonly Merged[]): Promise<void> {
-    const { witness, role } = this.#options
-    await Promise.all(
-      merged.map(({ client, at, times }) =>
-        witness({ type: 'evidence', at, client: client.ip, role, kind: 'contact', times }),
-      ),
-    )
   }
 
   #refuse(line: Line, reason: Refusal): void {
@@ -389,19 +369,11 @@ export class Decoy {
     })
   }
 
-  #testify({ client, where, session }: Testifying, sighting: Sighting): Promise<unknown> {
-    const { witness, role, now } = this.#options
-    return witness({ type: 'evidence', at: now(), client: client.ip, role, where, session, ...sighting })
-  }
-
   #nextSession(): string {
     this.#session++
     return `${this.#run}-${this.#session.toString(36)}`
   }
 }
-
-/** Whose sighting it is, and where and in which session it was seen, if that was worth finding out. */
-type Testifying = Pick<Party, 'client'> & Partial<Party>
 
 function ownerOf({ address }: Place, owners: Prefixes<Decoy>): Decoy | undefined {
   const called = parseClient(address)
